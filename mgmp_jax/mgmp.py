@@ -22,7 +22,7 @@ from mgmp_jax import dna, losses, models, pool, training
 from mgmp_jax.models import Classifier
 from mgmp_jax.responses import ResponseKind, Responses
 
-__all__ = ["EXTENDED", "PAPER", "MGMPConfig", "fit", "fragment_scores", "latents", "prepare"]
+__all__ = ["EXTENDED", "PAPER", "MGMPConfig", "fit", "fragment_scores", "fragments", "latents", "prepare"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,6 +282,17 @@ def fragment_scores(
     y_source, y_target = prepare(source, target, config)
     params = variables["params"]["classifier"]
     return np.asarray(_compiled_scores(config)(params, z, y_source, y_target))
+
+
+def fragments(
+    config: MGMPConfig, z: Any, source: Responses, target: Responses
+) -> tuple[np.ndarray, np.ndarray]:
+    """The DNA of source and target, each ``[n, o]``, from their latents and responses (Eq. 4)."""
+    y_source, y_target = prepare(source, target, config)
+    z = None if z is None else jnp.asarray(z)
+    o_source = dna.assemble(z, jnp.asarray(y_source), config.assemble)
+    o_target = dna.assemble(z, jnp.asarray(y_target), config.assemble)
+    return np.asarray(o_source), np.asarray(o_target)
 
 
 @functools.lru_cache(maxsize=16)

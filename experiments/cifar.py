@@ -1,0 +1,240 @@
+"""Table 1 of the paper: provenance of image classifiers.
+
+    python experiments/cifar.py --arch resnet18                    # row 1 at the paper's scale
+    python experiments/cifar.py --preset small --data-dir DIR      # under an hour on 2 cores
+    python experiments/cifar.py --preset demo --data glyphs        # minutes, no data needed
+
+The source model is trained on CIFAR-10. CIFAR-100 is cut into ten disjoint ten-class subsets;
+homologous models are fine-tuned on one from the source, non-homologous ones are trained on it
+from random weights. MGMP learns from the models of the pool subsets and is judged on those of
+the evaluation subsets. Run it again to go on after an interruption.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+import jax
+import tyro
+from row import Method, Pair, Row, run_row
+
+from mgmp_jax.mgmp import EXTENDED, PAPER, MGMPConfig
+from mgmp_jax.pool import ModelSpec, Pool, Recipe
+
+ROWS: dict[int, tuple[str, tuple[int, ...], tuple[int, ...], str]] = {
+    1: ("resnet18", (3, 6, 8, 9, 5), (1, 2, 4, 7, 0), "0.9193 ± 0.0232 (0.7529 ± 0.0347)"),
+    2: ("resnet18", (6, 7, 0, 1, 2), (3, 4, 5, 8, 9), "0.9511 ± 0.0432 (0.8219 ± 0.0332)"),
+    3: ("resnet18", (9, 3, 7, 8, 1), (4, 2, 5, 0, 6), "0.9607 ± 0.0483 (0.8030 ± 0.0451)"),
+    4: ("alexnet", (3, 6, 8, 9, 5), (1, 2, 4, 7, 0), "0.9025 ± 0.0472 (0.7220 ± 0.0687)"),
+    5: ("alexnet", (6, 7, 0, 1, 2), (3, 4, 5, 8, 9), "0.9247 ± 0.0392 (0.8471 ± 0.0417)"),
+    6: ("alexnet", (9, 3, 7, 8, 1), (4, 2, 5, 0, 6), "0.9106 ± 0.0331 (0.8231 ± 0.0442)"),
+    7: ("vit-small", (3, 6, 8, 9, 5), (1, 2, 4, 7, 0), "0.9164 ± 0.0224 (0.8326 ± 0.0306)"),
+}
+"""Rows of Table 1: architecture, pool subsets, evaluation subsets, the paper's accuracy with
+(without) generator."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """How large everything is; ``None`` is all there is, or an architecture's own width."""
+
+    widths: dict[str, int | None]
+    source_images: int | None
+    target_images: int | None
+    source: Recipe
+    target: Recipe
+    num_queries: int | None
+    mgmp: dict[str, int | None]
+    seeds: int
+
+
+PRESETS = {
+    "demo": Preset(
+        widths={"resnet18": 8, "alexnet": 8, "vit-small": 48},
+        source_images=2000,
+        target_images=500,
+        source=Recipe(6, 64, 0.1),
+        target=Recipe(4, 50, 0.05, snapshots=4),
+        num_queries=1000,
+        mgmp={"generator_width": 4, "epochs": 10, "batch_size": 100},
+        seeds=1,
+    ),
+    "small": Preset(
+        widths={"resnet18": 16, "alexnet": 16, "vit-small": 96},
+        source_images=10_000,
+        target_images=2000,
+        source=Recipe(12, 128, 0.1),
+        target=Recipe(6, 64, 0.05, snapshots=6),
+        num_queries=2500,
+        mgmp={"generator_width": 8, "epochs": 10, "batch_size": 250},
+        seeds=3,
+    ),
+    "paper": Preset(
+        widths={"resnet18": None, "alexnet": None, "vit-small": None},
+        source_images=None,
+        target_images=None,
+        source=Recipe(60, 128, 0.1),
+        target=Recipe(30, 128, 0.05, snapshots=6),
+        num_queries=None,
+        mgmp={"generator_width": None, "epochs": 20, "batch_size": 256},
+        seeds=3,
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    """Table 1 of the paper: provenance of image classifiers."""
+
+    arch: Literal["resnet18", "alexnet", "vit-small"] = "resnet18"
+    """Architecture of the source and of all targets."""
+    row: int | None = None
+    """Row of Table 1, 1 to 7; by default the first one of the architecture."""
+    pool_subsets: tuple[int, ...] | None = None
+    """Subsets 0 to 9 whose models MGMP learns from, instead of the row's."""
+    eval_subsets: tuple[int, ...] | None = None
+    """Subsets 0 to 9 whose models MGMP is judged on, instead of the row's."""
+    generator: Literal["resnet18", "resnet50", "alexnet", "vit-small", "vit-base"] = "resnet50"
+    """Architecture of the generator."""
+    assemble: Literal["addition", "concatenation"] = "addition"
+    """How latents and responses become fragments."""
+    head: Literal["keep", "reinit"] = "keep"
+    """Whether homologous models keep the source's last layer or start with a new one."""
+    preset: Literal["demo", "small", "paper"] = "paper"
+    """How large everything is."""
+    data: Literal["cifar", "glyphs"] = "cifar"
+    """CIFAR-10 and CIFAR-100, or generated digits and letters."""
+    data_dir: Path | None = None
+    """Where CIFAR lies; by default MGMP_DATA_DIR or ~/tensorflow_datasets."""
+    seeds: int | None = None
+    """How many times MGMP is trained; by default as the preset says."""
+    together: int = 1
+    """How many pool models are trained at once, stacked by vmap. On CPUs one is fastest."""
+    out: Path = Path("runs")
+    """Folder for models and results; models are shared by the rows that need them."""
+
+
+def make_row(args: Args) -> Row:
+    """The row that the arguments ask for.
+
+    Raises:
+        ValueError: the row, the subsets or the number of seeds are impossible.
+    """
+    preset = PRESETS[args.preset]
+    row = args.row or next(n for n, (arch, *_) in ROWS.items() if arch == args.arch)
+    if row not in ROWS or ROWS[row][0] != args.arch:
+        known = [n for n, (arch, *_) in ROWS.items() if arch == args.arch]
+        raise ValueError(f"rows of {args.arch} in Table 1 are {known}, got {args.row}")
+    _, pool, evaluation, paper = ROWS[row]
+    if args.pool_subsets is not None or args.eval_subsets is not None:
+        pool, evaluation, paper = args.pool_subsets or (), args.eval_subsets or (), "-"
+    _check_subsets(pool, evaluation)
+    seeds = preset.seeds if args.seeds is None else args.seeds
+    if seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {seeds}")
+
+    augment = "crop-flip" if args.data == "cifar" else "crop"
+    source_data, target_data = f"{args.data}{'10'}", f"{args.data}{'100'}"
+    source = ModelSpec(
+        args.arch,
+        source_data,
+        _recipe(preset.source, args.arch, augment),
+        width=preset.widths[args.arch],
+        num_images=preset.source_images,
+    )
+
+    def pair(subset: int) -> Pair:
+        stranger = ModelSpec(
+            args.arch,
+            target_data,
+            _recipe(preset.target, args.arch, augment),
+            width=preset.widths[args.arch],
+            subset=subset,
+            num_images=preset.target_images,
+            seed=subset,
+        )
+        descendant = dataclasses.replace(stranger, start=source, head=args.head)
+        return Pair(f"subset {subset}", descendant, stranger)
+
+    chosen = {"generator": args.generator, "assemble": args.assemble, **preset.mgmp}
+    paper_config = dataclasses.replace(PAPER, **chosen)
+    extended = dataclasses.replace(EXTENDED, **chosen)
+    name = f"{args.data}-{args.arch}-row{row}" if paper != "-" else f"{args.data}-{args.arch}"
+    return Row(
+        name=f"{name}-{args.preset}-{_digest(args)}",
+        source=source,
+        pool=tuple(pair(subset) for subset in pool),
+        evaluation=tuple(pair(subset) for subset in evaluation),
+        num_queries=preset.num_queries,
+        methods={
+            "paper, without generator": Method(_without_generator(paper_config), snapshots=False),
+            "paper": Method(paper_config, snapshots=False),
+            "extended, without generator": Method(_without_generator(extended), snapshots=True),
+            "extended": Method(extended, snapshots=True),
+        },
+        seeds=seeds,
+        paper=paper,
+    )
+
+
+def _check_subsets(pool: tuple[int, ...], evaluation: tuple[int, ...]) -> None:
+    if not pool or not evaluation:
+        raise ValueError(
+            "give both --pool-subsets and --eval-subsets, each at least one of 0 to 9; got "
+            f"{list(pool)} and {list(evaluation)}"
+        )
+    unknown = sorted(set(pool + evaluation) - set(range(10)))
+    if unknown:
+        raise ValueError(f"subsets are 0 to 9, got {unknown}")
+    if len(set(pool + evaluation)) < len(pool + evaluation):
+        raise ValueError(
+            f"pool subsets {list(pool)} and evaluation subsets {list(evaluation)} must be "
+            "disjoint and without repetition: MGMP is judged on tasks it never saw"
+        )
+
+
+def _recipe(recipe: Recipe, arch: str, augment: str) -> Recipe:
+    recipe = dataclasses.replace(recipe, augment=augment)
+    if arch == "vit-small":
+        return dataclasses.replace(recipe, optimizer="adam", learning_rate=1e-3, weight_decay=0.0)
+    if arch == "alexnet":
+        return dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 5)
+    return recipe
+
+
+def _without_generator(config: MGMPConfig) -> MGMPConfig:
+    return dataclasses.replace(config, generator=None)
+
+
+def _settings(args: Args) -> dict:
+    """What decides the numbers: all arguments but where things lie."""
+    settings = dataclasses.asdict(args)
+    return {k: v for k, v in settings.items() if k not in ("data_dir", "out")}
+
+
+def _digest(args: Args) -> str:
+    settings = {**_settings(args), "preset": dataclasses.asdict(PRESETS[args.preset])}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
+
+
+def main(args: Args) -> dict:
+    """Runs the row; see the module's docstring."""
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(args.out / ".jax_cache"))
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    row = make_row(args)
+    models = Pool(args.out / "models", args.data_dir, download=True)
+    return run_row(row, models, args.out, _settings(args))
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Args))
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,13 @@
+"""What a finished run leaves behind: its ``results.json`` and its pictures."""
+
+from mgmp_jax.reporting.figures import plot_fragments, plot_scores, plot_training
+from mgmp_jax.reporting.results import environment, summarise, write_json
+
+__all__ = [
+    "environment",
+    "plot_fragments",
+    "plot_scores",
+    "plot_training",
+    "summarise",
+    "write_json",
+]

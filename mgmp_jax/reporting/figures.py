@@ -1,0 +1,104 @@
+"""Pictures: fragments in two dimensions, score histograms, training curves."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "plot_fragments", "plot_scores", "plot_training"]
+
+COLOURS = {"source": "#d62728", "homologous": "#e6b800", "non-homologous": "#1f77b4"}
+"""The paper's colours (figures 4 and 6)."""
+
+
+def plot_fragments(path: str | Path, pairs: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """t-SNE of DNA fragments, as the paper's figures 4 and 6.
+
+    Args:
+        path: of the PNG.
+        pairs: for each panel's title, the fragments ``[n, o]`` of ``"source"``,
+            ``"homologous"`` and ``"non-homologous"``.
+    """
+    from sklearn.manifold import TSNE
+
+    figure, axes = _panels(len(pairs), 3.4, 3.4)
+    for axis, (title, sets) in zip(axes, pairs.items(), strict=True):
+        fragments = np.concatenate(list(sets.values())).astype(np.float64)
+        perplexity = min(30.0, (len(fragments) - 1) / 3)
+        points = TSNE(perplexity=perplexity, random_state=0).fit_transform(fragments)
+        ends = np.cumsum([len(s) for s in sets.values()])[:-1]
+        for role, part in zip(sets, np.split(points, ends), strict=True):
+            axis.scatter(*part.T, s=4, color=COLOURS[role], label=role, alpha=0.7, linewidths=0)
+        axis.set(title=title, xticks=[], yticks=[])
+    _legend_below(figure, axes[0])
+    _save(figure, path, "DNA fragments, t-SNE")
+
+
+def plot_scores(
+    path: str | Path,
+    pairs: Mapping[str, Mapping[str, np.ndarray]],
+    threshold: float,
+) -> None:
+    """Histograms of the fragment scores of each evaluation pair.
+
+    Args:
+        path: of the PNG.
+        pairs: for each panel's title, the fragment scores ``[n]`` of ``"homologous"`` and
+            ``"non-homologous"``.
+        threshold: ``delta``, drawn with its mirror image.
+    """
+    figure, axes = _panels(len(pairs), 2.6, 2.6)
+    bins = np.linspace(0, 1, 31)
+    for axis, (title, sets) in zip(axes, pairs.items(), strict=True):
+        for role, scores in sets.items():
+            axis.hist(scores, bins, color=COLOURS[role], alpha=0.65, label=role)
+            axis.axvline(scores.mean(), color=COLOURS[role], linewidth=2)
+        for x in (threshold, 1 - threshold):
+            axis.axvline(x, color="grey", linestyle=":", linewidth=1)
+        axis.set(title=title, xlabel="fragment score", yticks=[], xlim=(0, 1))
+    axes[0].set_ylabel("fragments")
+    _legend_below(figure, axes[0])
+    _save(figure, path, "Fragment scores of unseen models (thick line: DNA score)")
+
+
+def plot_training(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[Path]]]) -> None:
+    """Training accuracy over epochs, one panel for each kind of training.
+
+    Args:
+        path: of the PNG.
+        panels: for each panel's title, the ``metrics.jsonl`` files of each label.
+    """
+    figure, axes = _panels(len(panels), 3.4, 3.0)
+    extra = iter(("#2ca02c", "#9467bd", "#8c564b", "#7f7f7f"))
+    for axis, (title, groups) in zip(axes, panels.items(), strict=True):
+        for label, files in groups.items():
+            colour = COLOURS.get(label) or next(extra)
+            for i, file in enumerate(files):
+                rows = [json.loads(line) for line in Path(file).read_text().splitlines()]
+                x, y = [row["epoch"] for row in rows], [row["accuracy"] for row in rows]
+                axis.plot(x, y, color=colour, label=label if i == 0 else None, marker=".")
+        axis.set(title=title, xlabel="epoch", ylim=(0, 1.02))
+        axis.legend(fontsize="x-small", loc="lower right")
+    axes[0].set_ylabel("training accuracy")
+    _save(figure, path, None)
+
+
+def _panels(number: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width * number, height + 0.5), layout="constrained")
+    return figure, list(np.atleast_1d(figure.subplots(1, number)))
+
+
+def _legend_below(figure: Figure, axis: Axes) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, markerscale=3)
+
+
+def _save(figure: Figure, path: str | Path, title: str | None) -> None:
+    if title:
+        figure.suptitle(title)
+    with matplotlib.rc_context({"savefig.dpi": 130}):
+        figure.savefig(path)

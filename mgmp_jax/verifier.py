@@ -1,0 +1,159 @@
+"""A trained MGMP with its query set: scores and judges a suspect from its responses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from mgmp_jax import mgmp
+from mgmp_jax.checkpoint import Checkpoints
+from mgmp_jax.mgmp import MGMPConfig
+from mgmp_jax.responses import Responses, query_digest
+
+__all__ = ["Judgement", "Verifier"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What a verifier says of one suspect.
+
+    Args:
+        score: DNA score, the mean of the fragment scores, from 0 to 1.
+        threshold: ``delta``. The verdict is homologous for a score of at least ``delta``, not
+            homologous for one of at most ``1 - delta``, else inconclusive.
+        verdict: in words.
+        p_value: share of non-homologous calibration models that score at least as high, the
+            suspect counted among them; ``None`` where there are none.
+        num_calibration: how many there are; ``p_value`` is never below 1 / (that + 1).
+    """
+
+    score: float
+    threshold: float
+    verdict: Literal["homologous", "not homologous", "inconclusive"]
+    p_value: float | None
+    num_calibration: int
+
+
+class Verifier:
+    """Scores suspects against one source model.
+
+    Args:
+        config: of the trained MGMP.
+        variables: from :func:`mgmp_jax.mgmp.fit`.
+        queries: the query set, uint8 images ``[n, h, w, 3]``, in the order of the responses.
+        source: the source's responses on it.
+        calibration: DNA scores of non-homologous models that trained no part of ``variables``.
+
+    Raises:
+        ValueError: the source's responses are not on these queries.
+    """
+
+    def __init__(
+        self,
+        config: MGMPConfig,
+        variables: Any,
+        queries: np.ndarray,
+        source: Responses,
+        calibration: Sequence[float] = (),
+    ) -> None:
+        if source.queries != query_digest(queries):
+            raise ValueError(
+                "the source's responses were taken on other queries than those given; take them "
+                "on exactly these, in this order"
+            )
+        self.config, self.variables, self.queries, self.source = config, variables, queries, source
+        self.calibration = tuple(float(score) for score in calibration)
+        self.latents = mgmp.latents(config, variables, queries, source.values.shape[1])
+
+    def fragment_scores(self, suspect: Responses) -> np.ndarray:
+        """``f_p`` for each query, ``[n]``: near 1 where the fragment looks homologous (Eq. 9).
+
+        Raises:
+            ValueError: the suspect answered other queries, or gave another kind of response.
+        """
+        return mgmp.fragment_scores(
+            self.config, self.variables, self.latents, self.source, suspect
+        )
+
+    def score(self, suspect: Responses) -> float:
+        """DNA score: the mean of the fragment scores."""
+        return float(np.mean(self.fragment_scores(suspect), dtype=np.float64))
+
+    def judge(self, suspect: Responses, threshold: float = 0.9) -> Judgement:
+        """Score, p-value and verdict.
+
+        Args:
+            suspect: its responses on :attr:`queries`.
+            threshold: ``delta``, from 0.5 to 1; the paper's example is 0.9.
+
+        Raises:
+            ValueError: the threshold is out of range, or as for :meth:`fragment_scores`.
+        """
+        if not 0.5 <= threshold <= 1:
+            raise ValueError(f"threshold must be from 0.5 to 1, got {threshold}")
+        score = self.score(suspect)
+        if score >= threshold:
+            verdict = "homologous"
+        elif score <= 1 - threshold:
+            verdict = "not homologous"
+        else:
+            verdict = "inconclusive"
+        m, p_value = len(self.calibration), None
+        if m:
+            p_value = (1 + sum(other >= score for other in self.calibration)) / (m + 1)
+        return Judgement(score, threshold, verdict, p_value, m)
+
+    def calibrate(self, non_homologous: Sequence[Responses]) -> Verifier:
+        """The same verifier with calibration scores of these models.
+
+        They must have trained no part of it, and should be such as an innocent suspect could
+        be: same architecture, similar tasks, similar training.
+        """
+        scores = [self.score(model) for model in non_homologous]
+        return Verifier(self.config, self.variables, self.queries, self.source, scores)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes everything to a folder: JSON, plain arrays and an Orbax checkpoint.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "queries.npy", self.queries)
+        self.source.save(folder / "source.npz")
+        Checkpoints(folder / "weights", keep=1).save(0, self.variables)
+        about = {"config": dataclasses.asdict(self.config), "calibration": self.calibration}
+        (folder / "verifier.json").write_text(json.dumps(about, indent=1))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Verifier:
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: there is no verifier in the folder.
+            ValueError: a part of it is damaged.
+        """
+        folder = Path(folder)
+        if not (folder / "verifier.json").is_file():
+            raise FileNotFoundError(
+                f"no verifier in {folder}: it would hold verifier.json. experiments/cifar.py "
+                "writes one for each trained MGMP"
+            )
+        try:
+            about = json.loads((folder / "verifier.json").read_text())
+            config = MGMPConfig(**about["config"])
+            queries = np.load(folder / "queries.npy", allow_pickle=False)
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise ValueError(f"the verifier in {folder} is damaged: {error}") from error
+        source = Responses.load(folder / "source.npz")
+        key, width = jax.random.key(0), source.values.shape[1]
+        like = jax.eval_shape(lambda: mgmp.init(config, queries, width, key))
+        variables = Checkpoints(folder / "weights").restore(like)
+        return cls(config, variables, queries, source, about["calibration"])
