@@ -23,7 +23,7 @@ import jax
 import tyro
 from row import Method, Pair, Row, run_row
 
-from mgmp_jax.mgmp import EXTENDED, PAPER, MGMPConfig
+from mgmp_jax.mgmp import EXTENDED, PAPER
 from mgmp_jax.pool import ModelSpec, Pool, Recipe
 
 ROWS: dict[int, tuple[str, tuple[int, ...], tuple[int, ...], str]] = {
@@ -49,7 +49,10 @@ class Preset:
     source: Recipe
     target: Recipe
     num_queries: int | None
-    mgmp: dict[str, int | None]
+    generator: str
+    generator_width: int | None
+    generator_recipe: Recipe
+    mgmp: dict[str, int]
     seeds: int
 
 
@@ -57,11 +60,14 @@ PRESETS = {
     "demo": Preset(
         widths={"resnet18": 8, "alexnet": 8, "vit-small": 48},
         source_images=2000,
-        target_images=500,
-        source=Recipe(6, 64, 0.1),
-        target=Recipe(4, 50, 0.05, snapshots=4),
+        target_images=400,
+        source=Recipe(4, 32, 0.05),
+        target=Recipe(4, 32, 0.05, snapshots=4),
         num_queries=1000,
-        mgmp={"generator_width": 4, "epochs": 10, "batch_size": 100},
+        generator="resnet18",
+        generator_width=4,
+        generator_recipe=Recipe(4, 32, 0.05),
+        mgmp={"epochs": 4, "batch_size": 100},
         seeds=1,
     ),
     "small": Preset(
@@ -71,7 +77,10 @@ PRESETS = {
         source=Recipe(12, 128, 0.1),
         target=Recipe(6, 64, 0.05, snapshots=6),
         num_queries=2500,
-        mgmp={"generator_width": 8, "epochs": 10, "batch_size": 250},
+        generator="resnet18",
+        generator_width=8,
+        generator_recipe=Recipe(8, 128, 0.1),
+        mgmp={"epochs": 10, "batch_size": 250},
         seeds=3,
     ),
     "paper": Preset(
@@ -81,7 +90,10 @@ PRESETS = {
         source=Recipe(60, 128, 0.1),
         target=Recipe(30, 128, 0.05, snapshots=6),
         num_queries=None,
-        mgmp={"generator_width": None, "epochs": 20, "batch_size": 256},
+        generator="resnet50",
+        generator_width=None,
+        generator_recipe=Recipe(30, 128, 0.1),
+        mgmp={"epochs": 20, "batch_size": 256},
         seeds=3,
     ),
 }
@@ -99,10 +111,10 @@ class Args:
     """Subsets 0 to 9 whose models MGMP learns from, instead of the row's."""
     eval_subsets: tuple[int, ...] | None = None
     """Subsets 0 to 9 whose models MGMP is judged on, instead of the row's."""
-    generator: Literal["resnet18", "resnet50", "alexnet", "vit-small", "vit-base"] = "resnet50"
-    """Architecture of the generator."""
+    generator: Literal["resnet18", "resnet50", "alexnet", "vit-small", "vit-base"] | None = None
+    """Architecture of the generator; by default as the preset says, at paper scale resnet50."""
     assemble: Literal["addition", "concatenation"] = "addition"
-    """How latents and responses become fragments."""
+    """How the paper's method makes fragments of latents and responses."""
     head: Literal["keep", "reinit"] = "keep"
     """Whether homologous models keep the source's last layer or start with a new one."""
     preset: Literal["demo", "small", "paper"] = "paper"
@@ -138,8 +150,8 @@ def make_row(args: Args) -> Row:
     if seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {seeds}")
 
-    augment = "crop-flip" if args.data == "cifar" else "crop"
-    source_data, target_data = f"{args.data}{'10'}", f"{args.data}{'100'}"
+    augment = "crop-flip" if args.data == "cifar" else "none"
+    source_data, target_data = f"{args.data}10", f"{args.data}100"
     source = ModelSpec(
         args.arch,
         source_data,
@@ -161,10 +173,31 @@ def make_row(args: Args) -> Row:
         descendant = dataclasses.replace(stranger, start=source, head=args.head)
         return Pair(f"subset {subset}", descendant, stranger)
 
-    chosen = {"generator": args.generator, "assemble": args.assemble, **preset.mgmp}
-    paper_config = dataclasses.replace(PAPER, **chosen)
-    extended = dataclasses.replace(EXTENDED, **chosen)
-    name = f"{args.data}-{args.arch}-row{row}" if paper != "-" else f"{args.data}-{args.arch}"
+    generator = args.generator or preset.generator
+    generators = tuple(
+        ModelSpec(
+            generator,
+            source_data,
+            _recipe(preset.generator_recipe, generator, augment),
+            width=preset.generator_width,
+            num_images=preset.source_images,
+            seed=1001 + seed,
+        )
+        for seed in range(seeds)
+    )
+    batch_size = preset.mgmp["batch_size"]
+    with_generator = dataclasses.replace(
+        PAPER,
+        generator=generator,
+        generator_width=preset.generator_width,
+        assemble=args.assemble,
+        **preset.mgmp,
+    )
+    without = dataclasses.replace(
+        PAPER, generator=None, epochs=EXTENDED.epochs, batch_size=batch_size
+    )
+    extended = dataclasses.replace(EXTENDED, batch_size=batch_size)
+    name = f"{args.data}-{args.arch}-{f'row{row}' if paper != '-' else 'subsets'}"
     return Row(
         name=f"{name}-{args.preset}-{_digest(args)}",
         source=source,
@@ -172,10 +205,10 @@ def make_row(args: Args) -> Row:
         evaluation=tuple(pair(subset) for subset in evaluation),
         num_queries=preset.num_queries,
         methods={
-            "paper, without generator": Method(_without_generator(paper_config), snapshots=False),
-            "paper": Method(paper_config, snapshots=False),
-            "extended, without generator": Method(_without_generator(extended), snapshots=True),
-            "extended": Method(extended, snapshots=True),
+            "paper, without generator": Method(without, snapshots=False),
+            "paper": Method(with_generator, snapshots=False),
+            "extended, without generator": Method(extended, snapshots=True),
+            "extended": Method(extended, snapshots=True, generators=generators),
         },
         seeds=seeds,
         paper=paper,
@@ -205,10 +238,6 @@ def _recipe(recipe: Recipe, arch: str, augment: str) -> Recipe:
     if arch == "alexnet":
         return dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 5)
     return recipe
-
-
-def _without_generator(config: MGMPConfig) -> MGMPConfig:
-    return dataclasses.replace(config, generator=None)
 
 
 def _settings(args: Args) -> dict:

@@ -40,10 +40,13 @@ class Method:
     Args:
         config: of the MGMP.
         snapshots: whether the pool is enlarged by the states kept along each training.
+        generators: models whose embeddings are the latents, one a seed, where the generator
+            is fixed.
     """
 
     config: MGMPConfig
     snapshots: bool
+    generators: tuple[ModelSpec, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +58,8 @@ class Row:
         source: the source model.
         pool: pairs that MGMP learns from.
         evaluation: pairs that it is judged on.
-        num_queries: how many of the source's training images are queries, the first ones.
+        num_queries: how many of the source's training images are queries, the first ones;
+            ``None`` is all.
         methods: variants of MGMP by name; the last is the one whose pictures are drawn.
         seeds: how many trainings of each.
         paper: the paper's accuracy with and without generator, in words.
@@ -65,7 +69,7 @@ class Row:
     source: ModelSpec
     pool: tuple[Pair, ...]
     evaluation: tuple[Pair, ...]
-    num_queries: int
+    num_queries: int | None
     methods: Mapping[str, Method]
     seeds: int
     paper: str
@@ -91,7 +95,7 @@ def run_row(row: Row, models: Pool, out: Path, settings: Mapping[str, Any]) -> d
         _train_models(row, models, settings["together"])
         queries = models.images(row.source, "train").images[: row.num_queries]
         responses = _take_responses(row, models, queries)
-        verifiers = _train_mgmp(row, folder, queries, responses)
+        verifiers = _train_mgmp(row, models, folder, queries, responses)
         results = _evaluate(row, models, responses, verifiers)
         _draw(row, folder, models, responses, verifiers)
         results["settings"] = dict(settings)
@@ -106,8 +110,9 @@ def run_row(row: Row, models: Pool, out: Path, settings: Mapping[str, Any]) -> d
 
 
 def _train_models(row: Row, models: Pool, together: int) -> None:
-    console.print("[bold]1. Source[/]")
+    console.print("[bold]1. Source[/] and generators")
     models.train([row.source])
+    models.train([g for method in row.methods.values() for g in method.generators])
     console.print("[bold]2. Pool and evaluation models[/]")
     pairs = row.pool + row.evaluation
     models.train([m for p in pairs for m in (p.homologous, p.non_homologous)], together=together)
@@ -131,7 +136,7 @@ def _take_responses(
     }
 
 
-def _train_mgmp(row: Row, folder: Path, queries: np.ndarray, responses: dict) -> dict:
+def _train_mgmp(row: Row, models: Pool, folder: Path, queries: np.ndarray, responses: dict) -> dict:
     console.print("[bold]4. MGMP[/]")
     source = responses[row.source, row.source.recipe.epochs]
     verifiers = {}
@@ -145,11 +150,22 @@ def _train_mgmp(row: Row, folder: Path, queries: np.ndarray, responses: dict) ->
         for seed in range(row.seeds):
             trained = folder / _slug(name) / f"seed{seed}"
             if not (trained / "verifier" / "verifier.json").is_file():
+                latents = None
+                if method.generators:
+                    generator = method.generators[seed]
+                    latents = models.responses(generator, queries, kind="embedding").values
                 variables = mgmp.fit(
-                    method.config, queries, source, *sides,
-                    seed=seed, folder=trained, name=f"{name}, seed {seed}",
-                )  # fmt: skip
-                Verifier(method.config, variables, queries, source).save(trained / "verifier")
+                    method.config,
+                    queries,
+                    source,
+                    *sides,
+                    latents=latents,
+                    seed=seed,
+                    folder=trained,
+                    name=f"{name}, seed {seed}",
+                )
+                verifier = Verifier(method.config, variables, queries, source, latents)
+                verifier.save(trained / "verifier")
             verifiers[name, seed] = Verifier.load(trained / "verifier")
     return verifiers
 
@@ -158,7 +174,9 @@ def _evaluate(row: Row, models: Pool, responses: dict, verifiers: dict) -> dict[
     console.print("[bold]5. Evaluation[/] on models and tasks never seen")
     targets = [[getattr(p, k) for p in row.evaluation] for k in ("homologous", "non_homologous")]
     results: dict[str, Any] = {"row": row.name, "paper": row.paper, "methods": {}, "models": {}}
-    for spec in [row.source, *(s for p in row.pool + row.evaluation for s in _specs(p))]:
+    generators = [g for method in row.methods.values() for g in method.generators]
+    targets_and_pool = [s for p in row.pool + row.evaluation for s in _specs(p)]
+    for spec in [row.source, *generators, *targets_and_pool]:
         results["models"][spec.address] = models.accuracy(spec)
     for name in row.methods:
         scores = [
@@ -196,7 +214,7 @@ def _evaluate(row: Row, models: Pool, responses: dict, verifiers: dict) -> dict[
 def _draw(row: Row, folder: Path, models: Pool, responses: dict, verifiers: dict) -> None:
     name = list(row.methods)[-1]
     verifier: Verifier = verifiers[name, 0]
-    some = np.arange(min(300, row.num_queries))
+    some = slice(300)
     fragments, scores = {}, {}
     for pair in row.evaluation:
         answers = [responses[spec, spec.recipe.epochs] for spec in _specs(pair)]

@@ -1,6 +1,6 @@
 """DNA: how responses and latents become fragments, and what can be said of whole sets of them."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 __all__ = ["Assembly", "align", "assemble", "set_context", "standardise"]
 
-Assembly = Literal["addition", "concatenation"]
+Assembly = Literal["addition", "concatenation", "residual"]
 
 
 def assemble(
@@ -20,18 +20,22 @@ def assemble(
         latents: ``z_i = g(x_i)``; ``None`` stands for MGMP without generator, whose fragments
             are the responses alone.
         responses: ``y_i = M(x_i)``.
-        how: ``"addition"`` needs ``|z| = |y|``; ``"concatenation"`` gives ``|o| = |z| + |y|``.
+        how: ``"addition"`` needs ``|z| = |y|``; ``"concatenation"`` gives ``|o| = |z| + |y|``;
+            ``"residual"`` is what remains of the standardised responses when their linear fit
+            on the latents, cross-fitted over the whole query set, is taken out: ``|o| = |y|``.
 
     Raises:
         ValueError: the widths differ under addition, the numbers of rows differ, or ``how``
             is unknown.
     """
-    if how not in ("addition", "concatenation"):
-        raise ValueError(f'assembly must be "addition" or "concatenation", got {how!r}')
+    if how not in get_args(Assembly):
+        raise ValueError(f"assembly must be one of {get_args(Assembly)}, got {how!r}")
     if latents is None:
         return responses
     if len(latents) != len(responses):
         raise ValueError(f"{len(latents)} latents for {len(responses)} responses")
+    if how == "residual":
+        return standardise(responses) - align(latents, responses)
     if how == "concatenation":
         return jnp.concatenate([latents, responses], axis=-1)
     if latents.shape != responses.shape:
@@ -87,13 +91,15 @@ def align(
     return jnp.sum(jax.lax.map(predict, jnp.arange(folds)), axis=0)
 
 
-def set_context(source: Float[Array, "n o"], target: Float[Array, "n o"]) -> Float[Array, " o"]:
-    """How well two DNA sets go together as wholes: the correlation of each coordinate.
+def set_context(source: Float[Array, "n o"], target: Float[Array, "n o"]) -> Float[Array, " c"]:
+    """How well two DNA sets go together as wholes, in three numbers.
 
     The cosine between coordinate ``j`` of all source fragments and coordinate ``j`` of all
-    target fragments. With latents ``z`` added, it is a correlation after the common part
-    ``-z`` has been taken out of both.
+    target fragments, averaged over ``j``; the same weighted by the source's variance; and the
+    share of queries on which the two fragments point to the same side.
     """
-    covariance = jnp.mean(source * target, axis=0)
-    scale = jnp.sqrt(jnp.mean(source**2, axis=0) * jnp.mean(target**2, axis=0) + 1e-12)
-    return covariance / scale
+    products = source * target
+    covariance, energy = jnp.mean(products, axis=0), jnp.mean(source**2, axis=0)
+    cosine = covariance / jnp.sqrt(energy * jnp.mean(target**2, axis=0) + 1e-12)
+    weighted = jnp.sum(cosine * energy) / (jnp.sum(energy) + 1e-12)
+    return jnp.stack([jnp.mean(cosine), weighted, jnp.mean(jnp.sum(products, axis=1) > 0)])

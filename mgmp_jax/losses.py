@@ -153,7 +153,7 @@ def provenance_loss(logits: Float[Array, " m"], labels: Float[Array, " m"]) -> F
 
 def _at_least_float32(x: Array) -> Array:
     x = jnp.asarray(x)
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 
 def _normalise(x: Array) -> Array:

@@ -18,11 +18,21 @@ import numpy as np
 import optax
 
 from mgmp_jax import data as datasets
-from mgmp_jax import dna, losses, models, pool, training
+from mgmp_jax import dna, losses, models, training
 from mgmp_jax.models import Classifier
 from mgmp_jax.responses import ResponseKind, Responses
 
-__all__ = ["EXTENDED", "PAPER", "MGMPConfig", "fit", "fragment_scores", "fragments", "latents", "prepare"]
+__all__ = [
+    "EXTENDED",
+    "PAPER",
+    "MGMPConfig",
+    "fit",
+    "fragment_scores",
+    "fragments",
+    "generate",
+    "make_step",
+    "prepare",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +40,16 @@ class MGMPConfig:
     """What MGMP is made of and how it is trained.
 
     Args:
-        generator: a name that :func:`mgmp_jax.models.create` knows; ``None`` is MGMP without
-            generator, whose fragments are the responses alone.
+        generator: of the architecture :func:`mgmp_jax.models.create` knows by that name,
+            trained jointly with the classifier, as in the paper; ``None`` where there is none,
+            or a fixed one whose latents are given to :func:`fit`.
         generator_width: of its architecture, ``None`` for its own.
         latent: ``|z|``; ``None`` is the width of the source's responses.
         assemble: how latents and responses become fragments.
         response: which responses the models give.
-        align: map targets' responses linearly into the source's coordinates first.
-        context: let the classifier see, beside a pair of fragments, their product and the
-            correlations of the two DNA sets as wholes.
+        align: map targets linearly into the source's coordinates first.
+        context: let the classifier see, beside a pair of fragments, their product and
+            :func:`mgmp_jax.dna.set_context`. Needs fragments that training does not change.
         temperature: ``tau`` of Eq. 5 and 6.
         similarity_weight: of Eq. 5 in the loss; the paper's is 1.
         cohesion_weight: of Eq. 6 in the loss; the paper's is 1.
@@ -56,11 +67,11 @@ class MGMPConfig:
     latent: int | None = None
     assemble: dna.Assembly = "addition"
     response: ResponseKind = "logits"
-    align: bool = True
-    context: bool = True
+    align: bool = False
+    context: bool = False
     temperature: float = 0.5
     similarity_weight: float = 1.0
-    cohesion_weight: float = 0.0
+    cohesion_weight: float = 1.0
     weight_decay: float = 1e-4
     reduction: Literal["mean", "sum"] = "mean"
     classifier_width: int = 128
@@ -70,17 +81,39 @@ class MGMPConfig:
     batch_size: int = 256
 
 
-EXTENDED = MGMPConfig()
-PAPER = MGMPConfig(align=False, context=False, cohesion_weight=1.0)
+PAPER = MGMPConfig()
+"""The paper's method, to the letter; it states no hyper-parameters, these are ours."""
+
+EXTENDED = MGMPConfig(
+    generator=None,
+    assemble="residual",
+    align=True,
+    context=True,
+    classifier_width=32,
+    epochs=100,
+)
+"""The library's default: residual fragments of a fixed generator, aligned, with set context.
+
+Chosen by leaving out one task at a time of a pool's five (README, "What was learnt").
+"""
 
 
 def prepare(
-    source: Responses, target: Responses, config: MGMPConfig
+    config: MGMPConfig, source: Responses, target: Responses, latents: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers that stand for source and target in the fragments, each ``[n, d]``.
+    """What stands for source and target wherever the generator is not being trained.
 
-    The responses as they are or, with ``config.align``, the standardised source and the target
-    mapped into its coordinates.
+    The responses as they are; or, with ``latents``, fragments assembled from them; with
+    ``config.align`` the source's standardised and the target's mapped into its coordinates.
+
+    Args:
+        config: what to prepare for.
+        source: responses of the source model.
+        target: responses of the target model on the same queries.
+        latents: of a fixed generator, ``[n, z]``.
+
+    Returns:
+        Source and target, each ``[n, o]``.
 
     Raises:
         ValueError: the query sets or kinds differ or, without alignment, the widths.
@@ -92,19 +125,27 @@ def prepare(
                 f"{responses.model or 'responses'} are {responses.kind}, but this MGMP reads "
                 f"{config.response}"
             )
-    if config.align:
-        aligned = dna.align(jnp.asarray(target.values), jnp.asarray(source.values))
-        return np.asarray(dna.standardise(jnp.asarray(source.values))), np.asarray(aligned)
-    if source.values.shape != target.values.shape:
+    if not config.align and source.values.shape != target.values.shape:
         raise ValueError(
             f"source and target responses are {source.values.shape[1]} and "
             f"{target.values.shape[1]} wide; without align=True they must be equally wide"
         )
-    return source.values, target.values
+    z = None if latents is None else jnp.asarray(latents)
+    s, t = (dna.assemble(z, jnp.asarray(r.values), config.assemble) for r in (source, target))
+    if config.align:
+        s, t = dna.standardise(s), dna.align(t, s)
+    return np.asarray(s), np.asarray(t)
 
 
 def init(config: MGMPConfig, images: np.ndarray, width: int, key: Any) -> dict[str, Any]:
-    """Initial variables of generator and classifier, for responses ``width`` wide."""
+    """Initial variables of generator and classifier.
+
+    Args:
+        config: what to make.
+        images: some queries, of which the shape counts.
+        width: of what :func:`prepare` gives.
+        key: a PRNG key.
+    """
     generator_key, classifier_key = jax.random.split(key)
     params, batch_stats, latent = {}, {}, None
     generator = _generator(config, width)
@@ -115,7 +156,8 @@ def init(config: MGMPConfig, images: np.ndarray, width: int, key: Any) -> dict[s
         batch_stats = variables.get("batch_stats", {})
         latent = jnp.zeros((1, generator.num_outputs))
     example = dna.assemble(latent, jnp.zeros((1, width)), config.assemble)
-    inputs = _pair_inputs(example, example, config.context)
+    context = dna.set_context(example, example) if config.context else None
+    inputs = _pair_inputs(example, example, context)
     params["classifier"] = _classifier(config).init(classifier_key, inputs, train=False)["params"]
     return {"params": params, "batch_stats": batch_stats}
 
@@ -127,11 +169,12 @@ def fit(
     homologous: Sequence[Responses],
     non_homologous: Sequence[Responses],
     *,
+    latents: np.ndarray | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
     name: str = "mgmp",
 ) -> dict[str, Any]:
-    """Trains generator and classifier on a pool; resumes where it was cut off.
+    """Trains on a pool; resumes where it was cut off.
 
     Args:
         config: what to train.
@@ -139,6 +182,7 @@ def fit(
         source: responses of the source model on them.
         homologous: responses of homologous pool models.
         non_homologous: responses of non-homologous pool models.
+        latents: of a fixed generator on the queries, ``[n, z]``.
         seed: of initialisation, order, pairs and dropout.
         folder: for metrics and checkpoints; ``None`` keeps nothing.
         name: for the progress display.
@@ -147,25 +191,22 @@ def fit(
         The variables: ``params`` of generator and classifier, ``batch_stats`` of the generator.
 
     Raises:
-        ValueError: the pool is empty, the responses do not fit each other or the config.
+        ValueError: the pool is empty, the responses do not fit each other or the config, or the
+            config asks for what a jointly trained generator cannot have.
     """
-    if not homologous or not non_homologous:
-        raise ValueError(
-            "the pool needs at least one homologous and one non-homologous model, got "
-            f"{len(homologous)} and {len(non_homologous)}"
-        )
-    if len(queries) != len(source):
-        raise ValueError(f"{len(source)} responses for {len(queries)} queries")
-    prepared = [[prepare(source, t, config) for t in kind] for kind in (homologous, non_homologous)]
-    data = {
-        "images": queries,
-        "source": prepared[0][0][0],
-        "homologous": np.stack([target for _, target in prepared[0]]),
-        "non_homologous": np.stack([target for _, target in prepared[1]]),
-    }
-    key = jax.random.key(seed)
-    variables = init(config, queries, source.values.shape[1], key)
-    step, optimizer = make_step(config, source.values.shape[1])
+    _check(config, queries, source, homologous, non_homologous, latents)
+    data: dict[str, np.ndarray] = {}
+    for side, targets in (("homologous", homologous), ("non_homologous", non_homologous)):
+        sets = [prepare(config, source, target, latents) for target in targets]
+        data["source"] = sets[0][0]
+        data[side] = np.stack([target for _, target in sets])
+        if config.context:
+            contexts = [dna.set_context(jnp.asarray(s), jnp.asarray(t)) for s, t in sets]
+            data[f"{side}_context"] = np.stack(contexts)
+    if config.generator is not None:
+        data["images"] = queries
+    key, width = jax.random.key(seed), data["source"].shape[1]
+    step, optimizer = make_step(config, width)
 
     def order(epoch: int) -> dict[str, np.ndarray]:
         queries_order = training.epoch_order(len(queries), config.batch_size, seed, epoch)
@@ -175,7 +216,7 @@ def fit(
 
     state = training.fit(
         step,
-        training.create_state(variables, optimizer),
+        training.create_state(init(config, queries, width, key), optimizer),
         data,
         order=order,
         epochs=config.epochs,
@@ -188,24 +229,23 @@ def fit(
 
 
 def gather_pair(data: Any, index: Any) -> dict[str, Any]:
-    """A mini-batch: queries, with the responses of the source and of one pair of targets."""
+    """A mini-batch: some queries, with the source and one pair of targets, drawn at random."""
     query, pair = index["query"], index["pair"]
-    return {
-        "images": data["images"][query],
-        "source": data["source"][query],
-        "homologous": data["homologous"][pair[0], query],
-        "non_homologous": data["non_homologous"][pair[1], query],
-    }
+    batch = {name: data[name][query] for name in ("images", "source") if name in data}
+    for side, model in (("homologous", pair[0]), ("non_homologous", pair[1])):
+        batch[side] = data[side][model, query]
+        if f"{side}_context" in data:
+            context = data[f"{side}_context"][model]
+            batch[f"{side}_context"] = context[None].repeat(len(query), axis=0)
+    return batch
 
 
 @functools.lru_cache(maxsize=16)
-def make_step(
-    config: MGMPConfig, width: int
-) -> tuple[training.Step, optax.GradientTransformation]:
+def make_step(config: MGMPConfig, width: int) -> tuple[training.Step, optax.GradientTransformation]:
     """The joint step: Adam on Eq. 7 plus Eq. 8, over generator and classifier.
 
-    A batch holds ``images [b, h, w, 3]`` and ``source``, ``homologous``, ``non_homologous``
-    ``[b, width]``.
+    Without a generator to train there is nothing that Eq. 7 could change, and the loss is Eq. 8
+    alone. A batch is what :func:`gather_pair` gives.
     """
     generator, classifier = _generator(config, width), _classifier(config)
     optimizer = optax.adam(config.learning_rate)
@@ -224,7 +264,10 @@ def make_step(
             batch_stats = updates.get("batch_stats", {})
         sets = ("source", "homologous", "non_homologous")
         s, t, n = (dna.assemble(z, batch[name], config.assemble) for name in sets)
-        inputs = [_pair_inputs(s, other, config.context) for other in (t, n)]
+        inputs = [
+            _pair_inputs(s, t, batch.get("homologous_context")),
+            _pair_inputs(s, n, batch.get("non_homologous_context")),
+        ]
         labels = jnp.repeat(jnp.array([1.0, 0.0]), len(s))
         logits = classifier.apply(
             {"params": params["classifier"]},
@@ -232,6 +275,10 @@ def make_step(
             train=True,
             rngs={"dropout": classifier_key},
         )
+        provenance = losses.provenance_loss(logits, labels)
+        accuracy = jnp.mean((logits >= 0) == (labels == 1))
+        if generator is None:
+            return provenance, (batch_stats, {"accuracy": accuracy})
         terms = {
             "similarity": losses.similarity_loss(
                 s, t, n, temperature=config.temperature, reduction=config.reduction
@@ -239,24 +286,22 @@ def make_step(
             "cohesion": losses.cohesion_loss(
                 s, t, n, temperature=config.temperature, reduction=config.reduction
             ),
-            "weights": optax.tree.norm(params.get("generator", {}), squared=True),
-            "provenance": losses.provenance_loss(logits, labels),
+            "weights": optax.tree.norm(params["generator"], squared=True),
+            "provenance": provenance,
         }
-        loss = terms["provenance"]
-        if generator is not None:
-            loss += (
-                config.similarity_weight * terms["similarity"]
-                + config.cohesion_weight * terms["cohesion"]
-                + config.weight_decay * terms["weights"]
-            )
-        accuracy = jnp.mean((logits >= 0) == (labels == 1))
+        loss = (
+            config.similarity_weight * terms["similarity"]
+            + config.cohesion_weight * terms["cohesion"]
+            + config.weight_decay * terms["weights"]
+            + provenance
+        )
         return loss, (batch_stats, {"accuracy": accuracy, **terms})
 
     return training.make_step(loss_fn, optimizer), optimizer
 
 
-def latents(config: MGMPConfig, variables: Any, queries: np.ndarray, width: int) -> Any:
-    """The latents ``g(x)`` of all queries, ``[n, z]``, or ``None`` without generator."""
+def generate(config: MGMPConfig, variables: Any, queries: np.ndarray, width: int) -> Any:
+    """Latents ``g(x)`` of all queries by the trained generator, ``[n, z]``; ``None`` without."""
     generator = _generator(config, width)
     if generator is None:
         return None
@@ -264,53 +309,56 @@ def latents(config: MGMPConfig, variables: Any, queries: np.ndarray, width: int)
         "params": variables["params"]["generator"],
         "batch_stats": variables["batch_stats"],
     }
-    return pool.predict(generator, generator_variables, queries)[0]
-
-
-def fragment_scores(
-    config: MGMPConfig, variables: Any, z: Any, source: Responses, target: Responses
-) -> np.ndarray:
-    """``f_p`` for every fragment of a target, ``[n]``, in (0, 1) (Eq. 9).
-
-    Args:
-        config: of the trained MGMP.
-        variables: from :func:`fit`.
-        z: from :func:`latents`, on the same queries.
-        source: responses of the source.
-        target: responses of the model in question.
-    """
-    y_source, y_target = prepare(source, target, config)
-    params = variables["params"]["classifier"]
-    return np.asarray(_compiled_scores(config)(params, z, y_source, y_target))
+    return training.predict(generator, generator_variables, queries)[0]
 
 
 def fragments(
-    config: MGMPConfig, z: Any, source: Responses, target: Responses
+    config: MGMPConfig, latents: Any, source: Responses, target: Responses
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The DNA of source and target, each ``[n, o]``, from their latents and responses (Eq. 4)."""
-    y_source, y_target = prepare(source, target, config)
-    z = None if z is None else jnp.asarray(z)
-    o_source = dna.assemble(z, jnp.asarray(y_source), config.assemble)
-    o_target = dna.assemble(z, jnp.asarray(y_target), config.assemble)
-    return np.asarray(o_source), np.asarray(o_target)
+    """The DNA of source and target, each ``[n, o]`` (Eq. 4).
+
+    Args:
+        config: of the MGMP.
+        latents: from :func:`generate`, or those of a fixed generator that :func:`fit` got.
+        source: responses of the source.
+        target: responses of the model in question.
+
+    Raises:
+        ValueError: as :func:`prepare`.
+    """
+    if config.generator is None:
+        return prepare(config, source, target, latents)
+    s, t = prepare(config, source, target)
+    z = jnp.asarray(latents)
+    assembled = (dna.assemble(z, jnp.asarray(y), config.assemble) for y in (s, t))
+    return tuple(np.asarray(o) for o in assembled)
+
+
+def fragment_scores(
+    config: MGMPConfig, variables: Any, latents: Any, source: Responses, target: Responses
+) -> np.ndarray:
+    """``f_p`` for every fragment of a target, ``[n]``, in (0, 1) (Eq. 9).
+
+    Args: as for :func:`fragments`, and ``variables`` from :func:`fit`.
+    """
+    s, t = fragments(config, latents, source, target)
+    return np.asarray(_compiled_scores(config)(variables["params"]["classifier"], s, t))
 
 
 @functools.lru_cache(maxsize=16)
 def _compiled_scores(config: MGMPConfig) -> Callable:
-    def scores(params: Any, z: Any, y_source: Any, y_target: Any) -> Any:
-        s, t = (dna.assemble(z, y, config.assemble) for y in (y_source, y_target))
-        inputs = _pair_inputs(s, t, config.context)
+    def scores(params: Any, s: Any, t: Any) -> Any:
+        inputs = _pair_inputs(s, t, dna.set_context(s, t) if config.context else None)
         return jax.nn.sigmoid(_classifier(config).apply({"params": params}, inputs, train=False))
 
     return jax.jit(scores)
 
 
-def _pair_inputs(source: Any, target: Any, context: bool) -> Any:
+def _pair_inputs(source: Any, target: Any, context: Any | None) -> Any:
     """What the classifier sees of each pair of fragments, ``[n, ...]``."""
     pair = [source, target]
-    if context:
-        correlations = dna.set_context(source, target)
-        pair += [source * target, jnp.broadcast_to(correlations, source.shape)]
+    if context is not None:
+        pair += [source * target, jnp.broadcast_to(context, (len(source), context.shape[-1]))]
     return jnp.concatenate(pair, axis=-1)
 
 
@@ -328,3 +376,28 @@ def _generator(config: MGMPConfig, width: int) -> Any:
 
 def _classifier(config: MGMPConfig) -> Classifier:
     return Classifier(width=config.classifier_width, dropout=config.dropout)
+
+
+def _check(
+    config: MGMPConfig,
+    queries: np.ndarray,
+    source: Responses,
+    homologous: Sequence[Responses],
+    non_homologous: Sequence[Responses],
+    latents: np.ndarray | None,
+) -> None:
+    if not homologous or not non_homologous:
+        raise ValueError(
+            "the pool needs at least one homologous and one non-homologous model, got "
+            f"{len(homologous)} and {len(non_homologous)}"
+        )
+    if len(queries) != len(source):
+        raise ValueError(f"{len(source)} responses for {len(queries)} queries")
+    if config.generator is not None:
+        fixed = [name for name in ("align", "context") if getattr(config, name)]
+        if config.assemble == "residual" or fixed or latents is not None:
+            raise ValueError(
+                "alignment, set context, residual assembly and given latents need fragments that "
+                f"training does not change, but generator={config.generator!r} is trained jointly; "
+                "choose generator=None and give the latents of a fixed one"
+            )

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,9 @@ from mgmp_jax.data import ImageData
 from mgmp_jax.data.augment import Augmentation, augment
 from mgmp_jax.responses import ResponseKind, Responses, query_digest
 
-__all__ = ["ModelSpec", "Pool", "Recipe", "predict"]
+__all__ = ["ModelSpec", "Pool", "Recipe"]
+
+_EXAMPLE = np.zeros((1, 32, 32, 3), np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Recipe:
     def kept_epochs(self) -> tuple[int, ...]:
         """The epochs after which the weights are kept, ascending."""
         kept = np.linspace(self.epochs / self.snapshots, self.epochs, self.snapshots)
-        return tuple(int(round(epoch)) for epoch in kept)
+        return tuple(round(float(epoch)) for epoch in kept)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,9 +142,7 @@ class Pool:
         num_classes = 100 if spec.data.endswith("100") else 10
         subsets = datasets.class_subsets(num_classes, num_classes // 10)
         if spec.subset is None or not 0 <= spec.subset < len(subsets):
-            raise ValueError(
-                f"{spec.data} has subsets 0 to {len(subsets) - 1}, got {spec.subset}"
-            )
+            raise ValueError(f"{spec.data} has subsets 0 to {len(subsets) - 1}, got {spec.subset}")
         return subsets[spec.subset].tolist()
 
     def module(self, spec: ModelSpec) -> Any:
@@ -187,7 +187,9 @@ class Pool:
             ValueError: the stored weights are damaged.
         """
         module = self.module(spec)
-        like = jax.eval_shape(lambda: _split(module.init(jax.random.key(0), _EXAMPLE, train=False)))
+        like = jax.eval_shape(
+            lambda x: _split(module.init(jax.random.key(0), x, train=False)), _EXAMPLE
+        )
         return Checkpoints(self.folder / spec.address / "weights").restore(like, epoch)
 
     def accuracy(self, spec: ModelSpec) -> dict[str, float]:
@@ -216,7 +218,9 @@ class Pool:
         path = self.folder / spec.address / "responses" / name
         if path.is_file():
             return Responses.load(path)
-        logits, embedding = predict(self.module(spec), self.variables(spec, epoch), queries)
+        logits, embedding = training.predict(
+            self.module(spec), self.variables(spec, epoch), queries
+        )
         values = {
             "logits": lambda: logits,
             "probs": lambda: scipy.special.softmax(logits, axis=-1),
@@ -234,9 +238,7 @@ class Pool:
         n = min(len(data) for data in images)
         steps = max(n // recipe.batch_size, 1) * recipe.epochs
         step, optimizer = _classification_step(module, recipe, steps, stacked=len(group) > 1)
-        states = [
-            training.create_state(self._initial_variables(spec), optimizer) for spec in group
-        ]
+        states = [training.create_state(self._initial_variables(spec), optimizer) for spec in group]
         keys = [jax.random.key(spec.seed) for spec in group]
 
         def order(epoch: int) -> np.ndarray:
@@ -284,7 +286,7 @@ class Pool:
         variables = self.variables(spec)
         accuracy = {}
         for split, data in (("train", train_images), ("test", self.images(spec, "test"))):
-            logits, _ = predict(self.module(spec), variables, data.images)
+            logits, _ = training.predict(self.module(spec), variables, data.images)
             accuracy[split] = float(np.mean(logits.argmax(axis=-1) == data.labels))
         about = {"spec": dataclasses.asdict(spec), "accuracy": accuracy}
         unfinished = self.folder / spec.address / "model.json.unfinished"
@@ -293,9 +295,11 @@ class Pool:
 
     def _initial_variables(self, spec: ModelSpec) -> dict[str, Any]:
         module = self.module(spec)
-        fresh = _split(jax.jit(functools.partial(module.init, train=False))(
-            jax.random.key(spec.seed), _EXAMPLE
-        ))
+        fresh = _split(
+            jax.jit(functools.partial(module.init, train=False))(
+                jax.random.key(spec.seed), _EXAMPLE
+            )
+        )
         if spec.start is None:
             return fresh
         start = jax.tree.map(jnp.asarray, self.variables(spec.start))
@@ -309,36 +313,6 @@ class Pool:
                 f'{shapes[0]} and {shapes[1]} is needed; choose head="reinit"'
             )
         return start
-
-
-def predict(
-    module: Any, variables: Any, images: np.ndarray, batch_size: int = 500
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logits ``[n, c]`` and embeddings ``[n, e]`` of all ``n`` uint8 images, float32.
-
-    The last batch is padded, so no image is left out.
-    """
-    run = _compiled_predict(module)
-    batch_size = min(batch_size, len(images))
-    outputs = []
-    for i in range(0, len(images), batch_size):
-        batch = images[i : i + batch_size]
-        padding = [(0, batch_size - len(batch))] + [(0, 0)] * (batch.ndim - 1)
-        outputs.append([np.asarray(x)[: len(batch)] for x in run(variables, np.pad(batch, padding))])
-    logits, embedding = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
-    return logits, embedding
-
-
-_EXAMPLE = np.zeros((1, 32, 32, 3), np.float32)
-
-
-@functools.lru_cache(maxsize=8)
-def _compiled_predict(module: Any) -> Callable:
-    def run(variables: Any, images: Any) -> tuple[Any, Any]:
-        logits, embedding = models.features(module, variables, datasets.normalise(images))
-        return logits.astype(jnp.float32), embedding.astype(jnp.float32)
-
-    return jax.jit(run)
 
 
 @functools.lru_cache(maxsize=8)

@@ -23,6 +23,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mgmp_jax import data as datasets
+from mgmp_jax import models
 from mgmp_jax.checkpoint import Checkpoints
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "epoch_order",
     "fit",
     "make_step",
+    "predict",
 ]
 
 console = Console(highlight=False)
@@ -88,9 +91,7 @@ def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation) -> Step:
     def step(state: TrainState, batch: Batch, key: Any) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(key, state.step)
         grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
-        (loss, (batch_stats, metrics)), grads = grad_fn(
-            state.params, state.batch_stats, batch, key
-        )
+        (loss, (batch_stats, metrics)), grads = grad_fn(state.params, state.batch_stats, batch, key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         state = TrainState(state.step + 1, params, batch_stats, opt_state)
@@ -118,7 +119,9 @@ def epoch_order(n: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
         ValueError: a batch is larger than the data.
     """
     if not 1 <= batch_size <= n:
-        raise ValueError(f"batch_size must be from 1 to the {n} examples there are, got {batch_size}")
+        raise ValueError(
+            f"batch_size must be from 1 to the {n} examples there are, got {batch_size}"
+        )
     order = np.random.default_rng([seed, epoch]).permutation(n)
     return order[: n - n % batch_size].reshape(-1, batch_size)
 
@@ -148,7 +151,8 @@ def fit(
         step: from :func:`make_step`; compiled once for each function object.
         state: the state before the first epoch.
         data: a pytree of arrays.
-        order: ``epoch -> indices``, a pytree of arrays ``[steps, ...]``.
+        order: ``epoch -> indices``, a pytree of arrays ``[steps, ...]``, the largest of which
+            has one entry for each example.
         epochs: how many.
         key: a PRNG key, or several for a stack of models.
         gather: ``(data, index) -> batch``; the arrays of a batch are ``[batch_size, ...]``.
@@ -190,7 +194,7 @@ def fit(
                     f"{name}: the loss is {metrics['loss']} in epoch {epoch + 1}; lower the "
                     "learning rate"
                 )
-            examples = sum(np.size(leaf) for leaf in jax.tree.leaves(index)[:1])
+            examples = max(np.size(leaf) for leaf in jax.tree.leaves(index))
             seconds = time.perf_counter() - start
             row = {"epoch": epoch + 1, **metrics, "examples_per_s": round(examples / seconds, 1)}
             if on_epoch is not None:
@@ -201,6 +205,26 @@ def fit(
                 checkpoints.save(epoch + 1, state)
             display.update(row)
     return state
+
+
+def predict(
+    module: Any, variables: Any, images: np.ndarray, batch_size: int = 500
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits ``[n, c]`` and embeddings ``[n, e]`` of all ``n`` uint8 images, float32.
+
+    The last batch is padded, so no image is left out.
+    """
+    run = _compiled_predict(module)
+    batch_size = min(batch_size, len(images))
+    outputs = []
+    for i in range(0, len(images), batch_size):
+        batch = images[i : i + batch_size]
+        padding = [(0, batch_size - len(batch))] + [(0, 0)] * (batch.ndim - 1)
+        outputs.append(
+            [np.asarray(x)[: len(batch)] for x in run(variables, np.pad(batch, padding))]
+        )
+    logits, embedding = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
+    return logits, embedding
 
 
 @functools.lru_cache(maxsize=16)
@@ -230,6 +254,15 @@ def _compiled_epoch(step: Step, gather: Callable[[Any, Any], Batch], mesh: Mesh)
         return jax.lax.scan(lambda s, i: sharded_step(s, gather(data, i), key), state, index)
 
     return scan_steps
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled_predict(module: Any) -> Callable:
+    def run(variables: Any, images: Any) -> tuple[Any, Any]:
+        logits, embedding = models.features(module, variables, datasets.normalise(images))
+        return logits.astype(jnp.float32), embedding.astype(jnp.float32)
+
+    return jax.jit(run)
 
 
 def _check_divisible(batch: Batch, mesh: Mesh) -> None:

@@ -48,6 +48,7 @@ class Verifier:
         variables: from :func:`mgmp_jax.mgmp.fit`.
         queries: the query set, uint8 images ``[n, h, w, 3]``, in the order of the responses.
         source: the source's responses on it.
+        latents: of a fixed generator, ``[n, z]``, where :func:`mgmp_jax.mgmp.fit` got them.
         calibration: DNA scores of non-homologous models that trained no part of ``variables``.
 
     Raises:
@@ -60,6 +61,7 @@ class Verifier:
         variables: Any,
         queries: np.ndarray,
         source: Responses,
+        latents: np.ndarray | None = None,
         calibration: Sequence[float] = (),
     ) -> None:
         if source.queries != query_digest(queries):
@@ -69,7 +71,9 @@ class Verifier:
             )
         self.config, self.variables, self.queries, self.source = config, variables, queries, source
         self.calibration = tuple(float(score) for score in calibration)
-        self.latents = mgmp.latents(config, variables, queries, source.values.shape[1])
+        if config.generator is not None:
+            latents = mgmp.generate(config, variables, queries, source.values.shape[1])
+        self.latents = latents
 
     def fragment_scores(self, suspect: Responses) -> np.ndarray:
         """``f_p`` for each query, ``[n]``: near 1 where the fragment looks homologous (Eq. 9).
@@ -77,9 +81,7 @@ class Verifier:
         Raises:
             ValueError: the suspect answered other queries, or gave another kind of response.
         """
-        return mgmp.fragment_scores(
-            self.config, self.variables, self.latents, self.source, suspect
-        )
+        return mgmp.fragment_scores(self.config, self.variables, self.latents, self.source, suspect)
 
     def score(self, suspect: Responses) -> float:
         """DNA score: the mean of the fragment scores."""
@@ -116,7 +118,9 @@ class Verifier:
         be: same architecture, similar tasks, similar training.
         """
         scores = [self.score(model) for model in non_homologous]
-        return Verifier(self.config, self.variables, self.queries, self.source, scores)
+        return Verifier(
+            self.config, self.variables, self.queries, self.source, self.latents, scores
+        )
 
     def save(self, folder: str | Path) -> None:
         """Writes everything to a folder: JSON, plain arrays and an Orbax checkpoint.
@@ -127,6 +131,8 @@ class Verifier:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "queries.npy", self.queries)
+        if self.latents is not None:
+            np.save(folder / "latents.npy", self.latents)
         self.source.save(folder / "source.npz")
         Checkpoints(folder / "weights", keep=1).save(0, self.variables)
         about = {"config": dataclasses.asdict(self.config), "calibration": self.calibration}
@@ -150,10 +156,12 @@ class Verifier:
             about = json.loads((folder / "verifier.json").read_text())
             config = MGMPConfig(**about["config"])
             queries = np.load(folder / "queries.npy", allow_pickle=False)
+            has_latents = (folder / "latents.npy").is_file()
+            latents = np.load(folder / "latents.npy", allow_pickle=False) if has_latents else None
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise ValueError(f"the verifier in {folder} is damaged: {error}") from error
         source = Responses.load(folder / "source.npz")
         key, width = jax.random.key(0), source.values.shape[1]
         like = jax.eval_shape(lambda: mgmp.init(config, queries, width, key))
         variables = Checkpoints(folder / "weights").restore(like)
-        return cls(config, variables, queries, source, about["calibration"])
+        return cls(config, variables, queries, source, latents, about["calibration"])

@@ -21,8 +21,13 @@ class ImageModel(Protocol):
     num_outputs: int
     layers: tuple[str, ...]
 
-    def init(self, rngs: Any, *args: Any, **kwargs: Any) -> Any: ...
-    def apply(self, variables: Any, *args: Any, **kwargs: Any) -> Any: ...
+    def init(self, rngs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Initial variables, as Linen's."""
+        ...
+
+    def apply(self, variables: Any, *args: Any, **kwargs: Any) -> Any:
+        """Outputs, as Linen's."""
+        ...
 
 
 _MODELS: dict[str, Any] = {

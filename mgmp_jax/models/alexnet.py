@@ -35,6 +35,7 @@ class AlexNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b outputs"]:
+        """Outputs ``[b, outputs]`` for normalised images."""
         pool = partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))
         for i, multiple in enumerate((1, 3, 6, 4, 4), 1):
             stride = 2 if i == 1 else 1

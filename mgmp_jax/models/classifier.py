@@ -19,6 +19,7 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "... d"], *, train: bool) -> Float[Array, "..."]:
+        """Logits ``[...]`` for pairs of fragments ``[..., d]``."""
         for i in (1, 2):
             x = nn.relu(nn.Dense(self.width, name=f"fc{i}")(x))
             x = nn.Dropout(self.dropout, deterministic=not train)(x)

@@ -99,6 +99,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b outputs"]:
+        """Outputs ``[b, outputs]`` for normalised images."""
         x = _Stem(self.width, self.stem, self.dtype, name="stem")(x, train=train)
         for s, size in enumerate(self.stage_sizes, 1):
             for b in range(1, size + 1):

@@ -54,6 +54,7 @@ class ViT(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b outputs"]:
+        """Outputs ``[b, outputs]`` for normalised images."""
         del train
         if self.width % self.num_heads:
             raise ValueError(

@@ -94,7 +94,9 @@ def _panels(number: int, width: float, height: float) -> tuple[Figure, list[Axes
 
 def _legend_below(figure: Figure, axis: Axes) -> None:
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, markerscale=3)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=3, frameon=False, markerscale=3
+    )
 
 
 def _save(figure: Figure, path: str | Path, title: str | None) -> None:

@@ -1,0 +1,26 @@
+"""Shapes are checked at run time in the tests: jaxtyping annotations, by beartype."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+CHECKED = ["data", "dna", "mgmp", "models", "pool", "responses", "training", "verifier"]
+install_import_hook([f"mgmp_jax.{name}" for name in CHECKED], "beartype.beartype")
+
+ROOT = Path(__file__).parents[1]
+CACHE = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
+jax.config.update("jax_compilation_cache_dir", CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """A folder of packed real data with the script that unpacks it, where there is one."""
+    folder = Path(os.environ.get("MGMP_DATA_DIR") or ROOT.parent / "shared" / "data")
+    if not (folder / "prepare_tfds.py").is_file():
+        pytest.skip(f"no real CIFAR data: {folder}/prepare_tfds.py is absent (MGMP_DATA_DIR)")
+    return folder

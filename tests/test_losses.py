@@ -1,0 +1,212 @@
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mgmp_jax.losses import cohesion_loss, dna_loss, provenance_loss, similarity_loss
+
+LOSSES = {"similarity": similarity_loss, "cohesion": cohesion_loss, "dna": dna_loss}
+
+
+def cosine(u: np.ndarray, v: np.ndarray) -> float:
+    length = np.sqrt(u @ u) * np.sqrt(v @ v)
+    return float(u @ v / length) if length > 0 else 0.0
+
+
+def loop_similarity(s: np.ndarray, t: np.ndarray, n: np.ndarray, tau: float) -> float:
+    total = 0.0
+    for i in range(len(s)):
+        numerator = np.exp(cosine(s[i], t[i]) / tau)
+        denominator = 0.0
+        for k in range(len(s)):
+            denominator += np.exp(cosine(s[i], n[k]) / tau)
+        total -= np.log(numerator / denominator)
+    return total
+
+
+def loop_cohesion(s: np.ndarray, t: np.ndarray, n: np.ndarray, tau: float) -> float:
+    total = 0.0
+    for i in range(len(s)):
+        for k in range(len(s)):
+            if k != i:
+                total -= np.log(sum(np.exp(cosine(m[i], m[k]) / tau) for m in (s, t, n)))
+    return total
+
+
+LOOPS = {
+    "similarity": loop_similarity,
+    "cohesion": loop_cohesion,
+    "dna": lambda *args: loop_similarity(*args) + loop_cohesion(*args),
+}
+
+
+def fragments(n: int, d: int, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(n, d)) for _ in range(3)]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("block_size", [None, 1, 3, 7, 100])
+@pytest.mark.parametrize("tau", [0.05, 0.5, 10.0])
+def test_equals_the_double_loop(name: str, block_size: int | None, tau: float) -> None:
+    sets = fragments(7, 5)
+    got = LOSSES[name](*sets, temperature=tau, reduction="sum", block_size=block_size)
+    np.testing.assert_allclose(got, LOOPS[name](*sets, tau), rtol=2e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_equals_the_double_loop_in_float64(name: str) -> None:
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+        sets = fragments(6, 4)
+        got = LOSSES[name](*map(jnp.asarray, sets), temperature=0.1, reduction="sum")
+        assert got.dtype == jnp.float64
+        np.testing.assert_allclose(got, LOOPS[name](*sets, 0.1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("block_size", [None, 2])
+def test_gradient_equals_that_of_the_double_loop(name: str, block_size: int | None) -> None:
+    sets, tau, step = fragments(5, 3), 0.3, 1e-6
+    gradients = jax.grad(LOSSES[name], argnums=(0, 1, 2))(
+        *sets, temperature=tau, reduction="sum", block_size=block_size
+    )
+    for which in range(3):
+        expected = np.zeros_like(sets[which])
+        for place in np.ndindex(*expected.shape):
+            moved = [[x.copy() for x in sets] for _ in range(2)]
+            moved[0][which][place] += step
+            moved[1][which][place] -= step
+            high, low = (LOOPS[name](*m, tau) for m in moved)
+            expected[place] = (high - low) / (2 * step)
+        np.testing.assert_allclose(gradients[which], expected, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("n", [1, 2, 6])
+def test_mean_divides_by_what_is_summed(n: int) -> None:
+    sets = fragments(n, 4)
+    for name, count in {"similarity": n, "cohesion": max(n * (n - 1), 1)}.items():
+        total = LOSSES[name](*sets, temperature=0.5, reduction="sum")
+        mean = LOSSES[name](*sets, temperature=0.5, reduction="mean")
+        np.testing.assert_allclose(mean, total / count, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("tau", [1e-2, 1.0, 10.0])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("block_size", [None, 3])
+@pytest.mark.parametrize("case", ["zeros", "equal", "one zero row", "huge", "tiny"])
+def test_extreme_inputs_give_finite_losses_and_gradients(
+    name: str, tau: float, dtype: jnp.dtype, block_size: int | None, case: str
+) -> None:
+    sets = {
+        "zeros": [np.zeros((4, 3))] * 3,
+        "equal": [np.ones((4, 3))] * 3,
+        "one zero row": [np.vstack([np.zeros((1, 3)), x]) for x in fragments(3, 3)],
+        "huge": [1e30 * x for x in fragments(4, 3)],
+        "tiny": [1e-30 * x for x in fragments(4, 3)],
+    }[case]
+
+    def loss(*args: jax.Array) -> jax.Array:
+        return LOSSES[name](*args, temperature=tau, block_size=block_size)
+
+    value, gradients = jax.value_and_grad(loss, argnums=(0, 1, 2))(
+        *(jnp.asarray(x, dtype) for x in sets)
+    )
+    assert value.dtype == jnp.float32
+    assert np.isfinite(value)
+    assert case == "tiny" or all(np.isfinite(g.astype(np.float32)).all() for g in gradients)
+    rounded = [np.asarray(jnp.asarray(x, dtype), np.float64) for x in sets]
+    n = len(rounded[0])
+    expected = 0.0
+    if name != "cohesion":
+        expected += loop_similarity(*rounded, tau) / n
+    if name != "similarity":
+        expected += loop_cohesion(*rounded, tau) / (n * (n - 1))
+    np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-3 / tau)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(1, 9),
+    d=st.integers(1, 6),
+    seed=st.integers(0, 10_000),
+    tau=st.floats(0.05, 10.0),
+    block_size=st.one_of(st.none(), st.integers(1, 12)),
+)
+def test_invariant_to_a_common_permutation_and_to_scaling(
+    n: int, d: int, seed: int, tau: float, block_size: int | None
+) -> None:
+    sets = fragments(n, d, seed)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n)
+    changed = [(x * rng.uniform(0.1, 10, size=(n, 1)))[order] for x in sets]
+    for loss in LOSSES.values():
+        before = loss(*sets, temperature=tau, block_size=block_size)
+        after = loss(*changed, temperature=tau, block_size=block_size)
+        np.testing.assert_allclose(before, after, rtol=1e-4, atol=1e-4 / tau)
+
+
+def test_similarity_falls_when_source_and_homologous_approach() -> None:
+    s, t, n = fragments(6, 5)
+    losses = [similarity_loss(s, t + a * (s - t), n, temperature=0.5) for a in (0.0, 0.5, 1.0)]
+    assert losses[0] > losses[1] > losses[2]
+
+
+def test_blocks_bound_the_memory_of_forward_and_backward() -> None:
+    n, d, block = 4096, 8, 64
+    sets = [jnp.ones((n, d))] * 3
+
+    def peak(block_size: int | None) -> int:
+        gradient = jax.grad(lambda *a: dna_loss(*a, temperature=0.5, block_size=block_size))
+        return jax.jit(gradient).lower(*sets).compile().memory_analysis().temp_size_in_bytes
+
+    whole, blocked = peak(None), peak(block)
+    assert whole > 4 * n * n
+    assert blocked < 16 * 4 * n * block
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": np.ones((3, 2))}, r"\(3, 2\), \(4, 2\) and \(4, 2\)"),
+        ({"source": np.ones(4)}, r"one shape \[n, d\]"),
+        (dict.fromkeys(("source", "homologous", "non_homologous"), np.ones((0, 2))), "n >= 1"),
+        ({"temperature": 0.0}, "temperature must be positive, got 0.0"),
+        ({"reduction": "max"}, "reduction must be"),
+        ({"block_size": 0}, "block_size must be at least 1"),
+    ],
+)
+def test_bad_arguments_say_what_was_expected(change: dict, message: str) -> None:
+    names = ("source", "homologous", "non_homologous")
+    arguments = {**dict.fromkeys(names, np.ones((4, 2))), "temperature": 0.5, **change}
+    sets = [arguments.pop(name) for name in names]
+    for loss in LOSSES.values():
+        with pytest.raises(ValueError, match=message):
+            loss(*sets, **arguments)
+
+
+def test_provenance_loss_is_mean_binary_cross_entropy() -> None:
+    logits, labels = np.array([-3.0, 0.0, 2.0, 40.0]), np.array([0.0, 1.0, 1.0, 0.0])
+    expected = -np.mean(
+        [np.log(1 / (1 + np.exp(z))) if y == 0 else -np.log1p(np.exp(-z))
+         for z, y in zip(logits, labels, strict=True)]
+    )  # fmt: skip
+    np.testing.assert_allclose(provenance_loss(logits, labels), expected, rtol=1e-6)
+    assert provenance_loss(jnp.zeros(2, jnp.bfloat16), jnp.ones(2)).dtype == jnp.float32
+    with pytest.raises(ValueError, match="vectors of one length"):
+        provenance_loss(np.ones(3), np.ones(2))
+
+
+def test_imports_alone() -> None:
+    code = (
+        "import sys, mgmp_jax.losses; "
+        "banned = {'flax', 'orbax', 'tensorflow_datasets', 'matplotlib', 'jaxtyping', 'scipy'}; "
+        "print(sorted(banned & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(eval(done.stdout)) <= {"scipy"}  # JAX itself imports SciPy
