@@ -30,6 +30,7 @@ __all__ = [
     "fragment_scores",
     "fragments",
     "generate",
+    "make_loss",
     "make_step",
     "prepare",
 ]
@@ -242,13 +243,22 @@ def gather_pair(data: Any, index: Any) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=16)
 def make_step(config: MGMPConfig, width: int) -> tuple[training.Step, optax.GradientTransformation]:
-    """The joint step: Adam on Eq. 7 plus Eq. 8, over generator and classifier.
+    """The joint step, Adam on :func:`make_loss` over generator and classifier, and its Adam."""
+    optimizer = optax.adam(config.learning_rate)
+    return training.make_step(make_loss(config, width), optimizer), optimizer
+
+
+def make_loss(config: MGMPConfig, width: int) -> training.LossFn:
+    """Eq. 7 plus Eq. 8 as a function of ``(params, batch_stats, batch, key)``.
 
     Without a generator to train there is nothing that Eq. 7 could change, and the loss is Eq. 8
     alone. A batch is what :func:`gather_pair` gives.
+
+    Args:
+        config: of the MGMP.
+        width: of what :func:`prepare` gives.
     """
     generator, classifier = _generator(config, width), _classifier(config)
-    optimizer = optax.adam(config.learning_rate)
 
     def loss_fn(params: Any, batch_stats: Any, batch: training.Batch, key: Any):
         generator_key, classifier_key = jax.random.split(key)
@@ -297,7 +307,7 @@ def make_step(config: MGMPConfig, width: int) -> tuple[training.Step, optax.Grad
         )
         return loss, (batch_stats, {"accuracy": accuracy, **terms})
 
-    return training.make_step(loss_fn, optimizer), optimizer
+    return loss_fn
 
 
 def generate(config: MGMPConfig, variables: Any, queries: np.ndarray, width: int) -> Any:

@@ -98,7 +98,7 @@ class Responses:
         if not path.is_file():
             raise FileNotFoundError(f"no responses at {path}; write them with Responses.save")
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 values, about = file["values"], json.loads(str(file["about"]))
             if about["format"] != _FORMAT:
                 raise ValueError(f"its format is {about['format']!r}")

@@ -1,0 +1,118 @@
+"""experiments/cifar.py: its arguments, and that kill -9 at any moment changes no number."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "experiments"))
+import cifar  # noqa: E402
+
+COMMAND = [
+    sys.executable,
+    str(ROOT / "experiments" / "cifar.py"),
+    *("--arch", "alexnet", "--preset", "demo", "--data", "glyphs"),
+    *("--pool-subsets", "3", "6", "--eval-subsets", "1", "2"),
+]
+
+
+def test_rows_are_those_of_the_paper() -> None:
+    for number, (arch, pool, evaluation, _) in cifar.ROWS.items():
+        row = cifar.make_row(cifar.Args(arch=arch, row=number))
+        assert [pair.task for pair in row.pool] == [f"subset {s}" for s in pool]
+        assert [pair.task for pair in row.evaluation] == [f"subset {s}" for s in evaluation]
+        assert len({p.homologous.seed for p in row.pool + row.evaluation}) == 10
+        for pair in row.pool + row.evaluation:
+            assert pair.homologous.start == row.source
+            assert pair.non_homologous == dataclasses.replace(pair.homologous, start=None)
+
+
+def test_rows_share_their_models() -> None:
+    rows = [cifar.make_row(cifar.Args(row=number)) for number in (1, 2, 3)]
+    specs = {s.address for r in rows for p in r.pool + r.evaluation for s in (p.homologous,)}
+    assert len(specs) == 10
+    assert len({row.source.address for row in rows}) == 1
+    assert len({row.name for row in rows}) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"row": 4}, r"rows of resnet18 in Table 1 are \[1, 2, 3\], got 4"),
+        ({"pool_subsets": (1, 2), "eval_subsets": (2, 3)}, "must be disjoint"),
+        ({"pool_subsets": (1, 1), "eval_subsets": (2,)}, "without repetition"),
+        ({"pool_subsets": (1, 10), "eval_subsets": (2,)}, r"subsets are 0 to 9, got \[10\]"),
+        ({"pool_subsets": (1,)}, "give both --pool-subsets and --eval-subsets"),
+        ({"seeds": 0}, "--seeds must be at least 1, got 0"),
+    ],
+)
+def test_impossible_arguments_are_refused(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        cifar.make_row(cifar.Args(**arguments))
+
+
+def run(out: Path, *more: str) -> subprocess.CompletedProcess:
+    command = [*COMMAND, "--out", str(out), *more]
+    return subprocess.run(command, capture_output=True, text=True, cwd=out)
+
+
+def test_the_command_line_says_what_is_wrong(tmp_path: Path) -> None:
+    done = run(tmp_path, "--eval-subsets", "3")
+    assert done.returncode == 1
+    assert "error: pool subsets [3, 6] and evaluation subsets [3] must be disjoint" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert run(tmp_path, "--arch", "resnet19").returncode == 2
+
+
+def numbers(out: Path) -> dict:
+    results = json.loads(next(out.glob("*/results.json")).read_text())
+    return {key: value for key, value in results.items() if key != "run"}
+
+
+PHASES = {
+    "source": "models/*glyphs10*/state/*",
+    "pool": "models/*glyphs100*/weights/*",
+    "responses": "models/*/responses/*",
+    "MGMP": "glyphs*/*/seed0/state/*",
+    "evaluation": "glyphs*/extended/seed0/verifier/verifier.json",
+}
+"""A file whose appearance shows that a phase is under way (the last one: has begun)."""
+
+
+@pytest.mark.slow
+def test_kill_9_in_every_phase_changes_no_number(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir()
+    cut.mkdir()
+    done = run(whole)
+    assert done.returncode == 0, done.stderr
+    for phase, pattern in PHASES.items():
+        process = subprocess.Popen(
+            [*COMMAND, "--out", str(cut)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 300
+        while not any(cut.glob(pattern)):
+            assert process.poll() is None, f"the run ended before its phase {phase}"
+            assert time.monotonic() < deadline, f"phase {phase} never came"
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, f"the run ended before it was killed in {phase}"
+        assert not any(cut.glob("*/results.json")), phase
+    done = run(cut)
+    assert done.returncode == 0, done.stderr
+    assert numbers(cut) == numbers(whole)
+    for picture in ("fragments.png", "scores.png", "training.png"):
+        assert next(cut.glob(f"*/{picture}")).stat().st_size > 10_000
+
+    start = time.monotonic()
+    again = run(cut)
+    assert "Files:" in again.stdout
+    assert "MGMP[" not in again.stdout
+    assert time.monotonic() - start < 60

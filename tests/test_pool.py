@@ -1,0 +1,121 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mgmp_jax.pool import ModelSpec, Pool, Recipe
+
+RECIPE = Recipe(2, 16, 0.05, augment="none", snapshots=2)
+SOURCE = ModelSpec("alexnet", "glyphs10", RECIPE, width=2, num_images=64)
+STRANGER = ModelSpec("alexnet", "glyphs100", RECIPE, width=2, subset=3, num_images=48, seed=5)
+DESCENDANT = dataclasses.replace(STRANGER, start=SOURCE)
+NEW_HEAD = dataclasses.replace(DESCENDANT, head="reinit")
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
+    pool = Pool(tmp_path_factory.mktemp("models"))
+    pool.train([DESCENDANT, STRANGER, NEW_HEAD])
+    return pool
+
+
+def test_starting_models_are_trained_first_and_all_are_kept(pool: Pool, monkeypatch) -> None:
+    assert all(pool.is_trained(s) for s in (SOURCE, DESCENDANT, STRANGER, NEW_HEAD))
+    monkeypatch.setattr(Pool, "_train_group", lambda *_: pytest.fail("trained twice"))
+    pool.train([SOURCE, DESCENDANT, STRANGER, NEW_HEAD])
+    assert set(pool.accuracy(SOURCE)) == {"train", "test"}
+
+
+def test_an_address_depends_on_everything_that_made_the_model() -> None:
+    changes = [
+        {"arch": "resnet18"},
+        {"data": "cifar100"},
+        {"width": 3},
+        {"subset": 4},
+        {"num_images": 49},
+        {"start": SOURCE},
+        {"head": "reinit"},
+        {"seed": 6},
+        {"recipe": Recipe(3, 16, 0.05)},
+    ]
+    others = {dataclasses.replace(STRANGER, **change).address for change in changes}
+    assert len(others | {STRANGER.address}) == len(changes) + 1
+
+
+@pytest.mark.parametrize("head", ["keep", "reinit"])
+def test_descendants_start_from_the_source(pool: Pool, head: str) -> None:
+    spec = dataclasses.replace(DESCENDANT, head=head)
+    start, source = pool._initial_variables(spec)["params"], pool.variables(SOURCE)["params"]
+    for layer in source:
+        same = np.array_equal(start[layer]["kernel"], source[layer]["kernel"])
+        assert same == (layer != "head" or head == "keep")
+
+
+def test_a_head_of_another_width_cannot_be_kept(pool: Pool) -> None:
+    wide = dataclasses.replace(STRANGER, subset=None, num_images=32)
+    spec = dataclasses.replace(DESCENDANT, start=wide)
+    pool.train([wide])
+    with pytest.raises(ValueError, match='cannot keep the head .* choose head="reinit"'):
+        pool._initial_variables(spec)
+
+
+def test_responses_are_taken_once_of_every_kept_epoch_and_kind(pool: Pool, monkeypatch) -> None:
+    queries = pool.images(SOURCE, "train").images[:21]
+    final, early = pool.responses(DESCENDANT, queries), pool.responses(DESCENDANT, queries, epoch=1)
+    assert final.values.shape == (21, 10)
+    assert not np.array_equal(final.values, early.values)
+    probs = pool.responses(DESCENDANT, queries, kind="probs")
+    np.testing.assert_allclose(probs.values.sum(axis=1), 1, rtol=1e-5)
+    logprobs = pool.responses(DESCENDANT, queries, kind="logprobs")
+    np.testing.assert_allclose(np.exp(logprobs.values), probs.values, rtol=1e-4)
+    assert pool.responses(DESCENDANT, queries, kind="embedding").values.shape == (21, 128)
+    monkeypatch.setattr(Pool, "variables", lambda *_: pytest.fail("computed twice"))
+    np.testing.assert_array_equal(pool.responses(DESCENDANT, queries).values, final.values)
+
+
+def test_models_trained_together_equal_models_trained_alone(pool: Pool, tmp_path) -> None:
+    together = Pool(tmp_path)
+    together.train([SOURCE])
+    together.train([STRANGER, DESCENDANT, NEW_HEAD], together=3)
+    assert not list(tmp_path.glob("together-*/state"))
+    queries = pool.images(SOURCE, "train").images[:8]
+    for spec in (STRANGER, DESCENDANT, NEW_HEAD):
+        np.testing.assert_allclose(
+            together.responses(spec, queries).values,
+            pool.responses(spec, queries).values,
+            atol=2e-3,
+        )
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (dataclasses.replace(STRANGER, subset=10), "subsets 0 to 9, got 10"),
+        (dataclasses.replace(SOURCE, arch="lenet"), "unknown architecture 'lenet'"),
+        (
+            dataclasses.replace(SOURCE, recipe=Recipe(1, 65, 0.1)),
+            "batch_size must be from 1 to the 64 examples there are, got 65",
+        ),
+    ],
+)
+def test_impossible_models_are_refused(tmp_path, spec: ModelSpec, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Pool(tmp_path).train([spec])
+
+
+def test_more_images_than_there_are_is_said(tmp_path) -> None:
+    arrays = tmp_path / "cifar10" / "train"
+    arrays.mkdir(parents=True)
+    np.save(arrays / "image.npy", np.zeros((20, 32, 32, 3), np.uint8))
+    np.save(arrays / "label.npy", np.arange(20, dtype=np.int32) % 10)
+    spec = dataclasses.replace(SOURCE, data="cifar10", num_images=21)
+    with pytest.raises(ValueError, match="21 images, but its part of cifar10 has 20"):
+        Pool(tmp_path / "models", tmp_path).train([spec])
+
+
+def test_snapshots_are_evenly_spaced() -> None:
+    assert Recipe(6, snapshots=6).kept_epochs == (1, 2, 3, 4, 5, 6)
+    assert Recipe(30, snapshots=6).kept_epochs == (5, 10, 15, 20, 25, 30)
+    assert Recipe(7).kept_epochs == (7,)
+    with pytest.raises(ValueError, match="from 1 to the 4 epochs, got 5"):
+        Recipe(4, snapshots=5)

@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mgmp_jax import reporting
+from mgmp_jax.reporting.results import clopper_pearson
+
+
+def test_summary_counts_fragments_as_the_paper_and_models_beside() -> None:
+    right, half, wrong = np.ones(4), np.array([1.0, 1.0, 0.0, 0.0]), np.zeros(4)
+    homologous = np.array([[right, half]])
+    non_homologous = np.array([[wrong, right]])
+    got = reporting.summarise(homologous, non_homologous, 0.9)
+    assert got["accuracy"] == pytest.approx(((4 + 4) / 8 + (2 + 0) / 8) / 2)
+    assert got["std"] == pytest.approx(np.std([1.0, 0.25], ddof=1))
+    assert got["auc"] == pytest.approx((1 + 0.5 + 1 + 0) / 4)
+    assert (got["wrong"], got["inconclusive"], got["judged"], got["models"]) == (1, 1, 4, 4)
+    assert got["interval"] == clopper_pearson(1, 4)
+
+
+def test_clopper_pearson_of_no_false_alarm_among_twenty() -> None:
+    low, high = clopper_pearson(0, 20)
+    assert low == 0
+    assert high == pytest.approx(1 - 0.025 ** (1 / 20))
+
+
+def test_json_is_written_whole_and_environment_names_what_made_it(tmp_path) -> None:
+    reporting.write_json(tmp_path / "a" / "results.json", reporting.environment())
+    content = json.loads((tmp_path / "a" / "results.json").read_text())
+    assert {"command", "versions", "device", "git_revision", "cores"} <= set(content)
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["results.json"]
+
+
+def test_pictures_have_their_colours(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    roles = ("source", "homologous", "non-homologous")
+    fragments = {f"task {i}": {r: rng.normal(size=(30, 5)) for r in roles} for i in range(2)}
+    reporting.plot_fragments(tmp_path / "fragments.png", fragments)
+    scores = {"task": {r: rng.uniform(size=50) for r in roles[1:]}}
+    reporting.plot_scores(tmp_path / "scores.png", scores, 0.9)
+    rows = [{"epoch": e, "accuracy": 0.1 * e} for e in (1, 2, 3)]
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    groups = {"models": {"source": [metrics]}, "MGMP": {"paper": [metrics], "extended": [metrics]}}
+    reporting.plot_training(tmp_path / "training.png", groups)
+    red, yellow, blue = (214, 39, 40), (230, 184, 0), (31, 119, 180)
+    for name, colours in {
+        "fragments.png": (red, yellow, blue),
+        "scores.png": (yellow, blue),
+        "training.png": (red,),
+    }.items():
+        pixels = np.asarray(Image.open(tmp_path / name).convert("RGB"), int).reshape(-1, 3)
+        for colour in colours:
+            assert np.abs(pixels - colour).max(axis=1).min() < 90

@@ -1,0 +1,172 @@
+import json
+import subprocess
+import sys
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mgmp_jax import models, training
+
+N, D = 103, 6
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, D)).astype(np.float32)
+DATA = {"x": X, "y": (X @ RNG.normal(size=D)).astype(np.float32)}
+OPTIMIZER = optax.adam(1e-2)
+
+
+def loss_fn(params, batch_stats, batch, key):
+    noise = 0.01 * jax.random.normal(key, batch["y"].shape)
+    error = batch["x"] @ params["w"] - batch["y"] + noise
+    stats = {"mean": 0.9 * batch_stats["mean"] + 0.1 * jnp.mean(batch["x"], axis=0)}
+    return jnp.mean(error**2), (stats, {"accuracy": jnp.mean(jnp.abs(error) < 0.1)})
+
+
+def start() -> training.TrainState:
+    variables = {"params": {"w": jnp.zeros(D)}, "batch_stats": {"mean": jnp.zeros(D)}}
+    return training.create_state(variables, OPTIMIZER)
+
+
+def fit(step=None, epochs=6, seed=0, **options):
+    return training.fit(
+        step or training.make_step(loss_fn, OPTIMIZER),
+        start(),
+        DATA,
+        order=lambda epoch: training.epoch_order(N, 10, seed, epoch),
+        epochs=epochs,
+        key=jax.random.key(seed),
+        **options,
+    )
+
+
+def test_learns_and_repeats_itself_and_depends_on_the_seed() -> None:
+    one, same, other = fit(epochs=60), fit(epochs=60), fit(epochs=60, seed=1)
+    chex.assert_trees_all_equal(one, same)
+    assert not np.array_equal(one.params["w"], other.params["w"])
+    error = DATA["x"] @ np.asarray(one.params["w"]) - DATA["y"]
+    assert np.mean(error**2) < 0.1 * np.mean(DATA["y"] ** 2)
+    assert int(one.step) == 60 * (N // 10)
+
+
+@pytest.mark.parametrize("cut", ["between epochs", "before the checkpoint"])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, cut: str) -> None:
+    whole = fit(folder=tmp_path / "whole")
+
+    class Killed(Exception):
+        pass
+
+    def kill(epoch: int, _: object) -> None:
+        if epoch == 4 and cut == "before the checkpoint":
+            raise Killed
+
+    if cut == "between epochs":
+        fit(epochs=3, folder=tmp_path / "cut")
+    else:
+        with pytest.raises(Killed):
+            fit(folder=tmp_path / "cut", on_epoch=kill)
+        with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
+            file.write('{"epoch": 4, "unfinished": true}\n')
+    resumed = fit(folder=tmp_path / "cut")
+    chex.assert_trees_all_equal(whole, resumed)
+    rows = [
+        [json.loads(line) for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
+        for run in ("whole", "cut")
+    ]
+    assert [row["loss"] for row in rows[0]] == [row["loss"] for row in rows[1]]
+    assert [row["epoch"] for row in rows[1]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_step_is_compiled_once() -> None:
+    step = chex.assert_max_traces(training.make_step(loss_fn, OPTIMIZER), n=1)
+    fit(step=step)
+    fit(step=step, seed=3)
+
+
+def test_scan_and_single_steps_give_the_same(monkeypatch) -> None:
+    by_step = fit()
+    monkeypatch.setattr(training.jax, "default_backend", lambda: "gpu")
+    by_scan = fit(step=training.make_step(loss_fn, OPTIMIZER))
+    chex.assert_trees_all_close(by_step, by_scan, rtol=1e-5, atol=1e-6)
+
+
+def test_order_is_a_permutation_decided_by_seed_and_epoch() -> None:
+    order = training.epoch_order(N, 10, 0, 0)
+    assert order.shape == (10, 10)
+    assert len(np.unique(order)) == 100
+    np.testing.assert_array_equal(order, training.epoch_order(N, 10, 0, 0))
+    assert not np.array_equal(order, training.epoch_order(N, 10, 0, 1))
+
+
+@pytest.mark.parametrize("batch_size", [0, N + 1])
+def test_a_batch_larger_than_the_data_is_refused(batch_size: int) -> None:
+    with pytest.raises(ValueError, match=f"from 1 to the {N} examples there are, got"):
+        training.epoch_order(N, batch_size, 0, 0)
+
+
+def test_divergence_stops_the_run() -> None:
+    step = training.make_step(lambda p, b, batch, key: (jnp.nan * p["w"].sum(), (b, {})), OPTIMIZER)
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        fit(step=step)
+
+
+@pytest.mark.parametrize("n", [10, 23])
+def test_predict_leaves_no_image_out(n: int) -> None:
+    module = models.create("alexnet", num_outputs=4, width=2)
+    images = RNG.integers(0, 256, size=(n, 32, 32, 3), dtype=np.uint8)
+    variables = jax.jit(lambda x: module.init(jax.random.key(0), x, train=False))(
+        jnp.zeros((1, 32, 32, 3))
+    )
+    by_ten, at_once = (training.predict(module, variables, images, b) for b in (10, n))
+    assert by_ten[0].shape == (n, 4)
+    assert by_ten[1].shape == (n, 128)
+    np.testing.assert_allclose(by_ten[0], at_once[0], atol=1e-5)
+
+
+def test_four_devices_give_the_losses_and_gradients_of_one() -> None:
+    code = """
+import jax, numpy as np, dataclasses, optax
+jax.config.update("jax_num_cpu_devices", 4)
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
+from mgmp_jax import mgmp, training
+rng = np.random.default_rng(0)
+config = dataclasses.replace(mgmp.PAPER, generator="resnet18", generator_width=4, batch_size=16,
+                             dropout=0.0)
+data = {name: rng.normal(size=shape).astype(np.float32) for name, shape in
+        {"source": (16, 10), "homologous": (2, 16, 10), "non_homologous": (2, 16, 10)}.items()}
+data["images"] = rng.integers(0, 256, size=(16, 32, 32, 3), dtype=np.uint8)
+variables = mgmp.init(config, data["images"], 10, jax.random.key(0))
+adam_step, _ = mgmp.make_step(config, 10)
+sgd = optax.sgd(1.0)
+results = []
+for devices in (1, 4):
+    mesh = Mesh(np.array(jax.devices()[:devices]), ("data",), axis_types=(AxisType.Auto,))
+    step = training.make_step(mgmp.make_loss(config, 10), sgd)
+    history = []
+    state = training.fit(
+        step, training.create_state(jax.tree.map(np.array, variables), sgd), data,
+        order=lambda e: {"query": np.arange(16)[None], "pair": np.array([[0, 1]])}, epochs=1,
+        key=jax.random.key(1), gather=mgmp.gather_pair, mesh=mesh,
+        on_epoch=lambda e, s: history.append(len(s.step.sharding.device_set)))
+    assert history == [devices], history
+    gradients = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b),
+                             variables["params"], state.params)
+    results.append((gradients, jax.device_get(state.batch_stats)))
+scale = max(np.abs(x).max() for x in jax.tree.leaves(results[0]))
+worst = max(np.abs(a - b).max() for a, b in
+            zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True))
+print("worst", worst, "scale", scale)
+assert worst < 1e-5 * max(scale, 1), worst
+try:
+    training.fit(adam_step, training.create_state(variables, optax.adam(1e-3)), data,
+        order=lambda e: {"query": np.arange(15)[None], "pair": np.array([[0, 1]])}, epochs=1,
+        key=jax.random.key(1), gather=mgmp.gather_pair)
+except ValueError as error:
+    assert "cannot be split evenly over 4 devices" in str(error)
+else:
+    raise AssertionError("an uneven batch was accepted")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
