@@ -17,7 +17,7 @@ from rich.table import Table
 from mgmp_jax import mgmp, reporting
 from mgmp_jax.mgmp import MGMPConfig
 from mgmp_jax.pool import ModelSpec, Pool
-from mgmp_jax.responses import Responses
+from mgmp_jax.responses import ResponseKind, Responses
 from mgmp_jax.training import console
 from mgmp_jax.verifier import Verifier
 
@@ -126,7 +126,7 @@ def _take_responses(
     for pair in row.pool + row.evaluation:
         for spec in (pair.homologous, pair.non_homologous):
             wanted |= {(spec, epoch) for epoch in spec.recipe.kept_epochs}
-    kinds = {method.config.response for method in row.methods.values()}
+    kinds: set[ResponseKind] = {method.config.response for method in row.methods.values()}
     if len(kinds) != 1:
         raise ValueError(f"the methods of a row must share one kind of response, got {kinds}")
     kind = kinds.pop()
@@ -206,7 +206,7 @@ def _evaluate(row: Row, models: Pool, responses: dict, verifiers: dict) -> dict[
                         "verdict_seed0": judged.verdict,
                     }
                 )
-        summary = reporting.summarise(*scores, THRESHOLD)
+        summary = reporting.summarise(scores[0], scores[1], THRESHOLD)
         results["methods"][name] = {**summary, "evaluation": rows}
     return results
 

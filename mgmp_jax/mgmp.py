@@ -340,8 +340,8 @@ def fragments(
         return prepare(config, source, target, latents)
     s, t = prepare(config, source, target)
     z = jnp.asarray(latents)
-    assembled = (dna.assemble(z, jnp.asarray(y), config.assemble) for y in (s, t))
-    return tuple(np.asarray(o) for o in assembled)
+    s, t = (dna.assemble(z, jnp.asarray(y), config.assemble) for y in (s, t))
+    return np.asarray(s), np.asarray(t)
 
 
 def fragment_scores(
@@ -384,7 +384,7 @@ def _generator(config: MGMPConfig, width: int) -> Any:
     )
 
 
-def _classifier(config: MGMPConfig) -> Classifier:
+def _classifier(config: MGMPConfig) -> Any:
     return Classifier(width=config.classifier_width, dropout=config.dropout)
 
 

@@ -186,10 +186,7 @@ class Pool:
             FileNotFoundError: the model is not trained, or that epoch was not kept.
             ValueError: the stored weights are damaged.
         """
-        module = self.module(spec)
-        like = jax.eval_shape(
-            lambda x: _split(module.init(jax.random.key(0), x, train=False)), _EXAMPLE
-        )
+        like = _abstract_variables(self.module(spec))
         return Checkpoints(self.folder / spec.address / "weights").restore(like, epoch)
 
     def accuracy(self, spec: ModelSpec) -> dict[str, float]:
@@ -313,6 +310,12 @@ class Pool:
                 f'{shapes[0]} and {shapes[1]} is needed; choose head="reinit"'
             )
         return start
+
+
+@functools.lru_cache(maxsize=8)
+def _abstract_variables(module: Any) -> dict[str, Any]:
+    init = functools.partial(module.init, train=False)
+    return jax.eval_shape(lambda x: _split(init(jax.random.key(0), x)), _EXAMPLE)
 
 
 @functools.lru_cache(maxsize=8)

@@ -170,10 +170,10 @@ def fit(
     """
     mesh = data_mesh() if mesh is None else mesh
     folder = None if folder is None else Path(folder)
+    checkpoints = None if folder is None else Checkpoints(folder / "state")
     first = 0
-    if folder is not None:
+    if folder is not None and checkpoints is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoints = Checkpoints(folder / "state")
         if checkpoints.steps():
             first = checkpoints.steps()[-1]
             state = checkpoints.restore(state)
@@ -199,7 +199,7 @@ def fit(
             row = {"epoch": epoch + 1, **metrics, "examples_per_s": round(examples / seconds, 1)}
             if on_epoch is not None:
                 on_epoch(epoch + 1, state)
-            if folder is not None:
+            if folder is not None and checkpoints is not None:
                 with (folder / "metrics.jsonl").open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 checkpoints.save(epoch + 1, state)

@@ -55,7 +55,7 @@ def test_a_head_of_another_width_cannot_be_kept(pool: Pool) -> None:
     wide = dataclasses.replace(STRANGER, subset=None, num_images=32)
     spec = dataclasses.replace(DESCENDANT, start=wide)
     pool.train([wide])
-    with pytest.raises(ValueError, match='cannot keep the head .* choose head="reinit"'):
+    with pytest.raises(ValueError, match=r'cannot keep the head .* choose head="reinit"'):
         pool._initial_variables(spec)
 
 

@@ -37,7 +37,8 @@ class _Stem(nn.Module):
         x = _conv(self.width, size, stride, self.dtype, "conv")(x)
         x = nn.relu(_BatchNorm(use_running_average=not train, dtype=self.dtype, name="norm")(x))
         if self.kind == "imagenet":
-            x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+            around = ((0, 0), (1, 1), (1, 1), (0, 0))
+            x = nn.max_pool(jnp.pad(x, around), (3, 3), (2, 2))  # x >= 0 after the ReLU
         return x
 
 

@@ -52,7 +52,7 @@ def plot_scores(
         threshold: ``delta``, drawn with its mirror image.
     """
     figure, axes = _panels(len(pairs), 2.6, 2.6)
-    bins = np.linspace(0, 1, 31)
+    bins = np.linspace(0, 1, 31).tolist()
     for axis, (title, sets) in zip(axes, pairs.items(), strict=True):
         for role, scores in sets.items():
             axis.hist(scores, bins, color=COLOURS[role], alpha=0.65, label=role)

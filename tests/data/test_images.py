@@ -86,7 +86,7 @@ def test_unreadable_data_are_named(tmp_path) -> None:
     arrays.mkdir(parents=True)
     (arrays / "image.npy").write_bytes(b"\x93NUMPY broken")
     (arrays / "label.npy").write_bytes(b"")
-    with pytest.raises(ValueError, match="cannot be read .* delete that folder"):
+    with pytest.raises(ValueError, match=r"cannot be read .* delete that folder"):
         data.load("cifar10", "train", tmp_path)
     np.save(arrays / "image.npy", np.zeros((3, 32, 32, 3), np.float32))
     np.save(arrays / "label.npy", np.zeros(3, np.int32))
