@@ -249,20 +249,18 @@ def _draw(row: Row, folder: Path, models: Pool, responses: dict, verifiers: dict
 
 
 def _print(row: Row, folder: Path, results: dict[str, Any]) -> None:
-    table = Table(title=f"{row.name}: accuracy per fragment on unseen models and tasks")
-    for column in ("method", "accuracy", "AUC by model", "models judged wrongly", "inconclusive"):
-        table.add_column(column, justify="left" if column == "method" else "right")
-    table.add_row("the paper's figure, with (without) generator", row.paper, "-", "-", "-")
+    table = Table(title=f"{row.name}: unseen models and tasks")
+    for column in ("method", "accuracy per fragment", "AUC", "wrong", "wrong at ½"):
+        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
+    table.add_row("reported by the paper", row.paper.split(" (")[0], "", "", "")
     for name, summary in results["methods"].items():
-        of = summary["judged"]
-        table.add_row(
-            name,
-            f"{summary['accuracy']:.4f} ± {summary['std']:.4f}",
-            f"{summary['auc']:.3f}",
-            f"{summary['wrong']} of {of}",
-            f"{summary['inconclusive']} of {of}",
-        )
+        accuracy = f"{summary['accuracy']:.4f} ± {summary['std']:.4f}"
+        wrong = (f"{summary[key]} of {summary['judged']}" for key in ("wrong", "wrong_at_half"))
+        table.add_row(name, accuracy, f"{summary['auc']:.3f}", *wrong)
     console.print(table)
+    console.print(
+        f"AUC and wrong count whole models: wrong at DNA level with threshold {THRESHOLD}, and ½.\n"
+    )
     name = list(results["methods"])[-1]
     verdicts = Table(title=f"{name}: verdicts at threshold {THRESHOLD}, first seed")
     for column in ("task", "truth", "DNA score", "verdict"):

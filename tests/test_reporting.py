@@ -16,8 +16,9 @@ def test_summary_counts_fragments_as_the_paper_and_models_beside() -> None:
     assert got["accuracy"] == pytest.approx(((4 + 4) / 8 + (2 + 0) / 8) / 2)
     assert got["std"] == pytest.approx(np.std([1.0, 0.25], ddof=1))
     assert got["auc"] == pytest.approx((1 + 0.5 + 1 + 0) / 4)
-    assert (got["wrong"], got["inconclusive"], got["judged"], got["models"]) == (1, 1, 4, 4)
-    assert got["interval"] == clopper_pearson(1, 4)
+    counts = ("wrong", "wrong_at_half", "inconclusive", "judged", "models")
+    assert [got[name] for name in counts] == [2, 1, 1, 4, 4]
+    assert got["interval"] == clopper_pearson(2, 4)
 
 
 def test_clopper_pearson_of_no_false_alarm_among_twenty() -> None:

@@ -38,7 +38,7 @@ _SIDE, _CANVAS = 32, 56
 def generate(name: str, split: str, n: int, seed: int = 0) -> ImageData:
     """``n`` images of ``glyphs10`` (digits) or ``glyphs100`` (letters), classes in turn.
 
-    Colours, background, font, size, rotation, shift and noise are random.
+    Font, size, rotation, shift, colours (light on dark), background and noise are random.
 
     Raises:
         ValueError: the name is unknown.
@@ -66,14 +66,12 @@ def _draw(character: str, rng: np.random.Generator) -> np.ndarray:
     mask = mask.crop((int(left), int(top), int(left) + _SIDE, int(top) + _SIDE))
     alpha = np.asarray(mask, np.float32)[..., None] / 255
 
-    background, ink = rng.uniform(0, 255, size=(2, 3))
-    if abs(background.mean() - ink.mean()) < 60:
-        ink = np.where(background.mean() < 127.5, ink / 2 + 127.5, ink / 2)
-    ramp = np.linspace(-1, 1, _SIDE)[:, None, None] * rng.uniform(-40, 40, size=3)
+    background, ink = rng.uniform(0, 110, size=3), rng.uniform(145, 255, size=3)
+    ramp = np.linspace(-1, 1, _SIDE)[:, None, None] * rng.uniform(-30, 30, size=3)
     if rng.random() < 0.5:
         ramp = ramp.transpose(1, 0, 2)
     image = alpha * ink + (1 - alpha) * (background + ramp)
-    image = image + rng.normal(0, rng.uniform(0, 20), size=image.shape)
+    image = image + rng.normal(0, rng.uniform(0, 15), size=image.shape)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 

@@ -30,15 +30,19 @@ def summarise(homologous: np.ndarray, non_homologous: np.ndarray, threshold: flo
     Returns:
         ``accuracy``: the paper's ``(A_n + A_o) / 2N``, mean over pairs and seeds, ``std`` over
         pairs (of their means over seeds) and ``by_seed``; ``auc`` of the DNA scores, counted by
-        model, mean over seeds; ``wrong``: models on the wrong side of one half, over all seeds,
-        with the ``interval`` of the rate by Clopper and Pearson for one seed's models (the
-        seed with most); ``inconclusive``: verdicts at ``threshold`` that are neither.
+        model, mean over seeds; ``wrong``: models judged wrongly at DNA level, where a score of
+        at least ``delta`` is homologous and any other not, over all seeds, with the
+        ``interval`` of that rate by Clopper and Pearson for the models of the worst seed;
+        ``wrong_at_half``: the same with one half for ``delta``; ``inconclusive``: scores
+        between ``1 - delta`` and ``delta``.
     """
     accuracy = ((homologous >= 0.5).mean(axis=2) + (non_homologous < 0.5).mean(axis=2)) / 2
     dna = [scores.mean(axis=2, dtype=np.float64) for scores in (homologous, non_homologous)]
     seeds, pairs = accuracy.shape
     truth = np.repeat([1, 0], pairs)
-    wrong = (dna[0] < 0.5).sum(axis=1) + (dna[1] >= 0.5).sum(axis=1)
+    wrong, wrong_at_half = (
+        (dna[0] < delta).sum(axis=1) + (dna[1] >= delta).sum(axis=1) for delta in (threshold, 0.5)
+    )
     between = [(scores > 1 - threshold) & (scores < threshold) for scores in dna]
     return {
         "accuracy": float(accuracy.mean()),
@@ -48,6 +52,7 @@ def summarise(homologous: np.ndarray, non_homologous: np.ndarray, threshold: flo
             np.mean([roc_auc_score(truth, np.concatenate(s)) for s in zip(*dna, strict=True)])
         ),
         "wrong": int(wrong.sum()),
+        "wrong_at_half": int(wrong_at_half.sum()),
         "inconclusive": int(sum(b.sum() for b in between)),
         "judged": int(2 * pairs * seeds),
         "models": int(2 * pairs),
