@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint tables clean
 
 demo: $(VENV)/installed
-	$(BIN)/python experiments/cifar.py --preset demo --data glyphs
+	$(BIN)/python experiments/cifar.py --preset demo --data glyphs \
+		--pool-subsets 3 6 8 --eval-subsets 1 2
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2

@@ -62,7 +62,7 @@ PRESETS = {
         source_images=2000,
         target_images=400,
         source=Recipe(4, 32, 0.05),
-        target=Recipe(4, 16, 0.05, snapshots=4),
+        target=Recipe(3, 16, 0.02, snapshots=3),
         num_queries=1000,
         generator="resnet18",
         generator_width=4,

@@ -81,6 +81,10 @@ class MGMPConfig:
     epochs: int = 20
     batch_size: int = 256
 
+    def replace(self, **changes: Any) -> MGMPConfig:
+        """The same with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
 
 PAPER = MGMPConfig()
 """The paper's method, to the letter; it states no hyper-parameters, these are ours."""
