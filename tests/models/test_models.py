@@ -54,7 +54,7 @@ def test_bfloat16_keeps_parameters_and_outputs_float32(name: str) -> None:
 
 
 def test_classifier_has_three_layers_and_drops_out_in_training_only() -> None:
-    classifier, x = Classifier(width=16, dropout=0.5), np.ones((5, 20), np.float32)
+    classifier, x = Classifier(width=16, dropout=0.5), jnp.ones((5, 20))
     variables = classifier.init(jax.random.key(0), x, train=False)
     assert set(variables["params"]) == {"fc1", "fc2", "head"}
     logits = classifier.apply(variables, x, train=False)

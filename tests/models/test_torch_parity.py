@@ -184,7 +184,8 @@ def pair(request: pytest.FixtureRequest):
     name = request.param.removesuffix("-imagenet")
     module = models.create(name, num_outputs=OUTPUTS, **options)
     x = np.random.default_rng(0).normal(size=(6, 32, 32, 3)).astype(np.float32)
-    variables = jax.jit(lambda key: module.init(key, x, train=False))(jax.random.key(0))
+    init = jax.jit(lambda key, x: module.init(key, x, train=False))
+    variables = init(jax.random.key(0), x)
     rng = np.random.default_rng(1)
     variables = jax.tree.map(
         lambda v: (np.asarray(v) + rng.uniform(0, 0.1, v.shape)).astype(np.float32), variables
