@@ -1,7 +1,7 @@
 """Table 1 of the paper: provenance of image classifiers.
 
     python experiments/cifar.py --arch resnet18                    # row 1 at the paper's scale
-    python experiments/cifar.py --preset small --data-dir DIR      # under an hour on 2 cores
+    python experiments/cifar.py --preset small --data-dir DIR      # narrow models, for CPUs
     python experiments/cifar.py --preset demo --data glyphs        # minutes, no data needed
 
 The source model is trained on CIFAR-10. CIFAR-100 is cut into ten disjoint ten-class subsets;
@@ -126,7 +126,7 @@ class Args:
     seeds: int | None = None
     """How many times MGMP is trained; by default as the preset says."""
     together: int = 1
-    """How many pool models are trained at once, stacked by vmap. On CPUs one is fastest."""
+    """How many pool models are trained at once, stacked by vmap."""
     out: Path = Path("runs")
     """Folder for models and results; models are shared by the rows that need them."""
 

@@ -169,15 +169,15 @@ def fit(
         ValueError: the batch cannot be split evenly over the devices.
     """
     mesh = data_mesh() if mesh is None else mesh
-    folder = None if folder is None else Path(folder)
-    checkpoints = None if folder is None else Checkpoints(folder / "state")
+    checkpoints = None if folder is None else Checkpoints(Path(folder) / "state")
     first = 0
-    if folder is not None and checkpoints is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+    if checkpoints is not None:
+        metrics_path = checkpoints.folder.parent / "metrics.jsonl"
+        metrics_path.parent.mkdir(parents=True, exist_ok=True)
         if checkpoints.steps():
             first = checkpoints.steps()[-1]
             state = checkpoints.restore(state)
-        _keep_lines(folder / "metrics.jsonl", first)
+        _keep_lines(metrics_path, first)
     state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     if jax.default_backend() != "cpu":
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
@@ -199,8 +199,8 @@ def fit(
             row = {"epoch": epoch + 1, **metrics, "examples_per_s": round(examples / seconds, 1)}
             if on_epoch is not None:
                 on_epoch(epoch + 1, state)
-            if folder is not None and checkpoints is not None:
-                with (folder / "metrics.jsonl").open("a") as file:
+            if checkpoints is not None:
+                with (checkpoints.folder.parent / "metrics.jsonl").open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 checkpoints.save(epoch + 1, state)
             display.update(row)
