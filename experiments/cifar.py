@@ -11,17 +11,15 @@ the evaluation subsets. Run it again to go on after an interruption.
 """
 
 import dataclasses
-import hashlib
-import json
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import tyro
-from row import Method, Pair, Row, run_row
+from row import Pair, Row, methods, run_row
 
 from mgmp_jax.mgmp import EXTENDED, PAPER
 from mgmp_jax.pool import ModelSpec, Pool, Recipe
@@ -138,23 +136,14 @@ def make_row(args: Args) -> Row:
         ValueError: the row, the subsets or the number of seeds are impossible.
     """
     preset = PRESETS[args.preset]
-    row = args.row or next(n for n, (arch, *_) in ROWS.items() if arch == args.arch)
-    if row not in ROWS or ROWS[row][0] != args.arch:
-        known = [n for n, (arch, *_) in ROWS.items() if arch == args.arch]
-        raise ValueError(f"rows of {args.arch} in Table 1 are {known}, got {args.row}")
-    _, pool, evaluation, paper = ROWS[row]
-    if args.pool_subsets is not None or args.eval_subsets is not None:
-        pool, evaluation, paper = args.pool_subsets or (), args.eval_subsets or (), "-"
-    _check_subsets(pool, evaluation)
+    name, pool, evaluation, paper = _choose_row(args)
     seeds = preset.seeds if args.seeds is None else args.seeds
     if seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {seeds}")
-
     augment = "crop-flip" if args.data == "cifar" else "none"
-    source_data, target_data = f"{args.data}10", f"{args.data}100"
     source = ModelSpec(
         args.arch,
-        source_data,
+        f"{args.data}10",
         _recipe(preset.source, args.arch, augment),
         width=preset.widths[args.arch],
         num_images=preset.source_images,
@@ -163,7 +152,7 @@ def make_row(args: Args) -> Row:
     def pair(subset: int) -> Pair:
         stranger = ModelSpec(
             args.arch,
-            target_data,
+            f"{args.data}100",
             _recipe(preset.target, args.arch, augment),
             width=preset.widths[args.arch],
             subset=subset,
@@ -174,45 +163,47 @@ def make_row(args: Args) -> Row:
         return Pair(f"subset {subset}", descendant, stranger)
 
     generator = args.generator or preset.generator
-    generators = tuple(
-        ModelSpec(
-            generator,
-            source_data,
-            _recipe(preset.generator_recipe, generator, augment),
-            width=preset.generator_width,
-            num_images=preset.source_images,
-            seed=1001 + seed,
-        )
-        for seed in range(seeds)
+    fixed = ModelSpec(
+        generator,
+        f"{args.data}10",
+        _recipe(preset.generator_recipe, generator, augment),
+        width=preset.generator_width,
+        num_images=preset.source_images,
     )
-    batch_size = preset.mgmp["batch_size"]
-    with_generator = dataclasses.replace(
-        PAPER,
+    paper_config = PAPER.replace(
         generator=generator,
         generator_width=preset.generator_width,
         assemble=args.assemble,
         **preset.mgmp,
     )
-    without = dataclasses.replace(
-        PAPER, generator=None, epochs=EXTENDED.epochs, batch_size=batch_size
-    )
-    extended = dataclasses.replace(EXTENDED, batch_size=batch_size)
-    name = f"{args.data}-{args.arch}-{f'row{row}' if paper != '-' else 'subsets'}"
     return Row(
-        name=f"{name}-{args.preset}-{_digest(args)}",
+        name=f"{args.data}-{args.arch}-{name}-{args.preset}",
         source=source,
         pool=tuple(pair(subset) for subset in pool),
         evaluation=tuple(pair(subset) for subset in evaluation),
         num_queries=preset.num_queries,
-        methods={
-            "paper, without generator": Method(without, snapshots=False),
-            "paper": Method(with_generator, snapshots=False),
-            "extended, without generator": Method(extended, snapshots=True),
-            "extended": Method(extended, snapshots=True, generators=generators),
-        },
+        methods=methods(
+            paper_config,
+            EXTENDED.replace(batch_size=paper_config.batch_size),
+            [dataclasses.replace(fixed, seed=1001 + seed) for seed in range(seeds)],
+        ),
         seeds=seeds,
         paper=paper,
     )
+
+
+def _choose_row(args: Args) -> tuple[str, tuple[int, ...], tuple[int, ...], str]:
+    """Name, pool subsets, evaluation subsets and the paper's figures."""
+    known = [number for number, (arch, *_) in ROWS.items() if arch == args.arch]
+    number = known[0] if args.row is None else args.row
+    if number not in known:
+        raise ValueError(f"rows of {args.arch} in Table 1 are {known}, got {args.row}")
+    _, pool, evaluation, paper = ROWS[number]
+    if args.pool_subsets is None and args.eval_subsets is None:
+        return f"row{number}", pool, evaluation, paper
+    pool, evaluation = args.pool_subsets or (), args.eval_subsets or ()
+    _check_subsets(pool, evaluation)
+    return "subsets", pool, evaluation, "-"
 
 
 def _check_subsets(pool: tuple[int, ...], evaluation: tuple[int, ...]) -> None:
@@ -240,26 +231,24 @@ def _recipe(recipe: Recipe, arch: str, augment: str) -> Recipe:
     return recipe
 
 
-def _settings(args: Args) -> dict:
-    """What decides the numbers: all arguments but where things lie."""
-    settings = dataclasses.asdict(args)
-    return {k: v for k, v in settings.items() if k not in ("data_dir", "out")}
+def settings(args: Args) -> dict[str, Any]:
+    """All arguments but where things lie."""
+    everything = dataclasses.asdict(args)
+    return {k: v for k, v in everything.items() if k not in ("data_dir", "out")}
 
 
-def _digest(args: Args) -> str:
-    settings = {**_settings(args), "preset": dataclasses.asdict(PRESETS[args.preset])}
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
-
-
-def main(args: Args) -> dict:
-    """Runs the row; see the module's docstring."""
+def open_pool(args: Args) -> Pool:
+    """The folder of models, with the compilation cache beside it."""
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(args.out / ".jax_cache"))
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     logging.getLogger("absl").setLevel(logging.ERROR)
-    row = make_row(args)
-    models = Pool(args.out / "models", args.data_dir, download=True)
-    return run_row(row, models, args.out, _settings(args))
+    return Pool(args.out / "models", args.data_dir, download=True)
+
+
+def main(args: Args) -> dict[str, Any]:
+    """Runs the row; see the module's docstring."""
+    return run_row(make_row(args), open_pool(args), args.out, settings(args))
 
 
 if __name__ == "__main__":

@@ -5,16 +5,17 @@ a finished one ends at once.
 """
 
 import dataclasses
+import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
-from mgmp_jax import mgmp, reporting
+from mgmp_jax import files, mgmp, reporting
 from mgmp_jax.mgmp import MGMPConfig
 from mgmp_jax.pool import ModelSpec, Pool
 from mgmp_jax.responses import ResponseKind, Responses
@@ -48,13 +49,36 @@ class Method:
     snapshots: bool
     generators: tuple[ModelSpec, ...] = ()
 
+    def pool_epochs(self, spec: ModelSpec) -> tuple[int, ...]:
+        """Which states of a pool model this variant learns from."""
+        return spec.recipe.kept_epochs if self.snapshots else (spec.recipe.epochs,)
+
+
+def methods(
+    paper: MGMPConfig, extended: MGMPConfig, generators: Sequence[ModelSpec]
+) -> dict[str, Method]:
+    """The paper's method and the library's, each without and with generator.
+
+    Args:
+        paper: of the paper's method with generator.
+        extended: of the library's.
+        generators: the fixed generators of the library's, one a seed.
+    """
+    without = paper.replace(generator=None, epochs=extended.epochs)
+    return {
+        "paper, without generator": Method(without, snapshots=False),
+        "paper": Method(paper, snapshots=False),
+        "extended, without generator": Method(extended, snapshots=True),
+        "extended": Method(extended, snapshots=True, generators=tuple(generators)),
+    }
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
     """What a row is made of.
 
     Args:
-        name: of its folder.
+        name: in words; its folder bears it.
         source: the source model.
         pool: pairs that MGMP learns from.
         evaluation: pairs that it is judged on.
@@ -74,6 +98,16 @@ class Row:
     seeds: int
     paper: str
 
+    @property
+    def address(self) -> str:
+        """The name of its folder, unique to all that decides its numbers."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+Answers = Mapping[tuple[ResponseKind, ModelSpec, int], Responses]
+"""Responses by their kind, the model and the epoch after which it gave them."""
+
 
 def run_row(row: Row, models: Pool, out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Makes the row's models, trains and judges MGMP, writes ``results.json`` and pictures.
@@ -87,145 +121,156 @@ def run_row(row: Row, models: Pool, out: Path, settings: Mapping[str, Any]) -> d
     Returns:
         The content of ``results.json``.
     """
-    folder = out / row.name
+    folder = out / row.address
     results_path = folder / "results.json"
     start = time.perf_counter()
-    reporting.write_json(folder / "config.json", settings)
+    files.write_json(folder / "config.json", settings)
     if not results_path.is_file():
-        _train_models(row, models, settings["together"])
+        found = _train_models(row, models, settings["together"])
         queries = models.images(row.source, "train").images[: row.num_queries]
-        responses = _take_responses(row, models, queries)
-        verifiers = _train_mgmp(row, models, folder, queries, responses)
-        results = _evaluate(row, models, responses, verifiers)
-        _draw(row, folder, models, responses, verifiers)
+        answers = _take_responses(row, models, queries)
+        verifiers = _train_mgmp(row, models, folder, queries, answers)
+        results = _evaluate(row, models, answers, verifiers)
+        _draw(row, folder, models, answers, verifiers)
         results["settings"] = dict(settings)
         results["run"] = {
             **reporting.environment(),
             "wall_time_s": round(time.perf_counter() - start, 1),
+            "models_trained_before": found,
         }
-        reporting.write_json(results_path, results)
+        files.write_json(results_path, results)
     results = json.loads(results_path.read_text())
     _print(row, folder, results)
     return results
 
 
-def _train_models(row: Row, models: Pool, together: int) -> None:
+def _train_models(row: Row, models: Pool, together: int) -> int:
+    """Trains what is missing; returns how many models were there already."""
+    targets = _specs(row.pool + row.evaluation)
+    generators = [g for method in row.methods.values() for g in method.generators]
+    found = sum(models.is_trained(spec) for spec in {row.source, *generators, *targets})
     console.print("[bold]1. Source[/] and generators")
     models.train([row.source])
-    models.train([g for method in row.methods.values() for g in method.generators])
+    models.train(generators)
     console.print("[bold]2. Pool and evaluation models[/]")
-    pairs = row.pool + row.evaluation
-    models.train([m for p in pairs for m in (p.homologous, p.non_homologous)], together=together)
+    models.train(targets, together=together)
+    return found
 
 
-def _take_responses(
-    row: Row, models: Pool, queries: np.ndarray
-) -> dict[tuple[ModelSpec, int], Responses]:
+def _take_responses(row: Row, models: Pool, queries: np.ndarray) -> Answers:
     console.print(f"[bold]3. Responses[/] on {len(queries)} training images of the source")
-    wanted = {(row.source, row.source.recipe.epochs)}
-    for pair in row.pool + row.evaluation:
-        for spec in (pair.homologous, pair.non_homologous):
-            wanted |= {(spec, epoch) for epoch in spec.recipe.kept_epochs}
-    kinds: set[ResponseKind] = {method.config.response for method in row.methods.values()}
-    if len(kinds) != 1:
-        raise ValueError(f"the methods of a row must share one kind of response, got {kinds}")
-    kind = kinds.pop()
     return {
-        (spec, epoch): models.responses(spec, queries, kind=kind, epoch=epoch)
-        for spec, epoch in sorted(wanted, key=lambda item: (item[0].address, item[1]))
+        (kind, spec, epoch): models.responses(spec, queries, kind=kind, epoch=epoch)
+        for kind, spec, epoch in dict.fromkeys(_needed(row))
     }
 
 
-def _train_mgmp(row: Row, models: Pool, folder: Path, queries: np.ndarray, responses: dict) -> dict:
+def _needed(row: Row) -> Iterator[tuple[ResponseKind, ModelSpec, int]]:
+    for method in row.methods.values():
+        kind = method.config.response
+        for spec in (row.source, *_specs(row.evaluation)):
+            yield kind, spec, spec.recipe.epochs
+        for spec in _specs(row.pool):
+            for epoch in method.pool_epochs(spec):
+                yield kind, spec, epoch
+
+
+def _train_mgmp(
+    row: Row, models: Pool, folder: Path, queries: np.ndarray, answers: Answers
+) -> dict[tuple[str, int], Verifier]:
     console.print("[bold]4. MGMP[/]")
-    source = responses[row.source, row.source.recipe.epochs]
     verifiers = {}
     for name, method in row.methods.items():
-        sides = ([], [])
-        for pair in row.pool:
-            for side, spec in zip(sides, (pair.homologous, pair.non_homologous), strict=True):
-                kept = spec.recipe.kept_epochs
-                epochs = kept if method.snapshots else kept[-1:]
-                side.extend(responses[spec, epoch] for epoch in epochs)
+        kind = method.config.response
+        source = answers[kind, row.source, row.source.recipe.epochs]
+        homologous, non_homologous = (
+            [answers[kind, m, epoch] for m in side for epoch in method.pool_epochs(m)]
+            for side in (
+                [pair.homologous for pair in row.pool],
+                [pair.non_homologous for pair in row.pool],
+            )
+        )
         for seed in range(row.seeds):
             trained = folder / _slug(name) / f"seed{seed}"
-            if not (trained / "verifier" / "verifier.json").is_file():
-                latents = None
-                if method.generators:
-                    generator = method.generators[seed]
-                    latents = models.responses(generator, queries, kind="embedding").values
-                variables = mgmp.fit(
-                    method.config,
-                    queries,
-                    source,
-                    *sides,
-                    latents=latents,
-                    seed=seed,
-                    folder=trained,
-                    name=f"{name}, seed {seed}",
-                )
-                verifier = Verifier(method.config, variables, queries, source, latents)
-                verifier.save(trained / "verifier")
-            verifiers[name, seed] = Verifier.load(trained / "verifier")
+            if (trained / "verifier" / "verifier.json").is_file():
+                verifiers[name, seed] = Verifier.load(trained / "verifier")
+                continue
+            latents = None
+            if method.generators:
+                generator = method.generators[seed]
+                latents = models.responses(generator, queries, kind="embedding").values
+            variables = mgmp.fit(
+                method.config,
+                queries,
+                source,
+                homologous,
+                non_homologous,
+                latents=latents,
+                seed=seed,
+                folder=trained,
+                name=f"{name}, seed {seed}",
+            )
+            verifiers[name, seed] = Verifier(method.config, variables, queries, source, latents)
+            verifiers[name, seed].save(trained / "verifier")
     return verifiers
 
 
-def _evaluate(row: Row, models: Pool, responses: dict, verifiers: dict) -> dict[str, Any]:
+def _evaluate(
+    row: Row, models: Pool, answers: Answers, verifiers: Mapping[tuple[str, int], Verifier]
+) -> dict[str, Any]:
     console.print("[bold]5. Evaluation[/] on models and tasks never seen")
-    targets = [[getattr(p, k) for p in row.evaluation] for k in ("homologous", "non_homologous")]
-    results: dict[str, Any] = {"row": row.name, "paper": row.paper, "methods": {}, "models": {}}
     generators = [g for method in row.methods.values() for g in method.generators]
-    targets_and_pool = [s for p in row.pool + row.evaluation for s in _specs(p)]
-    for spec in [row.source, *generators, *targets_and_pool]:
-        results["models"][spec.address] = models.accuracy(spec)
-    for name in row.methods:
-        scores = [
-            np.stack(
-                [
-                    [
-                        verifiers[name, seed].fragment_scores(responses[s, s.recipe.epochs])
-                        for s in side
-                    ]
-                    for seed in range(row.seeds)
-                ]
-            )
-            for side in targets
-        ]
-        rows = []
-        for i, pair in enumerate(row.evaluation):
-            for spec, side in zip(_specs(pair), scores, strict=True):
-                judged = verifiers[name, 0].judge(responses[spec, spec.recipe.epochs], THRESHOLD)
-                by_seed = side[:, i].mean(axis=1, dtype=np.float64).tolist()
-                truth = "homologous" if spec is pair.homologous else "not homologous"
-                rows.append(
+    specs = [row.source, *generators, *_specs(row.pool + row.evaluation)]
+    accuracies = {spec.address: models.accuracy(spec) for spec in specs}
+    results = {"row": row.name, "paper": row.paper, "methods": {}, "models": accuracies}
+    for name, method in row.methods.items():
+        seeds = [verifiers[name, seed] for seed in range(row.seeds)]
+        scores, judged = [], []
+        for pair in row.evaluation:
+            for spec in _specs([pair]):
+                suspect = answers[method.config.response, spec, spec.recipe.epochs]
+                by_seed = np.stack([verifier.fragment_scores(suspect) for verifier in seeds])
+                scores.append(by_seed)
+                judged.append(
                     {
                         "model": spec.address,
                         "task": pair.task,
-                        "truth": truth,
-                        "dna_score_by_seed": by_seed,
-                        "verdict_seed0": judged.verdict,
+                        "truth": "homologous" if spec is pair.homologous else "not homologous",
+                        "dna_score_by_seed": by_seed.mean(axis=1, dtype=np.float64).tolist(),
+                        "verdict_seed0": seeds[0].judge(suspect, THRESHOLD).verdict,
                     }
                 )
-        summary = reporting.summarise(scores[0], scores[1], THRESHOLD)
-        results["methods"][name] = {**summary, "evaluation": rows}
+        homologous, non_homologous = (np.stack(scores[i::2], axis=1) for i in (0, 1))
+        results["methods"][name] = {
+            "config": dataclasses.asdict(method.config),
+            **reporting.summarise(homologous, non_homologous, THRESHOLD),
+            "evaluation": judged,
+        }
     return results
 
 
-def _draw(row: Row, folder: Path, models: Pool, responses: dict, verifiers: dict) -> None:
+def _draw(
+    row: Row,
+    folder: Path,
+    models: Pool,
+    answers: Answers,
+    verifiers: Mapping[tuple[str, int], Verifier],
+) -> None:
     name = list(row.methods)[-1]
-    verifier: Verifier = verifiers[name, 0]
+    verifier = verifiers[name, 0]
+    kind = verifier.config.response
     some = slice(300)
     fragments, scores = {}, {}
     for pair in row.evaluation:
-        answers = [responses[spec, spec.recipe.epochs] for spec in _specs(pair)]
+        suspects = [answers[kind, spec, spec.recipe.epochs] for spec in _specs([pair])]
         dna = [
-            mgmp.fragments(verifier.config, verifier.latents, verifier.source, answer)
-            for answer in answers
+            mgmp.fragments(verifier.config, verifier.latents, verifier.source, suspect)
+            for suspect in suspects
         ]
         sets = {"source": dna[0][0], "homologous": dna[0][1], "non-homologous": dna[1][1]}
         fragments[pair.task] = {role: values[some] for role, values in sets.items()}
         roles = ("homologous", "non-homologous")
-        scored = [verifier.fragment_scores(answer) for answer in answers]
+        scored = [verifier.fragment_scores(suspect) for suspect in suspects]
         scores[pair.task] = dict(zip(roles, scored, strict=True))
     reporting.plot_fragments(folder / "fragments.png", dict(list(fragments.items())[:3]))
     reporting.plot_scores(folder / "scores.png", scores, THRESHOLD)
@@ -235,23 +280,23 @@ def _draw(row: Row, folder: Path, models: Pool, responses: dict, verifiers: dict
         "homologous": [p.homologous for p in pairs],
         "non-homologous": [p.non_homologous for p in pairs],
     }
-    files = {
+    paths = {
         role: [models.folder / spec.address / "metrics.jsonl" for spec in specs]
         for role, specs in curves.items()
     }
-    files = {role: [f for f in paths if f.is_file()] for role, paths in files.items()}
-    mgmp_files = {
+    paths = {role: [p for p in of_role if p.is_file()] for role, of_role in paths.items()}
+    mgmp_paths = {
         method: [folder / _slug(method) / f"seed{s}" / "metrics.jsonl" for s in range(row.seeds)]
         for method in row.methods
     }
-    panels = {"models": files, "MGMP, fragments of the pool": mgmp_files}
+    panels = {"models": paths, "MGMP, fragments of the pool": mgmp_paths}
     reporting.plot_training(folder / "training.png", panels)
 
 
 def _print(row: Row, folder: Path, results: dict[str, Any]) -> None:
     table = Table(title=f"{row.name}: unseen models and tasks")
     for column in ("method", "accuracy per fragment", "AUC", "wrong", "wrong at ½"):
-        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
+        table.add_column(column, justify="left" if column == "method" else "right")
     table.add_row("reported by the paper", row.paper.split(" (")[0], "", "", "")
     for name, summary in results["methods"].items():
         accuracy = f"{summary['accuracy']:.4f} ± {summary['std']:.4f}"
@@ -273,8 +318,9 @@ def _print(row: Row, folder: Path, results: dict[str, Any]) -> None:
     console.print("Files: " + ", ".join(str(folder / file) for file in names), soft_wrap=True)
 
 
-def _specs(pair: Pair) -> tuple[ModelSpec, ModelSpec]:
-    return pair.homologous, pair.non_homologous
+def _specs(pairs: Sequence[Pair]) -> list[ModelSpec]:
+    """Of each pair the homologous model, then the other."""
+    return [spec for pair in pairs for spec in (pair.homologous, pair.non_homologous)]
 
 
 def _slug(name: str) -> str:

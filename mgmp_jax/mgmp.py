@@ -6,11 +6,10 @@ forward and backward pass of the generator, whatever the size of the pool.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +18,9 @@ import optax
 
 from mgmp_jax import data as datasets
 from mgmp_jax import dna, losses, models, training
+from mgmp_jax.config import EXTENDED, PAPER, MGMPConfig
 from mgmp_jax.models import Classifier
-from mgmp_jax.responses import ResponseKind, Responses
+from mgmp_jax.responses import Responses
 
 __all__ = [
     "EXTENDED",
@@ -34,73 +34,6 @@ __all__ = [
     "make_step",
     "prepare",
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class MGMPConfig:
-    """What MGMP is made of and how it is trained.
-
-    Args:
-        generator: of the architecture :func:`mgmp_jax.models.create` knows by that name,
-            trained jointly with the classifier, as in the paper; ``None`` where there is none,
-            or a fixed one whose latents are given to :func:`fit`.
-        generator_width: of its architecture, ``None`` for its own.
-        latent: ``|z|``; ``None`` is the width of the source's responses.
-        assemble: how latents and responses become fragments.
-        response: which responses the models give.
-        align: map targets linearly into the source's coordinates first.
-        context: let the classifier see, beside a pair of fragments, their product and
-            :func:`mgmp_jax.dna.set_context`. Needs fragments that training does not change.
-        temperature: ``tau`` of Eq. 5 and 6.
-        similarity_weight: of Eq. 5 in the loss; the paper's is 1.
-        cohesion_weight: of Eq. 6 in the loss; the paper's is 1.
-        weight_decay: ``lambda`` of Eq. 7.
-        reduction: of Eq. 5 and 6 over a mini-batch; ``"sum"`` is the paper's.
-        classifier_width: of the classifier's hidden layers.
-        dropout: rate in the classifier.
-        learning_rate: of Adam, constant.
-        epochs: passes over the query set.
-        batch_size: queries in a mini-batch.
-    """
-
-    generator: str | None = "resnet50"
-    generator_width: int | None = None
-    latent: int | None = None
-    assemble: dna.Assembly = "addition"
-    response: ResponseKind = "logits"
-    align: bool = False
-    context: bool = False
-    temperature: float = 0.5
-    similarity_weight: float = 1.0
-    cohesion_weight: float = 1.0
-    weight_decay: float = 1e-4
-    reduction: Literal["mean", "sum"] = "mean"
-    classifier_width: int = 128
-    dropout: float = 0.1
-    learning_rate: float = 1e-3
-    epochs: int = 20
-    batch_size: int = 256
-
-    def replace(self, **changes: Any) -> MGMPConfig:
-        """The same with some fields changed."""
-        return dataclasses.replace(self, **changes)
-
-
-PAPER = MGMPConfig()
-"""The paper's method, to the letter; it states no hyper-parameters, these are ours."""
-
-EXTENDED = MGMPConfig(
-    generator=None,
-    assemble="residual",
-    align=True,
-    context=True,
-    classifier_width=32,
-    epochs=100,
-)
-"""The library's default: residual fragments of a fixed generator, aligned, with set context.
-
-Chosen by leaving out one task at a time of a pool's five (README, "What was learnt").
-"""
 
 
 def prepare(

@@ -17,7 +17,7 @@ import optax
 import scipy.special
 
 from mgmp_jax import data as datasets
-from mgmp_jax import models, training
+from mgmp_jax import files, models, training
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.data import ImageData
 from mgmp_jax.data.augment import Augmentation, augment
@@ -286,9 +286,7 @@ class Pool:
             logits, _ = training.predict(self.module(spec), variables, data.images)
             accuracy[split] = float(np.mean(logits.argmax(axis=-1) == data.labels))
         about = {"spec": dataclasses.asdict(spec), "accuracy": accuracy}
-        unfinished = self.folder / spec.address / "model.json.unfinished"
-        unfinished.write_text(json.dumps(about, indent=1))
-        unfinished.replace(unfinished.with_suffix(""))
+        files.write_json(self.folder / spec.address / "model.json", about)
 
     def _initial_variables(self, spec: ModelSpec) -> dict[str, Any]:
         module = self.module(spec)

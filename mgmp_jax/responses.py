@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+
+from mgmp_jax import files
 
 __all__ = ["ResponseKind", "Responses", "query_digest"]
 
@@ -78,13 +79,9 @@ class Responses:
         Raises:
             OSError: the disk is full or the folder cannot be written.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         about = {"format": _FORMAT, "kind": self.kind, "queries": self.queries, "model": self.model}
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        with unfinished.open("wb") as file:
+        with files.replacing(path) as unfinished, unfinished.open("wb") as file:
             np.savez(file, values=self.values, about=np.array(json.dumps(about)))
-        unfinished.replace(path)
 
     @classmethod
     def load(cls, path: str | Path) -> Responses:

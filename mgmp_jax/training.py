@@ -186,7 +186,8 @@ def fit(
         for epoch in range(first, epochs):
             start = time.perf_counter()
             index = order(epoch)
-            _check_divisible(gather(data, jax.tree.map(lambda i: i[0], index)), mesh)
+            if epoch == first:
+                _check_divisible(gather(data, jax.tree.map(lambda i: i[0], index)), mesh)
             state, metrics = run_epoch(state, data, index, key)
             metrics = {k: np.mean(v, axis=0).tolist() for k, v in jax.device_get(metrics).items()}
             if not np.all(np.isfinite(metrics["loss"])):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from mgmp_jax import mgmp
+from mgmp_jax import files, mgmp
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.mgmp import MGMPConfig
 from mgmp_jax.responses import Responses, query_digest
@@ -136,7 +136,7 @@ class Verifier:
         self.source.save(folder / "source.npz")
         Checkpoints(folder / "weights", keep=1).save(0, self.variables)
         about = {"config": dataclasses.asdict(self.config), "calibration": self.calibration}
-        (folder / "verifier.json").write_text(json.dumps(about, indent=1))
+        files.write_json(folder / "verifier.json", about)
 
     @classmethod
     def load(cls, folder: str | Path) -> Verifier:

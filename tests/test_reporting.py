@@ -27,11 +27,9 @@ def test_clopper_pearson_of_no_false_alarm_among_twenty() -> None:
     assert high == pytest.approx(1 - 0.025 ** (1 / 20))
 
 
-def test_json_is_written_whole_and_environment_names_what_made_it(tmp_path) -> None:
-    reporting.write_json(tmp_path / "a" / "results.json", reporting.environment())
-    content = json.loads((tmp_path / "a" / "results.json").read_text())
-    assert {"command", "versions", "device", "git_revision", "cores"} <= set(content)
-    assert [p.name for p in (tmp_path / "a").iterdir()] == ["results.json"]
+def test_environment_names_what_made_a_result() -> None:
+    expected = {"command", "versions", "device", "git_revision", "cores"}
+    assert expected <= set(json.loads(json.dumps(reporting.environment())))
 
 
 def test_pictures_have_their_colours(tmp_path) -> None:

@@ -1,7 +1,7 @@
 """What a finished run leaves behind: its ``results.json`` and its pictures."""
 
 from mgmp_jax.reporting.figures import plot_fragments, plot_scores, plot_training
-from mgmp_jax.reporting.results import environment, summarise, write_json
+from mgmp_jax.reporting.results import environment, summarise
 
 __all__ = [
     "environment",
@@ -9,5 +9,4 @@ __all__ = [
     "plot_scores",
     "plot_training",
     "summarise",
-    "write_json",
 ]

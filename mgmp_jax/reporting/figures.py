@@ -1,5 +1,6 @@
 """Pictures: fragments in two dimensions, score histograms, training curves."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ def plot_training(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[P
         panels: for each panel's title, the ``metrics.jsonl`` files of each label.
     """
     figure, axes = _panels(len(panels), 3.4, 3.0)
-    extra = iter(("#2ca02c", "#9467bd", "#8c564b", "#7f7f7f"))
+    extra = (f"C{i}" for i in itertools.cycle((2, 4, 5, 7)))
     for axis, (title, groups) in zip(axes, panels.items(), strict=True):
         for label, files in groups.items():
             colour = COLOURS.get(label) or next(extra)

@@ -1,7 +1,6 @@
-"""Numbers of a run: summaries over models, the machine they came from, the file they go to."""
+"""Numbers of a run: summaries over models, and the machine they came from."""
 
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -14,7 +13,7 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-__all__ = ["clopper_pearson", "environment", "summarise", "write_json"]
+__all__ = ["clopper_pearson", "environment", "summarise"]
 
 
 def summarise(homologous: np.ndarray, non_homologous: np.ndarray, threshold: float) -> dict:
@@ -77,15 +76,6 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "git_revision": _git_revision(),
     }
-
-
-def write_json(path: str | Path, content: Any) -> None:
-    """Writes JSON, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    unfinished.replace(path)
 
 
 def _git_revision() -> str:

@@ -39,7 +39,7 @@ def test_rows_share_their_models() -> None:
     specs = {s.address for r in rows for p in r.pool + r.evaluation for s in (p.homologous,)}
     assert len(specs) == 10
     assert len({row.source.address for row in rows}) == 1
-    assert len({row.name for row in rows}) == 3
+    assert len({row.address for row in rows}) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""What the paper leaves open, chosen by leaving out one pool task at a time.
+
+    python experiments/crossvalidate.py --arch resnet18 --preset small --data-dir DIR
+
+Every variant learns from all pool tasks of a row but one and is judged on that one, for each
+task in turn. Evaluation models are not looked at; they are not even trained. Takes the options
+of ``cifar.py``; run it again to go on after an interruption.
+"""
+
+import dataclasses
+import sys
+
+import numpy as np
+import tyro
+from cifar import Args, make_row, open_pool, settings
+from rich.table import Table
+from row import Method, Row, run_row
+
+from mgmp_jax import files, reporting
+from mgmp_jax.training import console
+
+
+def variants(row: Row) -> dict[str, Method]:
+    """The methods of ``row`` and what was compared with them, by name."""
+    extended = row.methods["extended"]
+    alone = row.methods["paper, without generator"].config
+    paper = row.methods["paper"].config
+    compared = {
+        "paper, without generator": {
+            "": alone,
+            "probs": alone.replace(response="probs"),
+            "logprobs": alone.replace(response="logprobs"),
+            "20 epochs": alone.replace(epochs=20),
+            "400 epochs": alone.replace(epochs=400),
+            "learning rate 1e-4": alone.replace(learning_rate=1e-4),
+            "learning rate 1e-2": alone.replace(learning_rate=1e-2),
+            "dropout 0.5": alone.replace(dropout=0.5),
+            "classifier width 32": alone.replace(classifier_width=32),
+        },
+        "paper": {
+            "": paper,
+            "sum": paper.replace(reduction="sum"),
+            "tau 0.1": paper.replace(temperature=0.1),
+            "tau 2": paper.replace(temperature=2.0),
+            "lambda 1e-2": paper.replace(weight_decay=1e-2),
+            "learning rate 1e-4": paper.replace(learning_rate=1e-4),
+            "logprobs": paper.replace(response="logprobs"),
+            "no contrastive terms": paper.replace(similarity_weight=0.0, cohesion_weight=0.0),
+            "concatenation": paper.replace(assemble="concatenation"),
+            "four times the epochs": paper.replace(epochs=4 * paper.epochs),
+        },
+        "extended, without generator": {
+            "": extended.config,
+            "no context": extended.config.replace(context=False),
+            "neither context nor alignment": extended.config.replace(context=False, align=False),
+        },
+    }
+    plain = {
+        f"{name}: {change}" if change else name: Method(
+            config, snapshots=name.startswith("extended")
+        )
+        for name, configs in compared.items()
+        for change, config in configs.items()
+    }
+    no_snapshots = dataclasses.replace(extended, snapshots=False)
+    return {**plain, "extended: no snapshots": no_snapshots, "extended": extended}
+
+
+def main(args: Args) -> dict:
+    """Runs all folds; see the module's docstring."""
+    row = make_row(args)
+    models = open_pool(args)
+    compared = variants(row)
+    folds = []
+    for held_out in row.pool:
+        fold = dataclasses.replace(
+            row,
+            name=f"{row.name}-without-{held_out.task.replace(' ', '')}",
+            pool=tuple(pair for pair in row.pool if pair != held_out),
+            evaluation=(held_out,),
+            methods=compared,
+            paper="-",
+        )
+        folds.append(run_row(fold, models, args.out, settings(args)))
+    table = Table(title=f"{row.name}: mean over the pool tasks left out")
+    for column in ("method", "accuracy per fragment", "AUC"):
+        table.add_column(column)
+    results = {}
+    for name in compared:
+        by_task = [fold["methods"][name]["accuracy"] for fold in folds]
+        auc = float(np.mean([fold["methods"][name]["auc"] for fold in folds]))
+        config = folds[0]["methods"][name]["config"]
+        accuracy = float(np.mean(by_task))
+        results[name] = {"accuracy": accuracy, "by_task": by_task, "auc": auc, "config": config}
+        table.add_row(name, f"{accuracy:.4f}", f"{auc:.2f}")
+    console.print(table)
+    content = {
+        "row": row.name,
+        "tasks": [pair.task for pair in row.pool],
+        "variants": results,
+        "settings": settings(args),
+        "run": reporting.environment(),
+    }
+    path = args.out / f"{row.name}-crossvalidation" / "results.json"
+    files.write_json(path, content)
+    console.print(f"File: {path}", soft_wrap=True)
+    return content
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Args))
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
