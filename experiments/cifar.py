@@ -11,15 +11,11 @@ the evaluation subsets. Run it again to go on after an interruption.
 """
 
 import dataclasses
-import logging
-import os
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
-import tyro
-from row import Pair, Row, methods, run_row
+from command import keep_compilations, run, settings
+from row import Pair, Row, check_subsets, methods, run_row
 
 from mgmp_jax.mgmp import EXTENDED, PAPER
 from mgmp_jax.pool import ModelSpec, Pool, Recipe
@@ -146,7 +142,7 @@ def make_row(args: Args) -> Row:
         f"{args.data}10",
         _recipe(preset.source, args.arch, augment),
         width=preset.widths[args.arch],
-        num_images=preset.source_images,
+        num_examples=preset.source_images,
     )
 
     def pair(subset: int) -> Pair:
@@ -156,7 +152,7 @@ def make_row(args: Args) -> Row:
             _recipe(preset.target, args.arch, augment),
             width=preset.widths[args.arch],
             subset=subset,
-            num_images=preset.target_images,
+            num_examples=preset.target_images,
             seed=subset,
         )
         descendant = dataclasses.replace(stranger, start=source, head=args.head)
@@ -168,7 +164,7 @@ def make_row(args: Args) -> Row:
         f"{args.data}10",
         _recipe(preset.generator_recipe, generator, augment),
         width=preset.generator_width,
-        num_images=preset.source_images,
+        num_examples=preset.source_images,
     )
     paper_config = PAPER.replace(
         generator=generator,
@@ -202,24 +198,8 @@ def _choose_row(args: Args) -> tuple[str, tuple[int, ...], tuple[int, ...], str]
     if args.pool_subsets is None and args.eval_subsets is None:
         return f"row{number}", pool, evaluation, paper
     pool, evaluation = args.pool_subsets or (), args.eval_subsets or ()
-    _check_subsets(pool, evaluation)
+    check_subsets(pool, evaluation)
     return "subsets", pool, evaluation, "-"
-
-
-def _check_subsets(pool: tuple[int, ...], evaluation: tuple[int, ...]) -> None:
-    if not pool or not evaluation:
-        raise ValueError(
-            "give both --pool-subsets and --eval-subsets, each at least one of 0 to 9; got "
-            f"{list(pool)} and {list(evaluation)}"
-        )
-    unknown = sorted(set(pool + evaluation) - set(range(10)))
-    if unknown:
-        raise ValueError(f"subsets are 0 to 9, got {unknown}")
-    if len(set(pool + evaluation)) < len(pool + evaluation):
-        raise ValueError(
-            f"pool subsets {list(pool)} and evaluation subsets {list(evaluation)} must be "
-            "disjoint and without repetition: MGMP is judged on tasks it never saw"
-        )
 
 
 def _recipe(recipe: Recipe, arch: str, augment: str) -> Recipe:
@@ -231,18 +211,9 @@ def _recipe(recipe: Recipe, arch: str, augment: str) -> Recipe:
     return recipe
 
 
-def settings(args: Args) -> dict[str, Any]:
-    """All arguments but where things lie."""
-    everything = dataclasses.asdict(args)
-    return {k: v for k, v in everything.items() if k not in ("data_dir", "out")}
-
-
 def open_pool(args: Args) -> Pool:
-    """The folder of models, with the compilation cache beside it."""
-    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(args.out / ".jax_cache"))
-    jax.config.update("jax_compilation_cache_dir", cache)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    """The folder of models, made by the arguments' data."""
+    keep_compilations(args.out)
     return Pool(args.out / "models", args.data_dir, download=True)
 
 
@@ -252,7 +223,4 @@ def main(args: Args) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Args))
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
+    run(main, Args)

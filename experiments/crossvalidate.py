@@ -8,11 +8,10 @@ of ``cifar.py``; run it again to go on after an interruption.
 """
 
 import dataclasses
-import sys
 
 import numpy as np
-import tyro
-from cifar import Args, make_row, open_pool, settings
+from cifar import Args, make_row, open_pool
+from command import run, settings
 from rich.table import Table
 from row import Method, Row, run_row
 
@@ -108,7 +107,4 @@ def main(args: Args) -> dict:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Args))
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
+    run(main, Args)

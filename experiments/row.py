@@ -43,11 +43,14 @@ class Method:
         snapshots: whether the pool is enlarged by the states kept along each training.
         generators: models whose embeddings are the latents, one a seed, where the generator
             is fixed.
+        generator_start: the model from whose starting weights a generator is trained, ``None``
+            for random ones.
     """
 
     config: MGMPConfig
     snapshots: bool
     generators: tuple[ModelSpec, ...] = ()
+    generator_start: ModelSpec | None = None
 
     def pool_epochs(self, spec: ModelSpec) -> tuple[int, ...]:
         """Which states of a pool model this variant learns from."""
@@ -55,7 +58,10 @@ class Method:
 
 
 def methods(
-    paper: MGMPConfig, extended: MGMPConfig, generators: Sequence[ModelSpec]
+    paper: MGMPConfig,
+    extended: MGMPConfig,
+    generators: Sequence[ModelSpec],
+    generator_start: ModelSpec | None = None,
 ) -> dict[str, Method]:
     """The paper's method and the library's, each without and with generator.
 
@@ -63,11 +69,12 @@ def methods(
         paper: of the paper's method with generator.
         extended: of the library's.
         generators: the fixed generators of the library's, one a seed.
+        generator_start: the model from whose starting weights the paper's generator is trained.
     """
     without = paper.replace(generator=None, epochs=extended.epochs)
     return {
         "paper, without generator": Method(without, snapshots=False),
-        "paper": Method(paper, snapshots=False),
+        "paper": Method(paper, snapshots=False, generator_start=generator_start),
         "extended, without generator": Method(extended, snapshots=True),
         "extended": Method(extended, snapshots=True, generators=tuple(generators)),
     }
@@ -82,7 +89,7 @@ class Row:
         source: the source model.
         pool: pairs that MGMP learns from.
         evaluation: pairs that it is judged on.
-        num_queries: how many of the source's training images are queries, the first ones;
+        num_queries: how many of the source's training examples are queries, the first ones;
             ``None`` is all.
         methods: variants of MGMP by name; the last is the one whose pictures are drawn.
         seeds: how many trainings of each.
@@ -109,6 +116,23 @@ Answers = Mapping[tuple[ResponseKind, ModelSpec, int], Responses]
 """Responses by their kind, the model and the epoch after which it gave them."""
 
 
+def check_subsets(pool: tuple[int, ...], evaluation: tuple[int, ...]) -> None:
+    """Raises ``ValueError`` unless these are disjoint choices of the subsets 0 to 9."""
+    if not pool or not evaluation:
+        raise ValueError(
+            "give both --pool-subsets and --eval-subsets, each at least one of 0 to 9; got "
+            f"{list(pool)} and {list(evaluation)}"
+        )
+    unknown = sorted(set(pool + evaluation) - set(range(10)))
+    if unknown:
+        raise ValueError(f"subsets are 0 to 9, got {unknown}")
+    if len(set(pool + evaluation)) < len(pool + evaluation):
+        raise ValueError(
+            f"pool subsets {list(pool)} and evaluation subsets {list(evaluation)} must be "
+            "disjoint and without repetition: MGMP is judged on tasks it never saw"
+        )
+
+
 def run_row(row: Row, models: Pool, out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Makes the row's models, trains and judges MGMP, writes ``results.json`` and pictures.
 
@@ -127,7 +151,7 @@ def run_row(row: Row, models: Pool, out: Path, settings: Mapping[str, Any]) -> d
     files.write_json(folder / "config.json", settings)
     if not results_path.is_file():
         found = _train_models(row, models, settings["together"])
-        queries = models.images(row.source, "train").images[: row.num_queries]
+        queries = models.examples(row.source, "train").inputs[: row.num_queries]
         answers = _take_responses(row, models, queries)
         verifiers = _train_mgmp(row, models, folder, queries, answers)
         results = _evaluate(row, models, answers, verifiers)
@@ -158,7 +182,7 @@ def _train_models(row: Row, models: Pool, together: int) -> int:
 
 
 def _take_responses(row: Row, models: Pool, queries: np.ndarray) -> Answers:
-    console.print(f"[bold]3. Responses[/] on {len(queries)} training images of the source")
+    console.print(f"[bold]3. Responses[/] on {len(queries)} training examples of the source")
     return {
         (kind, spec, epoch): models.responses(spec, queries, kind=kind, epoch=epoch)
         for kind, spec, epoch in dict.fromkeys(_needed(row))
@@ -195,7 +219,9 @@ def _train_mgmp(
             if (trained / "verifier" / "verifier.json").is_file():
                 verifiers[name, seed] = Verifier.load(trained / "verifier")
                 continue
-            latents = None
+            latents, start = None, None
+            if method.generator_start is not None:
+                start = models.starting_params(method.generator_start)
             if method.generators:
                 generator = method.generators[seed]
                 latents = models.responses(generator, queries, kind="embedding").values
@@ -206,6 +232,7 @@ def _train_mgmp(
                 homologous,
                 non_homologous,
                 latents=latents,
+                generator_params=start,
                 seed=seed,
                 folder=trained,
                 name=f"{name}, seed {seed}",

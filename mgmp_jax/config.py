@@ -20,6 +20,7 @@ class MGMPConfig:
             trained jointly with the classifier, as in the paper; ``None`` where there is none,
             or a fixed one whose latents are given to :func:`fit`.
         generator_width: of its architecture, ``None`` for its own.
+        generator_vocab_size: of a generator that reads texts, ``None`` for its own.
         latent: ``|z|``; ``None`` is the width of the source's responses.
         assemble: how latents and responses become fragments.
         response: which responses the models give.
@@ -40,6 +41,7 @@ class MGMPConfig:
 
     generator: str | None = "resnet50"
     generator_width: int | None = None
+    generator_vocab_size: int | None = None
     latent: int | None = None
     assemble: Assembly = "addition"
     response: ResponseKind = "logits"

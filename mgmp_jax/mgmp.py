@@ -7,7 +7,7 @@ forward and backward pass of the generator, whatever the size of the pool.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import optax
 from mgmp_jax import data as datasets
 from mgmp_jax import dna, losses, models, training
 from mgmp_jax.config import EXTENDED, PAPER, MGMPConfig
+from mgmp_jax.data.buckets import trim
 from mgmp_jax.models import Classifier
 from mgmp_jax.responses import Responses
 
@@ -75,12 +76,12 @@ def prepare(
     return np.asarray(s), np.asarray(t)
 
 
-def init(config: MGMPConfig, images: np.ndarray, width: int, key: Any) -> dict[str, Any]:
+def init(config: MGMPConfig, queries: np.ndarray, width: int, key: Any) -> dict[str, Any]:
     """Initial variables of generator and classifier.
 
     Args:
         config: what to make.
-        images: some queries, of which the shape counts.
+        queries: some, of which the shape counts.
         width: of what :func:`prepare` gives.
         key: a PRNG key.
     """
@@ -89,7 +90,7 @@ def init(config: MGMPConfig, images: np.ndarray, width: int, key: Any) -> dict[s
     generator = _generator(config, width)
     if generator is not None:
         init_fn = jax.jit(functools.partial(generator.init, train=False))
-        variables = init_fn(generator_key, datasets.normalise(images[:1]))
+        variables = init_fn(generator_key, datasets.model_inputs(queries[:1]))
         params["generator"] = variables["params"]
         batch_stats = variables.get("batch_stats", {})
         latent = jnp.zeros((1, generator.num_outputs))
@@ -108,6 +109,7 @@ def fit(
     non_homologous: Sequence[Responses],
     *,
     latents: np.ndarray | None = None,
+    generator_params: Mapping[str, Any] | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
     name: str = "mgmp",
@@ -116,11 +118,14 @@ def fit(
 
     Args:
         config: what to train.
-        queries: uint8 images of ``D_s``, ``[n, h, w, 3]``.
+        queries: of ``D_s``, uint8 images ``[n, h, w, 3]`` or token ids ``[n, l]``.
         source: responses of the source model on them.
         homologous: responses of homologous pool models.
         non_homologous: responses of non-homologous pool models.
         latents: of a fixed generator on the queries, ``[n, z]``.
+        generator_params: where the generator starts, layer by layer, for example from
+            :func:`mgmp_jax.models.pretrained.load_pretrained`; layers that are not in it start
+            at random.
         seed: of initialisation, order, pairs and dropout.
         folder: for metrics and checkpoints; ``None`` keeps nothing.
         name: for the progress display.
@@ -142,7 +147,7 @@ def fit(
             contexts = [dna.set_context(jnp.asarray(s), jnp.asarray(t)) for s, t in sets]
             data[f"{side}_context"] = np.stack(contexts)
     if config.generator is not None:
-        data["images"] = queries
+        data["inputs"] = queries
     key, width = jax.random.key(seed), data["source"].shape[1]
     step, optimizer = make_step(config, width)
 
@@ -152,14 +157,19 @@ def fit(
         sizes = (len(homologous), len(non_homologous))
         return {"query": queries_order, "pair": rng.integers(sizes, size=(len(queries_order), 2))}
 
+    variables = init(config, queries, width, key)
+    if generator_params is not None:
+        variables["params"]["generator"] |= generator_params
+    is_text = queries.ndim == 2
     state = training.fit(
         step,
-        training.create_state(init(config, queries, width, key), optimizer),
+        training.create_state(variables, optimizer),
         data,
         order=order,
         epochs=config.epochs,
         key=jax.random.fold_in(key, 1),
-        gather=gather_pair,
+        gather=gather_trimmed_pair if is_text and "inputs" in data else gather_pair,
+        scan=False if is_text else None,
         folder=folder,
         name=name,
     )
@@ -169,13 +179,19 @@ def fit(
 def gather_pair(data: Any, index: Any) -> dict[str, Any]:
     """A mini-batch: some queries, with the source and one pair of targets, drawn at random."""
     query, pair = index["query"], index["pair"]
-    batch = {name: data[name][query] for name in ("images", "source") if name in data}
+    batch = {name: data[name][query] for name in ("inputs", "source") if name in data}
     for side, model in (("homologous", pair[0]), ("non_homologous", pair[1])):
         batch[side] = data[side][model, query]
         if f"{side}_context" in data:
             context = data[f"{side}_context"][model]
             batch[f"{side}_context"] = context[None].repeat(len(query), axis=0)
     return batch
+
+
+def gather_trimmed_pair(data: Any, index: Any) -> dict[str, Any]:
+    """As :func:`gather_pair`, for texts, cut to the width of their bucket; on the host only."""
+    batch = gather_pair(data, index)
+    return {**batch, "inputs": trim(batch["inputs"])}
 
 
 @functools.lru_cache(maxsize=16)
@@ -203,7 +219,7 @@ def make_loss(config: MGMPConfig, width: int) -> training.LossFn:
         if generator is not None:
             z, updates = generator.apply(
                 {"params": params["generator"], "batch_stats": batch_stats},
-                datasets.normalise(batch["images"]),
+                datasets.model_inputs(batch["inputs"]),
                 train=True,
                 mutable=["batch_stats"],
                 rngs={"dropout": generator_key},
@@ -312,12 +328,13 @@ def _pair_inputs(source: Any, target: Any, context: Any | None) -> Any:
 def _generator(config: MGMPConfig, width: int) -> Any:
     if config.generator is None:
         return None
-    options = {} if config.generator_width is None else {"width": config.generator_width}
+    given = {"width": config.generator_width, "vocab_size": config.generator_vocab_size}
+    options = {name: value for name, value in given.items() if value is not None}
     return models.create(
         config.generator,
         num_outputs=config.latent or width,
-        dtype=training.compute_dtype(),
         **options,
+        dtype=training.compute_dtype(),
     )
 
 
@@ -341,6 +358,12 @@ def _check(
     if len(queries) != len(source):
         raise ValueError(f"{len(source)} responses for {len(queries)} queries")
     if config.generator is not None:
+        reads_text = config.generator in models.TEXT_MODELS
+        if reads_text != (queries.ndim == 2):
+            raise ValueError(
+                f"the generator {config.generator!r} reads {'texts' if reads_text else 'images'}, "
+                f"but the queries are an array of shape {queries.shape}"
+            )
         fixed = [name for name in ("align", "context") if getattr(config, name)]
         if config.assemble == "residual" or fixed or latents is not None:
             raise ValueError(

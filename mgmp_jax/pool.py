@@ -19,13 +19,14 @@ import scipy.special
 from mgmp_jax import data as datasets
 from mgmp_jax import files, models, training
 from mgmp_jax.checkpoint import Checkpoints
-from mgmp_jax.data import ImageData
+from mgmp_jax.data import Examples
 from mgmp_jax.data.augment import Augmentation, augment
+from mgmp_jax.data.buckets import bucket
+from mgmp_jax.data.tokenizer import Tokenizer, Tokens
+from mgmp_jax.models.pretrained import digest_pretrained, load_pretrained
 from mgmp_jax.responses import ResponseKind, Responses, query_digest
 
 __all__ = ["ModelSpec", "Pool", "Recipe"]
-
-_EXAMPLE = np.zeros((1, 32, 32, 3), np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +34,14 @@ class Recipe:
     """How a pool model is trained.
 
     Args:
-        epochs: passes over the training images.
-        batch_size: images a step.
+        epochs: passes over the training examples.
+        batch_size: examples a step.
         learning_rate: the highest; it rises over the first tenth of the steps and falls to
             zero as a cosine.
         optimizer: SGD with Nesterov momentum 0.9, or Adam.
         weight_decay: L2 penalty, added to the gradient.
         augment: of the training images.
+        frozen: how many of the lowest layers keep the weights that they start with.
         snapshots: how many states along the training to keep, evenly spaced, the last included.
     """
 
@@ -49,6 +51,7 @@ class Recipe:
     optimizer: Literal["sgd", "adam"] = "sgd"
     weight_decay: float = 5e-4
     augment: Augmentation = "crop-flip"
+    frozen: int = 0
     snapshots: int = 1
 
     def __post_init__(self) -> None:
@@ -73,8 +76,11 @@ class ModelSpec:
         width: of the architecture, ``None`` for its own.
         data: a name that :func:`mgmp_jax.data.load` knows.
         subset: which of the ten disjoint class subsets, ``None`` for all classes.
-        num_images: how many training images, ``None`` for all.
-        start: the model whose weights it starts from, ``None`` for random ones.
+        num_examples: how many training examples, ``None`` for all.
+        tokens: how texts become the token ids that it reads; ``None`` for images.
+        start: the model whose weights it starts from, ``None`` for none.
+        pretrained: the digest of the checkpoint it starts from where ``start`` is ``None``;
+            without either it starts from random weights.
         head: whether the last layer of ``start`` is kept or initialised anew.
         seed: of initialisation, batch order, augmentation and dropout.
         recipe: how it is trained.
@@ -85,8 +91,10 @@ class ModelSpec:
     recipe: Recipe
     width: int | None = None
     subset: int | None = None
-    num_images: int | None = None
+    num_examples: int | None = None
+    tokens: Tokens | None = None
     start: ModelSpec | None = None
+    pretrained: str | None = None
     head: Literal["keep", "reinit"] = "keep"
     seed: int = 0
 
@@ -96,7 +104,9 @@ class ModelSpec:
         text = json.dumps(dataclasses.asdict(self), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         task = self.data if self.subset is None else f"{self.data}.{self.subset}"
-        start = "scratch" if self.start is None else f"from-{self.start.address[-6:]}"
+        start = "scratch" if self.pretrained is None else "pretrained"
+        if self.start is not None:
+            start = f"from-{self.start.address[-6:]}"
         return f"{self.arch}-{task}-{start}-seed{self.seed}-{digest}"
 
 
@@ -107,50 +117,69 @@ class Pool:
         folder: one sub-folder a model lies there.
         data_dir: as for :func:`mgmp_jax.data.load`.
         download: as for :func:`mgmp_jax.data.load`.
+        tokenizer: as for :func:`mgmp_jax.data.load`; models of texts need one.
+        pretrained: the folder of the checkpoint that models with ``pretrained`` start from.
     """
 
     def __init__(
-        self, folder: str | Path, data_dir: str | Path | None = None, *, download: bool = False
+        self,
+        folder: str | Path,
+        data_dir: str | Path | None = None,
+        *,
+        download: bool = False,
+        tokenizer: Tokenizer | None = None,
+        pretrained: str | Path | None = None,
     ) -> None:
         self.folder = Path(folder)
+        self._tokens = None if tokenizer is None else tokenizer.tokens
+        self._pretrained = pretrained
         self._load = functools.cache(
             lambda name, split, limit: datasets.load(
-                name, split, data_dir, limit=limit, download=download
+                name, split, data_dir, limit=limit, download=download, tokenizer=tokenizer
             )
         )
 
-    def images(self, spec: ModelSpec, split: str) -> ImageData:
-        """The images that a model is trained (``"train"``) or tested on.
+    def examples(self, spec: ModelSpec, split: str) -> Examples:
+        """What a model is trained (``"train"``) or tested on.
 
         Raises:
-            ValueError: there are fewer than ``spec.num_images``.
+            ValueError: there are fewer than ``spec.num_examples``, or the spec reads other
+                tokens than the pool's tokenizer makes.
         """
-        wanted = spec.num_images if split == "train" else None
-        is_glyphs = spec.data.startswith("glyphs")
-        whole = self._load(spec.data, split, _num_glyphs(spec, split) if is_glyphs else None)
+        if spec.tokens != self._tokens:
+            raise ValueError(
+                f"{spec.address} reads {spec.tokens}, but the pool's tokenizer makes {self._tokens}"
+            )
+        wanted = spec.num_examples if split == "train" else None
+        is_generated = spec.data.startswith(("glyphs", "topics"))
+        whole = self._load(spec.data, split, _num_generated(spec, split) if is_generated else None)
         if spec.subset is not None:
             whole = whole.of_classes(self.classes(spec))
         if wanted is not None and wanted > len(whole):
             raise ValueError(
-                f"{spec.address} is to be trained on {wanted} images, but its part of "
+                f"{spec.address} is to be trained on {wanted} examples, but its part of "
                 f"{spec.data} has {len(whole)}; ask for fewer, or bring the whole data set"
             )
         return whole.take(wanted)
 
     def classes(self, spec: ModelSpec) -> list[int]:
         """The classes of ``spec.subset``, in the order of their new labels."""
-        num_classes = 100 if spec.data.endswith("100") else 10
-        subsets = datasets.class_subsets(num_classes, num_classes // 10)
+        num_subsets = datasets.NUM_SUBSETS.get(spec.data, 1)
+        subsets = datasets.class_subsets(datasets.NUM_CLASSES[spec.data], num_subsets)
         if spec.subset is None or not 0 <= spec.subset < len(subsets):
             raise ValueError(f"{spec.data} has subsets 0 to {len(subsets) - 1}, got {spec.subset}")
         return subsets[spec.subset].tolist()
 
     def module(self, spec: ModelSpec) -> Any:
         """The Flax module of a model."""
-        num_outputs = 10 if spec.subset is not None else int(spec.data.lstrip("cifarglyphs"))
-        options = {} if spec.width is None else {"width": spec.width}
-        dtype = training.compute_dtype()
-        return models.create(spec.arch, num_outputs=num_outputs, dtype=dtype, **options)
+        whole = datasets.NUM_CLASSES[spec.data]
+        num_outputs = whole if spec.subset is None else len(self.classes(spec))
+        options: dict[str, Any] = {"dtype": training.compute_dtype()}
+        if spec.width is not None:
+            options["width"] = spec.width
+        if spec.tokens is not None:
+            options["vocab_size"] = spec.tokens.vocab_size
+        return models.create(spec.arch, num_outputs=num_outputs, **options)
 
     def is_trained(self, spec: ModelSpec) -> bool:
         """Whether the model is there, trained to its end."""
@@ -174,7 +203,8 @@ class Pool:
             self.train(self_and_starts, together=together)
         kinds: dict[tuple, list[ModelSpec]] = {}
         for spec in missing:
-            kinds.setdefault((spec.arch, spec.width, spec.recipe, spec.num_images), []).append(spec)
+            kind = (self.module(spec), spec.recipe, spec.num_examples)
+            kinds.setdefault(kind, []).append(spec)
         for group in kinds.values():
             for i in range(0, len(group), together):
                 self._train_group(group[i : i + together])
@@ -188,6 +218,11 @@ class Pool:
         """
         like = _abstract_variables(self.module(spec))
         return Checkpoints(self.folder / spec.address / "weights").restore(like, epoch)
+
+    def starting_params(self, spec: ModelSpec) -> dict[str, Any]:
+        """The parameters that a model starts from, layer by layer, without its last layer."""
+        params, last = self._initial_variables(spec)["params"], self.module(spec).layers[0]
+        return {layer: below for layer, below in params.items() if layer != last}
 
     def accuracy(self, spec: ModelSpec) -> dict[str, float]:
         """Accuracy of a trained model on its ``"train"`` images and on its ``"test"`` split."""
@@ -205,8 +240,9 @@ class Pool:
 
         Args:
             spec: the model.
-            queries: uint8 images, ``[n, h, w, 3]``.
-            kind: of the responses; an embedding is the input of the last layer.
+            queries: uint8 images ``[n, h, w, 3]`` or token ids ``[n, l]``.
+            kind: of the responses; an embedding is the input of the last layer, or of a text the
+                first token's last hidden state.
             epoch: which of the recipe's ``kept_epochs``; the last by default.
         """
         epoch = spec.recipe.epochs if epoch is None else epoch
@@ -231,16 +267,20 @@ class Pool:
     def _train_group(self, group: list[ModelSpec]) -> None:
         """Trains one model, or several of one kind stacked; stores weights and accuracies."""
         recipe, module = group[0].recipe, self.module(group[0])
-        images = [self.images(spec, "train") for spec in group]
-        n = min(len(data) for data in images)
+        examples = [self.examples(spec, "train") for spec in group]
+        n = min(len(data) for data in examples)
+        by_length = group[0].tokens is not None and len(group) == 1
+        buckets = bucket(examples[0].inputs) if by_length else None
         steps = max(n // recipe.batch_size, 1) * recipe.epochs
         step, optimizer = _classification_step(module, recipe, steps, stacked=len(group) > 1)
         states = [training.create_state(self._initial_variables(spec), optimizer) for spec in group]
         keys = [jax.random.key(spec.seed) for spec in group]
 
         def order(epoch: int) -> np.ndarray:
-            seeds = [spec.seed for spec in group]
-            orders = [training.epoch_order(n, recipe.batch_size, s, epoch) for s in seeds]
+            orders = [
+                training.epoch_order(n, recipe.batch_size, spec.seed, epoch, buckets)
+                for spec in group
+            ]
             return np.stack(orders, axis=1) if len(group) > 1 else orders[0]
 
         def keep_weights(epoch: int, state: training.TrainState) -> None:
@@ -251,13 +291,14 @@ class Pool:
                     weights.save(epoch, one.variables)
 
         if len(group) == 1:
-            data = {"images": images[0].images, "labels": images[0].labels}
-            state, key, gather = states[0], keys[0], training.take
+            data = {"inputs": examples[0].inputs, "labels": examples[0].labels}
+            state, key = states[0], keys[0]
+            gather = training.take_trimmed if by_length else training.take
             folder = self.folder / group[0].address
         else:
             data = {
-                "images": np.stack([d.images[:n] for d in images]),
-                "labels": np.stack([d.labels[:n] for d in images]),
+                "inputs": np.stack([d.inputs[:n] for d in examples]),
+                "labels": np.stack([d.labels[:n] for d in examples]),
             }
             state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
             key, gather = jnp.stack(keys), _take_stacked
@@ -273,26 +314,29 @@ class Pool:
             gather=gather,
             folder=folder,
             on_epoch=keep_weights,
+            scan=False if by_length else None,
             name=" + ".join(spec.address.rsplit("-", 1)[0] for spec in group),
         )
-        for spec, train_images in zip(group, images, strict=True):
-            self._finish(spec, train_images)
+        for spec, train_examples in zip(group, examples, strict=True):
+            self._finish(spec, train_examples)
         Checkpoints(folder / "state").delete()
 
-    def _finish(self, spec: ModelSpec, train_images: ImageData) -> None:
+    def _finish(self, spec: ModelSpec, train_examples: Examples) -> None:
         variables = self.variables(spec)
         accuracy = {}
-        for split, data in (("train", train_images), ("test", self.images(spec, "test"))):
-            logits, _ = training.predict(self.module(spec), variables, data.images)
+        for split, data in (("train", train_examples), ("test", self.examples(spec, "test"))):
+            logits, _ = training.predict(self.module(spec), variables, data.inputs)
             accuracy[split] = float(np.mean(logits.argmax(axis=-1) == data.labels))
         about = {"spec": dataclasses.asdict(spec), "accuracy": accuracy}
         files.write_json(self.folder / spec.address / "model.json", about)
 
     def _initial_variables(self, spec: ModelSpec) -> dict[str, Any]:
         module = self.module(spec)
+        if spec.start is None and spec.pretrained is not None:
+            return self._pretrained_variables(spec)
         fresh = _split(
             jax.jit(functools.partial(module.init, train=False))(
-                jax.random.key(spec.seed), _EXAMPLE
+                jax.random.key(spec.seed), _example(module)
             )
         )
         if spec.start is None:
@@ -309,11 +353,40 @@ class Pool:
             )
         return start
 
+    def _pretrained_variables(self, spec: ModelSpec) -> dict[str, Any]:
+        if self._pretrained is None or digest_pretrained(self._pretrained) != spec.pretrained:
+            raise ValueError(
+                f"{spec.address} starts from the checkpoint {spec.pretrained}, but the pool was "
+                f"given {self._pretrained}; give the folder of that checkpoint"
+            )
+        module = self.module(spec)
+        found, variables = load_pretrained(
+            self._pretrained, num_outputs=module.num_outputs, head="reinit", seed=spec.seed
+        )
+        given, wanted = found.sizes, module.sizes
+        if given != wanted:
+            differences = [
+                f"{k} is {given[k]}, not {wanted[k]}" for k in given if given[k] != wanted[k]
+            ]
+            raise ValueError(
+                f"the checkpoint in {self._pretrained} is no {spec.arch} for this vocabulary: its "
+                f"{'; its '.join(differences)}. Choose the architecture of the checkpoint, and "
+                "its own tokenizer"
+            )
+        return variables
+
+
+def _example(module: Any) -> np.ndarray:
+    """The least input that a module can be initialised with."""
+    if isinstance(module, models.Transformer):
+        return np.zeros((1, 1), np.int32)
+    return np.zeros((1, 32, 32, 3), np.float32)
+
 
 @functools.lru_cache(maxsize=8)
 def _abstract_variables(module: Any) -> dict[str, Any]:
     init = functools.partial(module.init, train=False)
-    return jax.eval_shape(lambda x: _split(init(jax.random.key(0), x)), _EXAMPLE)
+    return jax.eval_shape(lambda x: _split(init(jax.random.key(0), x)), _example(module))
 
 
 @functools.lru_cache(maxsize=8)
@@ -329,13 +402,26 @@ def _classification_step(
         if recipe.optimizer == "sgd"
         else optax.adam(schedule),
     )
+    frozen = module.layers[len(module.layers) - recipe.frozen :]
+    if frozen:
+        optimizer = optax.partition(
+            {True: optax.set_to_zero(), False: optimizer},
+            lambda params: {
+                layer: jax.tree.map(lambda _, layer=layer: layer in frozen, below)
+                for layer, below in params.items()
+            },
+        )
 
     def loss_fn(params: Any, batch_stats: Any, batch: training.Batch, key: Any):
         augment_key, dropout_key = jax.random.split(key)
-        images = augment(datasets.normalise(batch["images"]), augment_key, recipe.augment)
+        inputs = augment(datasets.model_inputs(batch["inputs"]), augment_key, recipe.augment)
+        params = {
+            layer: jax.lax.stop_gradient(below) if layer in frozen else below
+            for layer, below in params.items()
+        }
         logits, updates = module.apply(
             {"params": params, "batch_stats": batch_stats},
-            images,
+            inputs,
             train=True,
             mutable=["batch_stats"],
             rngs={"dropout": dropout_key},
@@ -357,9 +443,9 @@ def _split(variables: Any) -> dict[str, Any]:
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 
-def _num_glyphs(spec: ModelSpec, split: str) -> int:
-    """Glyphs are generated on demand, classes in turn: enough for every subset's share."""
+def _num_generated(spec: ModelSpec, split: str) -> int:
+    """Examples are generated on demand, classes in turn: enough for every subset's share."""
     if split == "test":
         return 1000 if spec.subset is None else 10_000
-    wanted = spec.num_images or 10_000
+    wanted = spec.num_examples or 10_000
     return wanted if spec.subset is None else 10 * wanted

@@ -26,6 +26,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from mgmp_jax import data as datasets
 from mgmp_jax import models
 from mgmp_jax.checkpoint import Checkpoints
+from mgmp_jax.data.buckets import bucket, trim
 
 __all__ = [
     "TrainState",
@@ -110,10 +111,21 @@ def compute_dtype() -> Any:
     return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
 
 
-def epoch_order(n: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
+def epoch_order(
+    n: int, batch_size: int, seed: int, epoch: int, buckets: np.ndarray | None = None
+) -> np.ndarray:
     """Indices of an epoch's batches, ``[n // batch_size, batch_size]``.
 
-    They depend on ``(seed, epoch)`` alone. The rows left over are others in each epoch.
+    They depend on ``(seed, epoch)`` and ``buckets`` alone. The rows left over are others in each
+    epoch.
+
+    Args:
+        n: how many examples there are.
+        batch_size: examples in a batch.
+        seed: of the order.
+        epoch: its number.
+        buckets: a number for each example, ``[n]``; batches are made of examples whose numbers
+            are alike, and come in random order.
 
     Raises:
         ValueError: a batch is larger than the data.
@@ -122,13 +134,23 @@ def epoch_order(n: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
         raise ValueError(
             f"batch_size must be from 1 to the {n} examples there are, got {batch_size}"
         )
-    order = np.random.default_rng([seed, epoch]).permutation(n)
-    return order[: n - n % batch_size].reshape(-1, batch_size)
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(n)[: n - n % batch_size]
+    if buckets is None:
+        return order.reshape(-1, batch_size)
+    order = order[np.argsort(buckets[order], kind="stable")]
+    return rng.permutation(order.reshape(-1, batch_size))
 
 
 def take(data: Any, index: Any) -> Any:
     """The batch at ``index``: those rows of every array of ``data``."""
     return jax.tree.map(lambda array: array[index], data)
+
+
+def take_trimmed(data: Mapping[str, np.ndarray], index: np.ndarray) -> Batch:
+    """As :func:`take`, with ``inputs`` cut to the width of their bucket; on the host only."""
+    batch = {name: array[index] for name, array in data.items()}
+    return {**batch, "inputs": trim(batch["inputs"])}
 
 
 def fit(
@@ -143,6 +165,7 @@ def fit(
     folder: str | Path | None = None,
     on_epoch: Callable[[int, TrainState], None] | None = None,
     mesh: Mesh | None = None,
+    scan: bool | None = None,
     name: str = "training",
 ) -> TrainState:
     """Trains for ``epochs`` epochs, from where a previous call was cut off if there was one.
@@ -159,6 +182,8 @@ def fit(
         folder: for ``metrics.jsonl`` and checkpoints (``state/``); ``None`` keeps nothing.
         on_epoch: called as ``(epochs done, state)`` after each epoch, before its checkpoint.
         mesh: devices over which the batch is split, all by default.
+        scan: whether an epoch is one dispatch, for which ``gather`` must be traceable and the
+            data fit on the device; by default not on the CPU.
         name: for the progress display.
 
     Returns:
@@ -169,6 +194,7 @@ def fit(
         ValueError: the batch cannot be split evenly over the devices.
     """
     mesh = data_mesh() if mesh is None else mesh
+    scan = jax.default_backend() != "cpu" if scan is None else scan
     checkpoints = None if folder is None else Checkpoints(Path(folder) / "state")
     first = 0
     if checkpoints is not None:
@@ -179,9 +205,9 @@ def fit(
             state = checkpoints.restore(state)
         _keep_lines(metrics_path, first)
     state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
-    if jax.default_backend() != "cpu":
+    if scan:
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
-    run_epoch = _compiled_epoch(step, gather, mesh)
+    run_epoch = _compiled_epoch(step, gather, mesh, scan)
     with _Display(name, epochs, first) as display:
         for epoch in range(first, epochs):
             start = time.perf_counter()
@@ -209,34 +235,45 @@ def fit(
 
 
 def predict(
-    module: Any, variables: Any, images: np.ndarray, batch_size: int = 500
+    module: Any, variables: Any, inputs: np.ndarray, batch_size: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits ``[n, c]`` and embeddings ``[n, e]`` of all ``n`` uint8 images, float32.
+    """Logits ``[n, c]`` and embeddings ``[n, e]`` of all ``n`` inputs, float32.
 
-    The last batch is padded, so no image is left out.
+    The last batch is padded, so no input is left out.
+
+    Args:
+        module: from :func:`mgmp_jax.models.create`.
+        variables: its parameters and batch statistics.
+        inputs: uint8 images ``[n, h, w, 3]`` or token ids ``[n, l]``.
+        batch_size: inputs at a time; by default 500 images or 100 texts.
     """
-    run = _compiled_predict(module)
-    batch_size = min(batch_size, len(images))
+    run, is_text = _compiled_predict(module), inputs.ndim == 2
+    batch_size = min(batch_size or (100 if is_text else 500), len(inputs))
+    order = np.argsort(bucket(inputs), kind="stable") if is_text else np.arange(len(inputs))
     outputs = []
-    for i in range(0, len(images), batch_size):
-        batch = images[i : i + batch_size]
+    for i in range(0, len(inputs), batch_size):
+        batch = inputs[order[i : i + batch_size]]
+        batch = trim(batch) if is_text else batch
         padding = [(0, batch_size - len(batch))] + [(0, 0)] * (batch.ndim - 1)
         outputs.append(
             [np.asarray(x)[: len(batch)] for x in run(variables, np.pad(batch, padding))]
         )
     logits, embedding = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
-    return logits, embedding
+    back = np.argsort(order)
+    return logits[back], embedding[back]
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled_epoch(step: Step, gather: Callable[[Any, Any], Batch], mesh: Mesh) -> Callable:
+def _compiled_epoch(
+    step: Step, gather: Callable[[Any, Any], Batch], mesh: Mesh, scan: bool
+) -> Callable:
     """``(state, data, index, key) -> (state, metrics [steps])``, as fast as the device allows."""
     split = NamedSharding(mesh, PartitionSpec("data"))
 
     def sharded_step(state: TrainState, batch: Batch, key: Any) -> tuple[TrainState, Metrics]:
         return step(state, jax.lax.with_sharding_constraint(batch, split), key)
 
-    if jax.default_backend() == "cpu":
+    if not scan:
         compiled = jax.jit(sharded_step, donate_argnums=0)
 
         def run_steps(state: TrainState, data: Any, index: Any, key: Any):
@@ -259,8 +296,8 @@ def _compiled_epoch(step: Step, gather: Callable[[Any, Any], Batch], mesh: Mesh)
 
 @functools.lru_cache(maxsize=8)
 def _compiled_predict(module: Any) -> Callable:
-    def run(variables: Any, images: Any) -> tuple[Any, Any]:
-        logits, embedding = models.features(module, variables, datasets.normalise(images))
+    def run(variables: Any, inputs: Any) -> tuple[Any, Any]:
+        logits, embedding = models.features(module, variables, datasets.model_inputs(inputs))
         return logits.astype(jnp.float32), embedding.astype(jnp.float32)
 
     return jax.jit(run)
@@ -310,7 +347,7 @@ class _Display:
     def update(self, row: dict[str, Any]) -> None:
         shown = {k: np.mean(v) for k, v in row.items() if k in ("loss", "accuracy")}
         self._text = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())
-        self._text += f"  {row['examples_per_s']:.0f} images/s"
+        self._text += f"  {row['examples_per_s']:.0f} examples/s"
         self._bar.update(self._task, advance=1, text=self._text)
 
     def __exit__(self, error: object, *_: object) -> None:

@@ -46,7 +46,8 @@ class Verifier:
     Args:
         config: of the trained MGMP.
         variables: from :func:`mgmp_jax.mgmp.fit`.
-        queries: the query set, uint8 images ``[n, h, w, 3]``, in the order of the responses.
+        queries: the query set, uint8 images ``[n, h, w, 3]`` or token ids ``[n, l]``, in the order
+            of the responses.
         source: the source's responses on it.
         latents: of a fixed generator, ``[n, z]``, where :func:`mgmp_jax.mgmp.fit` got them.
         calibration: DNA scores of non-homologous models that trained no part of ``variables``.

@@ -75,7 +75,7 @@ def test_the_loss_is_the_sum_of_its_terms() -> None:
     loss_fn = mgmp.make_loss(dataclasses.replace(PAPER, dropout=0.0), D)
     variables = mgmp.init(PAPER, QUERIES, D, jax.random.key(0))
     batch = {
-        "images": QUERIES[:8],
+        "inputs": QUERIES[:8],
         **{name: TRUTH[:8].astype(np.float32) for name in ("source", "homologous")},
         "non_homologous": RNG.normal(size=(8, D)).astype(np.float32),
     }
@@ -106,7 +106,7 @@ def test_a_batch_is_as_large_with_two_models_as_with_fifty(method: str) -> None:
             "non_homologous": np.zeros((count, N, D), np.float32),
         }
         if method == "paper":
-            data["images"] = QUERIES
+            data["inputs"] = QUERIES
         else:
             data["homologous_context"] = data["non_homologous_context"] = np.zeros((count, 3))
         index = {"query": np.arange(20), "pair": np.array([1, 1])}

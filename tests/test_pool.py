@@ -6,8 +6,8 @@ import pytest
 from mgmp_jax.pool import ModelSpec, Pool, Recipe
 
 RECIPE = Recipe(2, 16, 0.05, augment="none", snapshots=2)
-SOURCE = ModelSpec("alexnet", "glyphs10", RECIPE, width=2, num_images=64)
-STRANGER = ModelSpec("alexnet", "glyphs100", RECIPE, width=2, subset=3, num_images=48, seed=5)
+SOURCE = ModelSpec("alexnet", "glyphs10", RECIPE, width=2, num_examples=64)
+STRANGER = ModelSpec("alexnet", "glyphs100", RECIPE, width=2, subset=3, num_examples=48, seed=5)
 DESCENDANT = dataclasses.replace(STRANGER, start=SOURCE)
 NEW_HEAD = dataclasses.replace(DESCENDANT, head="reinit")
 
@@ -32,7 +32,7 @@ def test_an_address_depends_on_everything_that_made_the_model() -> None:
         {"data": "cifar100"},
         {"width": 3},
         {"subset": 4},
-        {"num_images": 49},
+        {"num_examples": 49},
         {"start": SOURCE},
         {"head": "reinit"},
         {"seed": 6},
@@ -52,7 +52,7 @@ def test_descendants_start_from_the_source(pool: Pool, head: str) -> None:
 
 
 def test_a_head_of_another_width_cannot_be_kept(pool: Pool) -> None:
-    wide = dataclasses.replace(STRANGER, subset=None, num_images=32)
+    wide = dataclasses.replace(STRANGER, subset=None, num_examples=32)
     spec = dataclasses.replace(DESCENDANT, start=wide)
     pool.train([wide])
     with pytest.raises(ValueError, match=r'cannot keep the head .* choose head="reinit"'):
@@ -60,7 +60,7 @@ def test_a_head_of_another_width_cannot_be_kept(pool: Pool) -> None:
 
 
 def test_responses_are_taken_once_of_every_kept_epoch_and_kind(pool: Pool, monkeypatch) -> None:
-    queries = pool.images(SOURCE, "train").images[:21]
+    queries = pool.examples(SOURCE, "train").inputs[:21]
     final, early = pool.responses(DESCENDANT, queries), pool.responses(DESCENDANT, queries, epoch=1)
     assert final.values.shape == (21, 10)
     assert not np.array_equal(final.values, early.values)
@@ -78,7 +78,7 @@ def test_models_trained_together_equal_models_trained_alone(pool: Pool, tmp_path
     together.train([SOURCE])
     together.train([STRANGER, DESCENDANT, NEW_HEAD], together=3)
     assert not list(tmp_path.glob("together-*/state"))
-    queries = pool.images(SOURCE, "train").images[:8]
+    queries = pool.examples(SOURCE, "train").inputs[:8]
     for spec in (STRANGER, DESCENDANT, NEW_HEAD):
         np.testing.assert_allclose(
             together.responses(spec, queries).values,
@@ -108,8 +108,8 @@ def test_more_images_than_there_are_is_said(tmp_path) -> None:
     arrays.mkdir(parents=True)
     np.save(arrays / "image.npy", np.zeros((20, 32, 32, 3), np.uint8))
     np.save(arrays / "label.npy", np.arange(20, dtype=np.int32) % 10)
-    spec = dataclasses.replace(SOURCE, data="cifar10", num_images=21)
-    with pytest.raises(ValueError, match="21 images, but its part of cifar10 has 20"):
+    spec = dataclasses.replace(SOURCE, data="cifar10", num_examples=21)
+    with pytest.raises(ValueError, match="21 examples, but its part of cifar10 has 20"):
         Pool(tmp_path / "models", tmp_path).train([spec])
 
 

@@ -136,8 +136,8 @@ config = dataclasses.replace(mgmp.PAPER, generator="resnet18", generator_width=4
                              dropout=0.0)
 data = {name: rng.normal(size=shape).astype(np.float32) for name, shape in
         {"source": (16, 10), "homologous": (2, 16, 10), "non_homologous": (2, 16, 10)}.items()}
-data["images"] = rng.integers(0, 256, size=(16, 32, 32, 3), dtype=np.uint8)
-variables = mgmp.init(config, data["images"], 10, jax.random.key(0))
+data["inputs"] = rng.integers(0, 256, size=(16, 32, 32, 3), dtype=np.uint8)
+variables = mgmp.init(config, data["inputs"], 10, jax.random.key(0))
 adam_step, _ = mgmp.make_step(config, 10)
 sgd = optax.sgd(1.0)
 results = []

@@ -1,39 +1,70 @@
 """Data sets by name: ``data.load("cifar10", "train", data_dir)``."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-__all__ = ["ImageData", "class_subsets", "load", "names", "normalise"]
+if TYPE_CHECKING:
+    from mgmp_jax.data.tokenizer import Tokenizer
+
+__all__ = ["NUM_CLASSES", "NUM_SUBSETS", "Examples", "class_subsets", "load", "model_inputs"]
+
+NUM_CLASSES = {
+    "cifar10": 10,
+    "cifar100": 100,
+    "glyphs10": 10,
+    "glyphs100": 100,
+    "ag_news": 4,
+    "yahoo_answers_topics": 10,
+    "20_newsgroups": 20,
+    "dbpedia_14": 14,
+    "amazon_review_full": 5,
+    "yelp_review_full": 5,
+    "topics10": 10,
+    "topics100": 100,
+}
+"""Every data set that :func:`load` knows, with its number of classes."""
+
+NUM_SUBSETS = {
+    "cifar100": 10,
+    "glyphs100": 10,
+    "20_newsgroups": 2,
+    "dbpedia_14": 2,
+    "topics100": 10,
+}
+"""Into how many disjoint class subsets a data set is cut, where it is."""
 
 SUBSET_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ImageData:
-    """Images with their classes.
+class Examples:
+    """What a model is trained or tested on.
 
     Args:
-        images: uint8, ``[n, h, w, 3]``.
+        inputs: uint8 images ``[n, h, w, 3]``, or int32 token ids ``[n, l]`` padded with 0.
         labels: int32, ``[n]``, from 0 to ``num_classes - 1``.
         num_classes: how many classes there are.
     """
 
-    images: np.ndarray
+    inputs: np.ndarray
     labels: np.ndarray
     num_classes: int
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.inputs)
 
-    def take(self, n: int | None) -> "ImageData":
-        """The first ``n`` images, or all where ``n`` is ``None`` or larger."""
-        return ImageData(self.images[:n], self.labels[:n], self.num_classes)
+    def take(self, n: int | None) -> Examples:
+        """The first ``n`` examples, or all where ``n`` is ``None`` or larger."""
+        return Examples(self.inputs[:n], self.labels[:n], self.num_classes)
 
-    def of_classes(self, classes: Sequence[int]) -> "ImageData":
-        """The images of ``classes``, in their order, relabelled 0, 1, ... in that of ``classes``.
+    def of_classes(self, classes: Sequence[int]) -> Examples:
+        """Those of ``classes``, in their order, relabelled 0, 1, ... in that of ``classes``.
 
         Raises:
             ValueError: a class does not exist.
@@ -44,12 +75,7 @@ class ImageData:
         new_label = np.full(self.num_classes, -1, np.int32)
         new_label[list(classes)] = np.arange(len(classes))
         chosen = new_label[self.labels] >= 0
-        return ImageData(self.images[chosen], new_label[self.labels[chosen]], len(classes))
-
-
-def names() -> tuple[str, ...]:
-    """The names that :func:`load` knows."""
-    return ("cifar10", "cifar100", "glyphs10", "glyphs100")
+        return Examples(self.inputs[chosen], new_label[self.labels[chosen]], len(classes))
 
 
 def load(
@@ -59,23 +85,25 @@ def load(
     *,
     limit: int | None = None,
     download: bool = False,
-) -> ImageData:
+    tokenizer: Tokenizer | None = None,
+) -> Examples:
     """One split of a data set.
 
     Args:
-        name: one of :func:`names`.
+        name: one of :data:`NUM_CLASSES`.
         split: ``"train"`` or ``"test"``.
-        data_dir: where prepared data lie (CIFAR only); by default the environment variable
-            ``MGMP_DATA_DIR``, else ``~/tensorflow_datasets``.
-        limit: at most this many images, the first ones. The generated glyphs have as many
-            as are asked for, 10,000 by default.
-        download: whether a set that is not there may be fetched from its home page.
+        data_dir: where prepared data lie (not for generated ones); by default the environment
+            variable ``MGMP_DATA_DIR``, else ``~/tensorflow_datasets``.
+        limit: at most this many examples, the first ones. The generated glyphs and topics have
+            as many as are asked for, 10,000 by default.
+        download: whether a set that is not there may be fetched.
+        tokenizer: what makes token ids of texts; text data sets need one.
 
     Raises:
         ValueError: the name or split is unknown, or the stored data are damaged.
         FileNotFoundError: the data are not there; the message says what to type.
     """
-    from mgmp_jax.data import glyphs, images
+    from mgmp_jax.data import glyphs, images, text, topics
 
     if split not in ("train", "test"):
         raise ValueError(f'split must be "train" or "test", got {split!r}')
@@ -85,7 +113,15 @@ def load(
         return images.load_cifar(name, split, data_dir, download=download).take(limit)
     if name in ("glyphs10", "glyphs100"):
         return glyphs.generate(name, split, limit or 10_000)
-    raise ValueError(f"unknown data set {name!r}; choose one of {', '.join(names())}")
+    if name not in NUM_CLASSES:
+        raise ValueError(f"unknown data set {name!r}; choose one of {', '.join(NUM_CLASSES)}")
+    if tokenizer is None:
+        raise ValueError(f"{name} is text: give the tokenizer of the model that reads it")
+    if name in ("topics10", "topics100"):
+        texts = topics.generate(name, split, limit or 10_000)
+    else:
+        texts = text.load_texts(name, split, data_dir, download=download).take(limit)
+    return Examples(tokenizer.encode(texts.texts), texts.labels, texts.num_classes)
 
 
 def class_subsets(num_classes: int, num_subsets: int, seed: int = SUBSET_SEED) -> np.ndarray:
@@ -102,6 +138,11 @@ def class_subsets(num_classes: int, num_subsets: int, seed: int = SUBSET_SEED) -
     return np.random.default_rng(seed).permutation(num_classes).reshape(num_subsets, -1)
 
 
-def normalise(images):
-    """uint8 pixels, as NumPy or JAX array, to float32 of about zero mean and unit variance."""
-    return (images.astype(np.float32) - 127.5) / 63.75
+def model_inputs(inputs):
+    """What a model takes of stored inputs, as NumPy or JAX array.
+
+    uint8 pixels become float32 of about zero mean and unit variance; token ids stay as they are.
+    """
+    if inputs.dtype == np.uint8:
+        return (inputs.astype(np.float32) - 127.5) / 63.75
+    return inputs

@@ -4,7 +4,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 __all__ = ["Augmentation", "augment"]
 
@@ -12,11 +12,22 @@ Augmentation = Literal["none", "crop", "crop-flip"]
 
 
 def augment(
-    images: Float[Array, "b h w c"], key: PRNGKeyArray, how: Augmentation, pad: int = 4
-) -> Float[Array, "b h w c"]:
-    """Shifts each image by up to ``pad`` pixels (edges reflected) and mirrors half of them."""
+    images: Float[Array, "b h w c"] | Int[Array, "b l"],
+    key: PRNGKeyArray,
+    how: Augmentation,
+    pad: int = 4,
+) -> Float[Array, "b h w c"] | Int[Array, "b l"]:
+    """Shifts each image by up to ``pad`` pixels (edges reflected) and mirrors half of them.
+
+    ``"none"`` leaves a batch as it is, of texts too.
+
+    Raises:
+        ValueError: texts are to be augmented.
+    """
     if how == "none":
         return images
+    if images.ndim != 4:
+        raise ValueError(f'texts cannot be augmented by {how!r}; choose augment="none"')
     shift_key, flip_key = jax.random.split(key)
     b, h, w, c = images.shape
     if how == "crop-flip":

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mgmp_jax.data import ImageData
+from mgmp_jax.data import Examples
 
 __all__ = ["DIGITS", "LETTERS", "generate"]
 
@@ -35,7 +35,7 @@ _FONTS = tuple(
 _SIDE, _CANVAS = 32, 56
 
 
-def generate(name: str, split: str, n: int, seed: int = 0) -> ImageData:
+def generate(name: str, split: str, n: int, seed: int = 0) -> Examples:
     """``n`` images of ``glyphs10`` (digits) or ``glyphs100`` (letters), classes in turn.
 
     Font, size, rotation, shift, colours (light on dark), background and noise are random.
@@ -52,7 +52,7 @@ def generate(name: str, split: str, n: int, seed: int = 0) -> ImageData:
         _draw(characters[label], np.random.default_rng([seed, stream, i]))
         for i, label in enumerate(labels)
     ]
-    return ImageData(np.stack(images), labels, len(characters))
+    return Examples(np.stack(images), labels, len(characters))
 
 
 def _draw(character: str, rng: np.random.Generator) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mgmp_jax.data import ImageData
+from mgmp_jax.data import Examples
 
 __all__ = ["default_data_dir", "load_cifar"]
 
@@ -27,7 +27,7 @@ def default_data_dir() -> Path:
 
 def load_cifar(
     name: str, split: str, data_dir: str | Path | None = None, *, download: bool = False
-) -> ImageData:
+) -> Examples:
     """A split of ``cifar10`` or ``cifar100``.
 
     Looks in ``data_dir`` for arrays (``NAME/SPLIT/image.npy`` and ``label.npy``), then for a
@@ -64,7 +64,7 @@ def _how_to_get(name: str, data_dir: Path) -> str:
     )
 
 
-def _read_arrays(arrays: Path, num_classes: int) -> ImageData:
+def _read_arrays(arrays: Path, num_classes: int) -> Examples:
     try:
         images = np.load(arrays / "image.npy", allow_pickle=False)
         labels = np.load(arrays / "label.npy", allow_pickle=False).astype(np.int32)
@@ -80,7 +80,7 @@ def _read_arrays(arrays: Path, num_classes: int) -> ImageData:
             f"{num_classes}; got {images.dtype} {images.shape} and labels {labels.shape}. "
             "Delete that folder to make them again"
         )
-    return ImageData(images, labels, num_classes)
+    return Examples(images, labels, num_classes)
 
 
 def _keep(arrays: Path, images: np.ndarray, labels: np.ndarray) -> None:

@@ -4,18 +4,30 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from mgmp_jax.models.alexnet import AlexNet
 from mgmp_jax.models.classifier import Classifier
 from mgmp_jax.models.resnet import ResNet
+from mgmp_jax.models.transformer import Transformer
 from mgmp_jax.models.vit import ViT
 
-__all__ = ["AlexNet", "Classifier", "ImageModel", "ResNet", "ViT", "create", "features", "names"]
+__all__ = [
+    "TEXT_MODELS",
+    "AlexNet",
+    "Classifier",
+    "Model",
+    "ResNet",
+    "Transformer",
+    "ViT",
+    "create",
+    "features",
+    "names",
+]
 
 
 @runtime_checkable
-class ImageModel(Protocol):
+class Model(Protocol):
     """What :func:`create` returns: a Linen module with its layers named, last first."""
 
     num_outputs: int
@@ -36,7 +48,13 @@ _MODELS: dict[str, Any] = {
     "alexnet": AlexNet,
     "vit-small": partial(ViT, width=384, num_heads=6),
     "vit-base": partial(ViT, width=768, num_heads=12),
+    "distilbert": Transformer,
+    "bert-base": partial(Transformer, style="bert", depth=12, head_dropout=0.1),
+    "minilm": partial(Transformer, style="bert", width=384, head_dropout=0.1),
 }
+
+TEXT_MODELS = ("distilbert", "bert-base", "minilm")
+"""The models that read token ids; the others read images."""
 
 
 def names() -> tuple[str, ...]:
@@ -54,7 +72,8 @@ def create(name: str, *, num_outputs: int, **options: Any) -> Any:
             and ``dtype``.
 
     Returns:
-        An :class:`ImageModel`: a Linen module from images ``[b, h, w, c]`` to ``[b, outputs]``.
+        A :class:`Model`: a Linen module from images ``[b, h, w, c]``, or token ids ``[b, l]``, to
+        ``[b, outputs]``.
 
     Raises:
         ValueError: the name is unknown or an option does not exist.
@@ -70,8 +89,11 @@ def create(name: str, *, num_outputs: int, **options: Any) -> Any:
 
 
 def features(
-    model: Any, variables: Mapping[str, Any], x: Float[Array, "b h w c"]
+    model: Any, variables: Mapping[str, Any], x: Float[Array, "b h w c"] | Int[Array, "b l"]
 ) -> tuple[Float[Array, "b outputs"], Float[Array, "b features"]]:
-    """Outputs and penultimate activations (the input of the last layer), in evaluation mode."""
+    """Outputs and embeddings, in evaluation mode.
+
+    The embedding is the input of the last layer, of a text the first token's last hidden state.
+    """
     outputs, state = model.apply(variables, x, train=False, mutable=["intermediates"])
     return outputs, state["intermediates"]["features"][0]

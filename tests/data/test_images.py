@@ -20,13 +20,13 @@ def tfds_dir(real_data, tmp_path_factory: pytest.TempPathFactory):
 def test_real_cifar_from_tfds_without_tensorflow_then_from_arrays(tfds_dir, monkeypatch) -> None:
     for name, classes in (("cifar10", 10), ("cifar100", 100)):
         first = data.load(name, "train", tfds_dir)
-        assert first.images.shape == (300, 32, 32, 3)
-        assert first.images.dtype == np.uint8
+        assert first.inputs.shape == (300, 32, 32, 3)
+        assert first.inputs.dtype == np.uint8
         assert first.num_classes == classes
         assert len(np.unique(first.labels)) > 0.9 * classes
         monkeypatch.setattr(images, "_import_tfds", lambda: pytest.fail("TFDS is not needed"))
         again = data.load(name, "train", tfds_dir, limit=100)
-        np.testing.assert_array_equal(again.images, first.images[:100])
+        np.testing.assert_array_equal(again.inputs, first.inputs[:100])
         np.testing.assert_array_equal(again.labels, first.labels[:100])
         monkeypatch.undo()
     assert "tensorflow" not in sys.modules
@@ -55,8 +55,8 @@ def test_download_prepares_the_official_archive_without_tensorflow(tmp_path, mon
     connection = type("Connection", (), {"close": lambda self: None})
     monkeypatch.setattr(images.socket, "create_connection", lambda *_, **__: connection())
     got = data.load("cifar10", "train", tmp_path / "data", download=True)
-    assert sorted(map(bytes, got.images)) == sorted(map(bytes, expected["train"]))
-    by_pixels = {bytes(x): y for x, y in zip(got.images, got.labels, strict=True)}
+    assert sorted(map(bytes, got.inputs)) == sorted(map(bytes, expected["train"]))
+    by_pixels = {bytes(x): y for x, y in zip(got.inputs, got.labels, strict=True)}
     for image, label in zip(expected["train"], expected["train_labels"], strict=True):
         assert by_pixels[bytes(image)] == label
     assert len(data.load("cifar10", "test", tmp_path / "data")) == 10
@@ -124,25 +124,25 @@ def test_images_of_classes_are_relabelled_in_the_order_given() -> None:
     whole = data.load("glyphs100", "train", limit=300)
     part = whole.of_classes([7, 3])
     assert part.num_classes == 2
-    np.testing.assert_array_equal(part.images[part.labels == 0], whole.images[whole.labels == 7])
-    np.testing.assert_array_equal(part.images[part.labels == 1], whole.images[whole.labels == 3])
+    np.testing.assert_array_equal(part.inputs[part.labels == 0], whole.inputs[whole.labels == 7])
+    np.testing.assert_array_equal(part.inputs[part.labels == 1], whole.inputs[whole.labels == 3])
     with pytest.raises(ValueError, match=r"classes are 0 to 99, got \[100\]"):
         whole.of_classes([100])
 
 
 def test_glyphs_are_deterministic_distinct_and_stable_in_number() -> None:
     few, many = (data.load("glyphs10", "train", limit=n) for n in (20, 40))
-    np.testing.assert_array_equal(few.images, many.images[:20])
-    assert few.images.shape == (20, 32, 32, 3)
+    np.testing.assert_array_equal(few.inputs, many.inputs[:20])
+    assert few.inputs.shape == (20, 32, 32, 3)
     assert list(few.labels[:11]) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]
-    assert len({bytes(image) for image in many.images}) == 40
+    assert len({bytes(image) for image in many.inputs}) == 40
     test = data.load("glyphs10", "test", limit=20)
-    assert not np.array_equal(few.images, test.images)
+    assert not np.array_equal(few.inputs, test.inputs)
     assert len(set(glyphs.LETTERS)) == 100
     other_seed = glyphs.generate("glyphs10", "train", 20, seed=1)
-    assert not np.array_equal(few.images, other_seed.images)
+    assert not np.array_equal(few.inputs, other_seed.inputs)
 
 
 def test_normalise_gives_about_zero_mean_and_unit_range() -> None:
-    out = data.normalise(np.array([0, 255], np.uint8))
+    out = data.model_inputs(np.array([0, 255], np.uint8))
     np.testing.assert_allclose(out, [-2, 2])

@@ -16,14 +16,23 @@ PARAMETERS = {
     # head 10 d + 10
     "vit-small": 12 * (12 * 384**2 + 13 * 384) + (49 + 1 + 65 + 2 + 10) * 384 + 10,
     "vit-base": 12 * (12 * 768**2 + 13 * 768) + (49 + 1 + 65 + 2 + 10) * 768 + 10,
+    "distilbert": 66_362_880 + 768 * (768 + 1) + 10 * (768 + 1),  # 66,362,880: its paper's 66 M
+    "bert-base": 109_482_240 + 10 * (768 + 1),  # 109,482,240 with pooler, without a head
+    "minilm": 22_713_216 + 10 * (384 + 1),  # 22,713,216: of sentence-transformers' checkpoint
 }
 NARROW = {"resnet18": 4, "resnet50": 4, "alexnet": 2, "vit-small": 24, "vit-base": 24}
+NARROW |= {"distilbert": 24, "bert-base": 24, "minilm": 24}
 IMAGES = jnp.zeros((2, 32, 32, 3), jnp.float32)
+TEXTS = jnp.ones((2, 5), jnp.int32)
+
+
+def inputs(name: str) -> jax.Array:
+    return TEXTS if name in models.TEXT_MODELS else IMAGES
 
 
 def shapes(name: str, **options: object):
-    module = models.create(name, num_outputs=10, **options)
-    return module, jax.eval_shape(lambda: module.init(jax.random.key(0), IMAGES, train=False))
+    module, x = models.create(name, num_outputs=10, **options), inputs(name)
+    return module, jax.eval_shape(lambda: module.init(jax.random.key(0), x, train=False))
 
 
 def test_every_model_is_in_the_tables() -> None:
@@ -40,16 +49,15 @@ def test_number_of_parameters(name: str) -> None:
 def test_layers_name_the_whole_parameter_tree_last_first(name: str) -> None:
     module, variables = shapes(name, width=NARROW[name])
     assert set(module.layers) == set(variables["params"])
-    assert module.layers[0] == "head"
-    assert variables["params"]["head"]["kernel"].shape[1] == 10
-    assert isinstance(module, models.ImageModel)
+    assert variables["params"][module.layers[0]]["kernel"].shape[1] == 10
+    assert isinstance(module, models.Model)
 
 
 @pytest.mark.parametrize("name", NARROW)
 def test_bfloat16_keeps_parameters_and_outputs_float32(name: str) -> None:
     module, variables = shapes(name, width=NARROW[name], dtype=jnp.bfloat16)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    out = jax.eval_shape(lambda v: module.apply(v, IMAGES, train=False), variables)
+    out = jax.eval_shape(lambda v: module.apply(v, inputs(name), train=False), variables)
     assert out.dtype == jnp.float32
 
 

@@ -1,0 +1,197 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mgmp_jax import data
+from mgmp_jax.data import text, topics
+from mgmp_jax.data.buckets import bucket, trim
+from mgmp_jax.data.tokenizer import Tokenizer
+
+WHY = "pip install 'mgmp_jax[text]'"
+pytest.importorskip("tokenizers", reason=WHY)
+pyarrow = pytest.importorskip("pyarrow", reason=WHY)
+parquet = pytest.importorskip("pyarrow.parquet", reason=WHY)
+
+
+def write(folder: Path, name: str, file: str = "train.parquet", **columns: list) -> Path:
+    path = folder / name / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pyarrow.table(columns), path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    texts = topics.generate("topics10", "train", 200).texts
+    return Tokenizer.learn(texts, tmp_path_factory.mktemp("vocabulary"), 16, vocab_size=500)
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test"),
+    [
+        ("ag_news", 10_546, 1_054),
+        ("amazon_review_full", 11_455, 1_145),
+        ("dbpedia_14", 6_600, 1_000),
+        ("20_newsgroups", 11_239, 7_466),
+    ],
+)
+def test_real_sets(real_data: Path, name: str, train: int, test: int) -> None:
+    for split, most in (("train", train), ("test", test)):
+        texts = text.load_texts(name, split, real_data / "text")
+        assert 0.95 * most < len(texts) <= most
+        assert len(texts.labels) == len(texts)
+        assert set(np.unique(texts.labels)) == set(range(data.NUM_CLASSES[name]))
+        assert all(t.strip() for t in texts.texts)
+
+
+def test_yahoo_and_yelp_in_the_layout_of_the_hub(tmp_path: Path) -> None:
+    rows = 30
+    write(
+        tmp_path,
+        "yahoo_answers_topics",
+        "data/train-00000-of-00001.parquet",
+        id=list(range(rows)),
+        topic=[i % 10 for i in range(rows)],
+        question_title=[f"title {i}" for i in range(rows)],
+        question_content=[""] * rows,
+        best_answer=[f"answer {i}" for i in range(rows)],
+    )
+    yahoo = text.load_texts("yahoo_answers_topics", "train", tmp_path)
+    assert len(yahoo) == rows
+    for one, label in zip(yahoo.texts, yahoo.labels, strict=True):
+        number = int(one.split()[1])
+        assert one == f"title {number} answer {number}"
+        assert label == number % 10
+    for part in (0, 1):
+        write(
+            tmp_path,
+            "yelp_review_full",
+            f"yelp_review_full/test-0000{part}-of-00002.parquet",
+            label=[part, 4],
+            text=[f"review {part}", "  "],
+        )
+    yelp = text.load_texts("yelp_review_full", "test", tmp_path)
+    assert sorted(yelp.texts) == ["review 0", "review 1"]
+    assert yelp.num_classes == 5
+
+
+def test_only_so_many_training_texts_as_the_paper_uses(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(text, "MAX_TRAIN", 7)
+    for split in ("train", "test"):
+        columns = {"text": [f"text {i}" for i in range(20)], "label": [i % 4 for i in range(20)]}
+        write(tmp_path, "ag_news", f"{split}.parquet", **columns)
+    first, second = (text.load_texts("ag_news", "train", tmp_path) for _ in range(2))
+    assert len(first) == 7
+    assert first.texts == second.texts
+    assert first.texts != tuple(f"text {i}" for i in range(7))
+    assert len(text.load_texts("ag_news", "test", tmp_path)) == 20
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"text": ["a", "b"], "label": [0, 4]}, "must be 0 to 3; row 1 has 4"),
+        ({"text": ["a"], "label": [-1]}, "must be 0 to 3; row 0 has -1"),
+        ({"text": ["a"], "label": ["sports"]}, "labels of ag_news must be integers"),
+        ({"words": ["a"], "label": [0]}, r"must have the columns .* got \['label', 'words'\]"),
+        ({"text": [" "], "label": [0]}, "no texts in its split 'train'"),
+    ],
+)
+def test_wrong_rows_are_named(tmp_path: Path, columns: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        text.load_texts("ag_news", "train", write(tmp_path, "ag_news", **columns))
+
+
+def test_absent_and_damaged_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"amazon_review_full/train.parquet.*no home on"):
+        text.load_texts("amazon_review_full", "train", tmp_path, download=True)
+    with pytest.raises(FileNotFoundError, match=r"Yelp/yelp_review_full, on the terms"):
+        text.load_texts("yelp_review_full", "train", tmp_path)
+    (tmp_path / "ag_news").mkdir()
+    (tmp_path / "ag_news" / "train.parquet").write_bytes(b"PAR1 no parquet")
+    with pytest.raises(ValueError, match=r"train.parquet is not a readable parquet file"):
+        text.load_texts("ag_news", "train", tmp_path)
+
+
+def test_no_network_is_said(tmp_path: Path, monkeypatch) -> None:
+    datasets = pytest.importorskip("datasets", reason="pip install 'mgmp_jax[text]'")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("network is unreachable")
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    with pytest.raises(FileNotFoundError, match=r"fancyzhx/ag_news cannot be had"):
+        text.load_texts("ag_news", "train", tmp_path, download=True)
+
+
+def test_topics_depend_on_their_index_alone_and_carry_their_class() -> None:
+    few, many = (topics.generate("topics10", "train", n) for n in (20, 300))
+    assert few.texts == many.texts[:20]
+    assert topics.generate("topics10", "test", 20).texts != few.texts
+    words = [{w for t in many.texts[c::10] for w in t.strip(".").split()} for c in range(10)]
+    test = topics.generate("topics10", "test", 100)
+    guesses = [
+        int(np.argmax([np.mean([w in known for w in t.strip(".").split()]) for known in words]))
+        for t in test.texts
+    ]
+    assert np.mean(guesses == test.labels) > 0.6
+    with pytest.raises(ValueError, match="choose topics10 or topics100"):
+        topics.generate("topics20", "train", 1)
+
+
+def test_tokens_are_padded_cut_and_framed(tokenizer: Tokenizer) -> None:
+    short, long = "bado.", "bado " * 40
+    tokens = tokenizer.encode([short, long])
+    assert tokens.shape == (2, 16)
+    assert tokens.dtype == np.int32
+    assert tokens[0, 0] == 2
+    n = np.count_nonzero(tokens[0])
+    assert tokens[0, n - 1] == 3
+    assert not tokens[0, n:].any()
+    assert np.count_nonzero(tokens[1]) == 16
+    assert tokens[1, -1] == 3
+    assert tokens.max() < tokenizer.tokens.vocab_size
+
+
+def test_texts_are_encoded_once(tmp_path: Path, tokenizer: Tokenizer, monkeypatch) -> None:
+    cached = Tokenizer(tokenizer._backend, 16, tmp_path)
+    tokens = cached.encode(["bado", "kite"])
+    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr(cached, "_backend", None)
+    np.testing.assert_array_equal(cached.encode(["bado", "kite"]), tokens)
+
+
+def test_a_learnt_vocabulary_is_kept(tmp_path: Path) -> None:
+    texts = topics.generate("topics10", "train", 50).texts
+    first = Tokenizer.learn(texts, tmp_path, 8)
+    again = Tokenizer.learn(["other words altogether"], tmp_path, 8)
+    assert first.tokens == again.tokens
+    assert Tokenizer.load(tmp_path, 8).tokens.vocab_size == first.tokens.vocab_size
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"), [(["a", "  "], "text 1 of 2 is empty"), ([], "no texts to encode")]
+)
+def test_empty_texts_are_refused(tokenizer: Tokenizer, texts: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tokenizer.encode(texts)
+
+
+def test_text_sets_need_a_tokenizer(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="topics10 is text: give the tokenizer"):
+        data.load("topics10", "train")
+    examples = data.load("topics100", "train", limit=30, tokenizer=tokenizer)
+    assert examples.inputs.shape == (30, 16)
+    with pytest.raises(FileNotFoundError, match=r"no tokenizer.json or vocab.txt in"):
+        Tokenizer.load(tmp_path, 16)
+
+
+def test_buckets_hold_their_texts() -> None:
+    tokens = np.zeros((5, 10), np.int32)
+    for row, n in zip(tokens, (1, 3, 4, 9, 10), strict=True):
+        row[:n] = 7
+    assert bucket(tokens).tolist() == [3, 3, 6, 9, 10]
+    assert trim(tokens[:2]).shape == (2, 3)
+    assert trim(tokens[:3]).shape == (3, 6)
+    np.testing.assert_array_equal(trim(tokens), tokens)

@@ -1,0 +1,99 @@
+"""experiments/nlp.py: its rows, its arguments, and a whole run of tiny models."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "experiments"))
+import nlp  # noqa: E402
+
+from mgmp_jax.data import NUM_CLASSES  # noqa: E402
+from mgmp_jax.data.tokenizer import Tokens  # noqa: E402
+
+TOKENS = Tokens("vocabulary", 100, 64)
+
+
+def row(pretrained: str | None = None, **arguments: object) -> nlp.Row:
+    args = nlp.Args(**arguments)
+    return nlp.make_row(args, nlp.choose_tasks(args), TOKENS, pretrained)
+
+
+def test_rows_are_those_of_the_paper() -> None:
+    for number, (arch, source, pool, evaluation, _) in nlp.ROWS.items():
+        got = row(arch=arch, row=number)
+        assert got.source.data == source
+        assert tuple(pair.task for pair in got.pool) == pool
+        assert tuple(pair.task for pair in got.evaluation) == evaluation
+        assert {source, *pool, *evaluation} <= set(NUM_CLASSES)
+        for pair in got.pool + got.evaluation:
+            assert pair.homologous.start == got.source
+            assert pair.homologous.head == "reinit"
+            assert pair.non_homologous == dataclasses.replace(
+                pair.homologous, start=None, head="keep"
+            )
+
+
+def test_stand_ins_are_named_and_never_in_pool_and_evaluation() -> None:
+    for number in nlp.STAND_INS:
+        got = row(arch=nlp.ROWS[number][0], row=number, stand_ins=True)
+        tasks = [(p.homologous.data, p.homologous.subset) for p in got.pool + got.evaluation]
+        assert len(set(tasks)) == len(tasks)
+        assert not {"yahoo_answers_topics", "yelp_review_full"} & {data for data, _ in tasks}
+        named = [p.task for p in got.pool + got.evaluation if "(for " in p.task]
+        assert len(named) == 2
+        for data in {data for data, _ in tasks}:
+            subsets = [subset for d, subset in tasks if d == data]
+            assert len(subsets) == 1 or None not in subsets
+
+
+def test_strangers_start_from_the_checkpoint_or_from_random_weights() -> None:
+    public, random = (row("digest", strangers=start) for start in (None, "random"))
+    assert public.source.pretrained == random.source.pretrained == "digest"
+    assert public.pool[0].non_homologous.pretrained == "digest"
+    assert random.pool[0].non_homologous.pretrained is None
+    assert public.pool[0].homologous == random.pool[0].homologous
+    assert public.address != random.address
+    assert row().source.recipe.frozen == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"row": 4}, r"rows of distilbert in Table 2 are \[1, 2, 3\], got 4"),
+        ({"row": 2, "stand_ins": True}, r"row 2 has no stand-ins"),
+        ({"strangers": "pretrained"}, "needs --pretrained PATH_OR_ID"),
+        ({"seeds": 0}, "--seeds must be at least 1, got 0"),
+        ({"data": "topics", "eval_subsets": (3,)}, "must be disjoint"),
+    ],
+)
+def test_impossible_arguments_are_refused(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        row(**arguments)
+
+
+def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("tokenizers", reason="pip install 'mgmp_jax[text]'")
+    demo = nlp.PRESETS["demo"]
+    tiny = dataclasses.replace(
+        demo,
+        width=24,
+        max_length=8,
+        source_examples=60,
+        target_examples=30,
+        source=dataclasses.replace(demo.source, epochs=1, batch_size=10),
+        target=dataclasses.replace(demo.target, epochs=1, batch_size=10, snapshots=1),
+        num_queries=40,
+        mgmp={"epochs": 1, "batch_size": 20},
+    )
+    monkeypatch.setitem(nlp.PRESETS, "demo", tiny)
+    args = nlp.Args(preset="demo", pool_subsets=(3,), eval_subsets=(1, 2), out=tmp_path)
+    results = nlp.main(args)
+    assert results["run"]["models_trained_before"] == 0
+    assert {len(m["evaluation"]) for m in results["methods"].values()} == {4}
+    assert len(results["models"]) == 8
+    monkeypatch.setattr(nlp.Pool, "train", lambda *_: pytest.fail("trained twice"))
+    assert nlp.main(args) == json.loads(json.dumps(results))
