@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from command import keep_compilations, run, settings
-from row import Pair, Row, check_subsets, methods, run_row
+from row import Pair, Row, check_seeds, check_subsets, methods, run_row
 
 from mgmp_jax.mgmp import EXTENDED, PAPER
-from mgmp_jax.pool import ModelSpec, Pool, Recipe
+from mgmp_jax.pool import ModelSpec, Pool
+from mgmp_jax.recipe import Recipe
 
 ROWS: dict[int, tuple[str, tuple[int, ...], tuple[int, ...], str]] = {
     1: ("resnet18", (3, 6, 8, 9, 5), (1, 2, 4, 7, 0), "0.9193 ± 0.0232 (0.7529 ± 0.0347)"),
@@ -133,9 +134,7 @@ def make_row(args: Args) -> Row:
     """
     preset = PRESETS[args.preset]
     name, pool, evaluation, paper = _choose_row(args)
-    seeds = preset.seeds if args.seeds is None else args.seeds
-    if seeds < 1:
-        raise ValueError(f"--seeds must be at least 1, got {seeds}")
+    seeds = check_seeds(preset.seeds if args.seeds is None else args.seeds)
     augment = "crop-flip" if args.data == "cifar" else "none"
     source = ModelSpec(
         args.arch,

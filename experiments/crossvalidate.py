@@ -1,16 +1,20 @@
 """What the paper leaves open, chosen by leaving out one pool task at a time.
 
-    python experiments/crossvalidate.py --arch resnet18 --preset small --data-dir DIR
+    python experiments/crossvalidate.py --preset small --seeds 1 --data-dir DIR
+    python experiments/crossvalidate.py --preset small --stage 2 --data-dir DIR
 
 Every variant learns from all pool tasks of a row but one and is judged on that one, for each
-task in turn. Evaluation models are not looked at; they are not even trained. Takes the options
-of ``cifar.py``; run it again to go on after an interruption.
+task in turn. Evaluation models are not looked at; they are not even trained. The first stage
+changes one thing at a time, the second goes on from the best of the first. Takes the options of
+``cifar.py`` beside its own; run it again to go on after an interruption.
 """
 
 import dataclasses
+from typing import Literal
 
+import cifar
 import numpy as np
-from cifar import Args, make_row, open_pool
+from cifar import make_row, open_pool
 from command import run, settings
 from rich.table import Table
 from row import Method, Row, run_row
@@ -19,7 +23,15 @@ from mgmp_jax import files, reporting
 from mgmp_jax.training import console
 
 
-def variants(row: Row) -> dict[str, Method]:
+@dataclasses.dataclass(frozen=True)
+class Args(cifar.Args):
+    """What the paper leaves open, chosen by leaving out one pool task at a time."""
+
+    stage: Literal[1, 2] = 1
+    """Which comparison."""
+
+
+def first_stage(row: Row) -> dict[str, Method]:
     """The methods of ``row`` and what was compared with them, by name."""
     extended = row.methods["extended"]
     alone = row.methods["paper, without generator"].config
@@ -65,11 +77,35 @@ def variants(row: Row) -> dict[str, Method]:
     return {**plain, "extended: no snapshots": no_snapshots, "extended": extended}
 
 
+def second_stage(row: Row) -> dict[str, Method]:
+    """What the first stage's best, each by itself, give together; and other generators."""
+    alone = row.methods["paper, without generator"].config.replace(learning_rate=1e-2)
+    paper = row.methods["paper"].config.replace(response="logprobs")
+    extended = row.methods["extended"]
+    compared = {
+        "learning rate 1e-2, probs": alone.replace(response="probs"),
+        "learning rate 1e-2, logprobs": alone.replace(response="logprobs"),
+        "learning rate 1e-2, 400 epochs": alone.replace(epochs=400),
+        "with generator, probs": paper.replace(response="probs"),
+        "with generator, logprobs, learning rate 1e-2": paper.replace(learning_rate=1e-2),
+        "with generator, logprobs, concatenation": paper.replace(assemble="concatenation"),
+        "with generator, logprobs, four times the epochs": paper.replace(epochs=4 * paper.epochs),
+    }
+    plain = {f"paper: {name}": Method(config, False) for name, config in compared.items()}
+    others = {
+        f"extended, generator {i}": dataclasses.replace(extended, generators=(generator,))
+        for i, generator in enumerate(extended.generators, 1)
+    }
+    return {**plain, **others}
+
+
 def main(args: Args) -> dict:
     """Runs all folds; see the module's docstring."""
     row = make_row(args)
     models = open_pool(args)
-    compared = variants(row)
+    compared = (first_stage if args.stage == 1 else second_stage)(row)
+    if args.stage == 2:
+        row = dataclasses.replace(row, seeds=1)
     folds = []
     for held_out in row.pool:
         fold = dataclasses.replace(
@@ -100,7 +136,7 @@ def main(args: Args) -> dict:
         "settings": settings(args),
         "run": reporting.environment(),
     }
-    path = args.out / f"{row.name}-crossvalidation" / "results.json"
+    path = args.out / f"{row.name}-crossvalidation{args.stage}" / "results.json"
     files.write_json(path, content)
     console.print(f"File: {path}", soft_wrap=True)
     return content

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from command import keep_compilations, run, settings
-from row import Pair, Row, check_subsets, methods, run_row
+from row import Pair, Row, check_seeds, check_subsets, methods, run_row
 
 from mgmp_jax.data import text, topics
 from mgmp_jax.data.tokenizer import Tokenizer, Tokens
 from mgmp_jax.mgmp import EXTENDED, PAPER
 from mgmp_jax.models.pretrained import digest_pretrained, find_pretrained
-from mgmp_jax.pool import ModelSpec, Pool, Recipe
+from mgmp_jax.pool import ModelSpec, Pool
+from mgmp_jax.recipe import Recipe
 
 ROWS: dict[int, tuple[str, str, tuple[str, ...], tuple[str, ...], str]] = {
     1: (
@@ -222,9 +223,7 @@ def make_row(args: Args, tasks: Tasks, tokens: Tokens, pretrained: str | None) -
         ValueError: the arguments contradict each other.
     """
     preset = PRESETS[args.preset]
-    seeds = preset.seeds if args.seeds is None else args.seeds
-    if seeds < 1:
-        raise ValueError(f"--seeds must be at least 1, got {seeds}")
+    seeds = check_seeds(preset.seeds if args.seeds is None else args.seeds)
     if args.strangers == "pretrained" and pretrained is None:
         raise ValueError("--strangers pretrained needs --pretrained PATH_OR_ID")
     strangers = None if args.strangers == "random" else pretrained

@@ -116,6 +116,13 @@ Answers = Mapping[tuple[ResponseKind, ModelSpec, int], Responses]
 """Responses by their kind, the model and the epoch after which it gave them."""
 
 
+def check_seeds(seeds: int) -> int:
+    """The number of seeds, or ``ValueError`` where it is none."""
+    if seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {seeds}")
+    return seeds
+
+
 def check_subsets(pool: tuple[int, ...], evaluation: tuple[int, ...]) -> None:
     """Raises ``ValueError`` unless these are disjoint choices of the subsets 0 to 9."""
     if not pool or not evaluation:

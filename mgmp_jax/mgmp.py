@@ -138,14 +138,7 @@ def fit(
             config asks for what a jointly trained generator cannot have.
     """
     _check(config, queries, source, homologous, non_homologous, latents)
-    data: dict[str, np.ndarray] = {}
-    for side, targets in (("homologous", homologous), ("non_homologous", non_homologous)):
-        sets = [prepare(config, source, target, latents) for target in targets]
-        data["source"] = sets[0][0]
-        data[side] = np.stack([target for _, target in sets])
-        if config.context:
-            contexts = [dna.set_context(jnp.asarray(s), jnp.asarray(t)) for s, t in sets]
-            data[f"{side}_context"] = np.stack(contexts)
+    data = _pool_arrays(config, source, homologous, non_homologous, latents)
     if config.generator is not None:
         data["inputs"] = queries
     key, width = jax.random.key(seed), data["source"].shape[1]
@@ -174,6 +167,25 @@ def fit(
         name=name,
     )
     return jax.device_get(state.variables)
+
+
+def _pool_arrays(
+    config: MGMPConfig,
+    source: Responses,
+    homologous: Sequence[Responses],
+    non_homologous: Sequence[Responses],
+    latents: np.ndarray | None,
+) -> dict[str, np.ndarray]:
+    """What :func:`prepare` gives of all pool models, stacked, with their set context."""
+    data: dict[str, np.ndarray] = {}
+    for side, targets in (("homologous", homologous), ("non_homologous", non_homologous)):
+        sets = [prepare(config, source, target, latents) for target in targets]
+        data["source"] = sets[0][0]
+        data[side] = np.stack([target for _, target in sets])
+        if config.context:
+            contexts = [dna.set_context(jnp.asarray(s), jnp.asarray(t)) for s, t in sets]
+            data[f"{side}_context"] = np.stack(contexts)
+    return data
 
 
 def gather_pair(data: Any, index: Any) -> dict[str, Any]:

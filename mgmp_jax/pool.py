@@ -13,58 +13,19 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import scipy.special
 
 from mgmp_jax import data as datasets
 from mgmp_jax import files, models, training
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.data import Examples
-from mgmp_jax.data.augment import Augmentation, augment
 from mgmp_jax.data.buckets import bucket
 from mgmp_jax.data.tokenizer import Tokenizer, Tokens
 from mgmp_jax.models.pretrained import digest_pretrained, load_pretrained
+from mgmp_jax.recipe import Recipe, classification_step
 from mgmp_jax.responses import ResponseKind, Responses, query_digest
 
-__all__ = ["ModelSpec", "Pool", "Recipe"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """How a pool model is trained.
-
-    Args:
-        epochs: passes over the training examples.
-        batch_size: examples a step.
-        learning_rate: the highest; it rises over the first tenth of the steps and falls to
-            zero as a cosine.
-        optimizer: SGD with Nesterov momentum 0.9, or Adam.
-        weight_decay: L2 penalty, added to the gradient.
-        augment: of the training images.
-        frozen: how many of the lowest layers keep the weights that they start with.
-        snapshots: how many states along the training to keep, evenly spaced, the last included.
-    """
-
-    epochs: int
-    batch_size: int = 128
-    learning_rate: float = 0.1
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    weight_decay: float = 5e-4
-    augment: Augmentation = "crop-flip"
-    frozen: int = 0
-    snapshots: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.snapshots <= self.epochs:
-            raise ValueError(
-                f"snapshots must be from 1 to the {self.epochs} epochs, got {self.snapshots}"
-            )
-
-    @property
-    def kept_epochs(self) -> tuple[int, ...]:
-        """The epochs after which the weights are kept, ascending."""
-        kept = np.linspace(self.epochs / self.snapshots, self.epochs, self.snapshots)
-        return tuple(round(float(epoch)) for epoch in kept)
+__all__ = ["ModelSpec", "Pool"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,7 +233,7 @@ class Pool:
         by_length = group[0].tokens is not None and len(group) == 1
         buckets = bucket(examples[0].inputs) if by_length else None
         steps = max(n // recipe.batch_size, 1) * recipe.epochs
-        step, optimizer = _classification_step(module, recipe, steps, stacked=len(group) > 1)
+        step, optimizer = classification_step(module, recipe, steps, stacked=len(group) > 1)
         states = [training.create_state(self._initial_variables(spec), optimizer) for spec in group]
         keys = [jax.random.key(spec.seed) for spec in group]
 
@@ -387,51 +348,6 @@ def _example(module: Any) -> np.ndarray:
 def _abstract_variables(module: Any) -> dict[str, Any]:
     init = functools.partial(module.init, train=False)
     return jax.eval_shape(lambda x: _split(init(jax.random.key(0), x)), _example(module))
-
-
-@functools.lru_cache(maxsize=8)
-def _classification_step(
-    module: Any, recipe: Recipe, steps: int, *, stacked: bool
-) -> tuple[training.Step, optax.GradientTransformation]:
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, recipe.learning_rate, max(steps // 10, 1), max(steps, 2)
-    )
-    optimizer = optax.chain(
-        optax.add_decayed_weights(recipe.weight_decay),
-        optax.sgd(schedule, momentum=0.9, nesterov=True)
-        if recipe.optimizer == "sgd"
-        else optax.adam(schedule),
-    )
-    frozen = module.layers[len(module.layers) - recipe.frozen :]
-    if frozen:
-        optimizer = optax.partition(
-            {True: optax.set_to_zero(), False: optimizer},
-            lambda params: {
-                layer: jax.tree.map(lambda _, layer=layer: layer in frozen, below)
-                for layer, below in params.items()
-            },
-        )
-
-    def loss_fn(params: Any, batch_stats: Any, batch: training.Batch, key: Any):
-        augment_key, dropout_key = jax.random.split(key)
-        inputs = augment(datasets.model_inputs(batch["inputs"]), augment_key, recipe.augment)
-        params = {
-            layer: jax.lax.stop_gradient(below) if layer in frozen else below
-            for layer, below in params.items()
-        }
-        logits, updates = module.apply(
-            {"params": params, "batch_stats": batch_stats},
-            inputs,
-            train=True,
-            mutable=["batch_stats"],
-            rngs={"dropout": dropout_key},
-        )
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
-        accuracy = jnp.mean(logits.argmax(axis=-1) == batch["labels"])
-        return jnp.mean(losses), (updates.get("batch_stats", {}), {"accuracy": accuracy})
-
-    step = training.make_step(loss_fn, optimizer)
-    return (jax.vmap(step) if stacked else step), optimizer
 
 
 def _take_stacked(data: Any, index: Any) -> Any:

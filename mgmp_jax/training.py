@@ -195,15 +195,8 @@ def fit(
     """
     mesh = data_mesh() if mesh is None else mesh
     scan = jax.default_backend() != "cpu" if scan is None else scan
-    checkpoints = None if folder is None else Checkpoints(Path(folder) / "state")
-    first = 0
-    if checkpoints is not None:
-        metrics_path = checkpoints.folder.parent / "metrics.jsonl"
-        metrics_path.parent.mkdir(parents=True, exist_ok=True)
-        if checkpoints.steps():
-            first = checkpoints.steps()[-1]
-            state = checkpoints.restore(state)
-        _keep_lines(metrics_path, first)
+    run_folder = None if folder is None else _RunFolder(Path(folder))
+    first, state = (0, state) if run_folder is None else run_folder.resume(state)
     state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     if scan:
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
@@ -222,14 +215,12 @@ def fit(
                     "learning rate"
                 )
             examples = max(np.size(leaf) for leaf in jax.tree.leaves(index))
-            seconds = time.perf_counter() - start
-            row = {"epoch": epoch + 1, **metrics, "examples_per_s": round(examples / seconds, 1)}
+            speed = round(examples / (time.perf_counter() - start), 1)
+            row = {"epoch": epoch + 1, **metrics, "examples_per_s": speed}
             if on_epoch is not None:
                 on_epoch(epoch + 1, state)
-            if checkpoints is not None:
-                with (checkpoints.folder.parent / "metrics.jsonl").open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                checkpoints.save(epoch + 1, state)
+            if run_folder is not None:
+                run_folder.keep(row, state)
             display.update(row)
     return state
 
@@ -312,11 +303,27 @@ def _check_divisible(batch: Batch, mesh: Mesh) -> None:
         )
 
 
-def _keep_lines(path: Path, n: int) -> None:
-    """Drops lines of epochs whose checkpoint was never finished."""
-    if path.exists():
-        lines = path.read_text().splitlines(keepends=True)[:n]
-        path.write_text("".join(lines))
+class _RunFolder:
+    """Where a training keeps its metrics (``metrics.jsonl``) and checkpoints (``state/``)."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._metrics, self._checkpoints = folder / "metrics.jsonl", Checkpoints(folder / "state")
+
+    def resume(self, state: TrainState) -> tuple[int, TrainState]:
+        """How many epochs are done, and the state after them, or the one given."""
+        done = self._checkpoints.steps()
+        first = done[-1] if done else 0
+        if self._metrics.exists():  # without lines of epochs whose checkpoint was never finished
+            lines = self._metrics.read_text().splitlines(keepends=True)[:first]
+            self._metrics.write_text("".join(lines))
+        return first, self._checkpoints.restore(state) if done else state
+
+    def keep(self, row: dict[str, Any], state: TrainState) -> None:
+        """Keeps an epoch's metrics and the state after it."""
+        with self._metrics.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        self._checkpoints.save(row["epoch"], state)
 
 
 @dataclasses.dataclass

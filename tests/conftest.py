@@ -7,7 +7,8 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-CHECKED = ["data", "dna", "mgmp", "models", "pool", "responses", "training", "verifier"]
+CHECKED = ["config", "data", "dna", "mgmp", "models", "pool", "recipe", "responses"]
+CHECKED += ["training", "verifier"]
 install_import_hook([f"mgmp_jax.{name}" for name in CHECKED], "beartype.beartype")
 
 ROOT = Path(__file__).parents[1]

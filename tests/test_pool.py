@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mgmp_jax.pool import ModelSpec, Pool, Recipe
+from mgmp_jax.pool import ModelSpec, Pool
+from mgmp_jax.recipe import Recipe
 
 RECIPE = Recipe(2, 16, 0.05, augment="none", snapshots=2)
 SOURCE = ModelSpec("alexnet", "glyphs10", RECIPE, width=2, num_examples=64)
