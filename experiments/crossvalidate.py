@@ -89,7 +89,6 @@ def second_stage(row: Row) -> dict[str, Method]:
         "with generator, probs": paper.replace(response="probs"),
         "with generator, logprobs, learning rate 1e-2": paper.replace(learning_rate=1e-2),
         "with generator, logprobs, concatenation": paper.replace(assemble="concatenation"),
-        "with generator, logprobs, four times the epochs": paper.replace(epochs=4 * paper.epochs),
     }
     plain = {f"paper: {name}": Method(config, False) for name, config in compared.items()}
     others = {
