@@ -98,16 +98,10 @@ def second_stage(row: Row) -> dict[str, Method]:
     return {**plain, **others}
 
 
-def main(args: Args) -> dict:
-    """Runs all folds; see the module's docstring."""
-    row = make_row(args)
-    models = open_pool(args)
-    compared = (first_stage if args.stage == 1 else second_stage)(row)
-    if args.stage == 2:
-        row = dataclasses.replace(row, seeds=1)
-    folds = []
-    for held_out in row.pool:
-        fold = dataclasses.replace(
+def leave_one_out(row: Row, compared: dict[str, Method]) -> list[Row]:
+    """One row for each pool task, which is its evaluation; the others are its pool."""
+    return [
+        dataclasses.replace(
             row,
             name=f"{row.name}-without-{held_out.task.replace(' ', '')}",
             pool=tuple(pair for pair in row.pool if pair != held_out),
@@ -115,7 +109,20 @@ def main(args: Args) -> dict:
             methods=compared,
             paper="-",
         )
-        folds.append(run_row(fold, models, args.out, settings(args)))
+        for held_out in row.pool
+    ]
+
+
+def main(args: Args) -> dict:
+    """Runs all folds; see the module's docstring."""
+    row = make_row(args)
+    models = open_pool(args)
+    compared = (first_stage if args.stage == 1 else second_stage)(row)
+    if args.stage == 2:
+        row = dataclasses.replace(row, seeds=1)
+    folds = [
+        run_row(fold, models, args.out, settings(args)) for fold in leave_one_out(row, compared)
+    ]
     table = Table(title=f"{row.name}: mean over the pool tasks left out")
     for column in ("method", "accuracy per fragment", "AUC"):
         table.add_column(column)
