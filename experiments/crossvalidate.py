@@ -1,12 +1,12 @@
 """What the paper leaves open, chosen by leaving out one pool task at a time.
 
-    python experiments/crossvalidate.py --preset small --seeds 1 --data-dir DIR
-    python experiments/crossvalidate.py --preset small --stage 2 --data-dir DIR
+    python experiments/crossvalidate.py --preset small --stage 1 --data-dir DIR
 
 Every variant learns from all pool tasks of a row but one and is judged on that one, for each
 task in turn. Evaluation models are not looked at; they are not even trained. The first stage
-changes one thing at a time, the second goes on from the best of the first. Takes the options of
-``cifar.py`` beside its own; run it again to go on after an interruption.
+changes one thing at a time, the second goes on from the best of the first, the third takes the
+extended method apart. Takes the options of ``cifar.py`` beside its own; run it again to go on
+after an interruption.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from mgmp_jax.training import console
 class Args(cifar.Args):
     """What the paper leaves open, chosen by leaving out one pool task at a time."""
 
-    stage: Literal[1, 2] = 1
+    stage: Literal[1, 2, 3] = 1
     """Which comparison."""
 
 
@@ -78,10 +78,9 @@ def first_stage(row: Row) -> dict[str, Method]:
 
 
 def second_stage(row: Row) -> dict[str, Method]:
-    """What the first stage's best, each by itself, give together; and other generators."""
+    """What the first stage's best changes of the paper's method, each by itself, give together."""
     alone = row.methods["paper, without generator"].config.replace(learning_rate=1e-2)
     paper = row.methods["paper"].config.replace(response="logprobs")
-    extended = row.methods["extended"]
     compared = {
         "learning rate 1e-2, probs": alone.replace(response="probs"),
         "learning rate 1e-2, logprobs": alone.replace(response="logprobs"),
@@ -90,12 +89,26 @@ def second_stage(row: Row) -> dict[str, Method]:
         "with generator, logprobs, learning rate 1e-2": paper.replace(learning_rate=1e-2),
         "with generator, logprobs, concatenation": paper.replace(assemble="concatenation"),
     }
-    plain = {f"paper: {name}": Method(config, False) for name, config in compared.items()}
-    others = {
-        f"extended, generator {i}": dataclasses.replace(extended, generators=(generator,))
-        for i, generator in enumerate(extended.generators, 1)
+    return {f"paper: {name}": Method(config, False) for name, config in compared.items()}
+
+
+def third_stage(row: Row) -> dict[str, Method]:
+    """What each part of the extended method brings, with several generators."""
+    extended = row.methods["extended"]
+    without = dataclasses.replace(extended, generators=())
+    parts = {
+        "extended, without generator": without,
+        "extended, with neither generator nor consensus": dataclasses.replace(
+            without, consensus=False
+        ),
     }
-    return {**plain, **others}
+    for i, generator in enumerate(extended.generators, 1):
+        method = dataclasses.replace(extended, generators=(generator,))
+        parts[f"extended, generator {i}"] = method
+        parts[f"extended, generator {i}, no consensus"] = dataclasses.replace(
+            method, consensus=False
+        )
+    return parts
 
 
 def leave_one_out(row: Row, compared: dict[str, Method]) -> list[Row]:
@@ -117,9 +130,8 @@ def main(args: Args) -> dict:
     """Runs all folds; see the module's docstring."""
     row = make_row(args)
     models = open_pool(args)
-    compared = (first_stage if args.stage == 1 else second_stage)(row)
-    if args.stage == 2:
-        row = dataclasses.replace(row, seeds=1)
+    compared = (first_stage, second_stage, third_stage)[args.stage - 1](row)
+    row = dataclasses.replace(row, seeds=1)
     folds = [
         run_row(fold, models, args.out, settings(args)) for fold in leave_one_out(row, compared)
     ]

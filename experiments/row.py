@@ -41,6 +41,9 @@ class Method:
     Args:
         config: of the MGMP.
         snapshots: whether the pool is enlarged by the states kept along each training.
+        consensus: whether the logits of the pool's non-homologous models join the latents: what
+            models answer that never saw the source. A pool model's own task is left out for it,
+            so a pool of one task has no consensus.
         generators: models whose embeddings are the latents, one a seed, where the generator
             is fixed.
         generator_start: the model from whose starting weights a generator is trained, ``None``
@@ -49,6 +52,7 @@ class Method:
 
     config: MGMPConfig
     snapshots: bool
+    consensus: bool = False
     generators: tuple[ModelSpec, ...] = ()
     generator_start: ModelSpec | None = None
 
@@ -75,8 +79,8 @@ def methods(
     return {
         "paper, without generator": Method(without, snapshots=False),
         "paper": Method(paper, snapshots=False, generator_start=generator_start),
-        "extended, without generator": Method(extended, snapshots=True),
-        "extended": Method(extended, snapshots=True, generators=tuple(generators)),
+        "extended, without generator": Method(extended, snapshots=True, consensus=True),
+        "extended": Method(extended, snapshots=True, consensus=True, generators=tuple(generators)),
     }
 
 
@@ -204,6 +208,9 @@ def _needed(row: Row) -> Iterator[tuple[ResponseKind, ModelSpec, int]]:
         for spec in _specs(row.pool):
             for epoch in method.pool_epochs(spec):
                 yield kind, spec, epoch
+        if method.consensus:
+            for pair in row.pool:
+                yield "logits", pair.non_homologous, pair.non_homologous.recipe.epochs
 
 
 def _train_mgmp(
@@ -221,24 +228,27 @@ def _train_mgmp(
                 [pair.non_homologous for pair in row.pool],
             )
         )
+        tasks = [i for i, p in enumerate(row.pool) for _ in method.pool_epochs(p.homologous)]
         for seed in range(row.seeds):
             trained = folder / _slug(name) / f"seed{seed}"
             if (trained / "verifier" / "verifier.json").is_file():
                 verifiers[name, seed] = Verifier.load(trained / "verifier")
                 continue
-            latents, start = None, None
+            start = None
             if method.generator_start is not None:
                 start = models.starting_params(method.generator_start)
+            common = []
             if method.generators:
                 generator = method.generators[seed]
-                latents = models.responses(generator, queries, kind="embedding").values
+                common.append(models.responses(generator, queries, kind="embedding").values)
+            latents, of_pool = latents_of(row, method, common, answers, tasks)
             variables = mgmp.fit(
                 method.config,
                 queries,
                 source,
                 homologous,
                 non_homologous,
-                latents=latents,
+                latents=of_pool,
                 generator_params=start,
                 seed=seed,
                 folder=trained,
@@ -247,6 +257,23 @@ def _train_mgmp(
             verifiers[name, seed] = Verifier(method.config, variables, queries, source, latents)
             verifiers[name, seed].save(trained / "verifier")
     return verifiers
+
+
+def latents_of(
+    row: Row, method: Method, common: list[np.ndarray], answers: Answers, tasks: Sequence[int]
+) -> tuple[np.ndarray | None, np.ndarray | list[np.ndarray] | None]:
+    """Latents for suspects, and for the pool's pairs, whose tasks are given by their number."""
+    if not method.consensus or len(row.pool) == 1:
+        latents = np.concatenate(common, axis=1) if common else None
+        return latents, latents
+    strangers = [pair.non_homologous for pair in row.pool]
+    logits = [answers["logits", spec, spec.recipe.epochs].values for spec in strangers]
+
+    def without(task: int | None) -> np.ndarray:
+        others = [values for i, values in enumerate(logits) if i != task]
+        return np.concatenate([*common, *others], axis=1)
+
+    return without(None), [without(task) for task in tasks]
 
 
 def _evaluate(

@@ -108,7 +108,7 @@ def fit(
     homologous: Sequence[Responses],
     non_homologous: Sequence[Responses],
     *,
-    latents: np.ndarray | None = None,
+    latents: np.ndarray | Sequence[np.ndarray] | None = None,
     generator_params: Mapping[str, Any] | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
@@ -122,7 +122,9 @@ def fit(
         source: responses of the source model on them.
         homologous: responses of homologous pool models.
         non_homologous: responses of non-homologous pool models.
-        latents: of a fixed generator on the queries, ``[n, z]``.
+        latents: of a fixed generator on the queries, ``[n, z]``; or one such array for each
+            pair of a homologous and a non-homologous model in their order, where what is taken
+            out of their responses must not have seen them.
         generator_params: where the generator starts, layer by layer, for example from
             :func:`mgmp_jax.models.pretrained.load_pretrained`; layers that are not in it start
             at random.
@@ -141,14 +143,17 @@ def fit(
     data = _pool_arrays(config, source, homologous, non_homologous, latents)
     if config.generator is not None:
         data["inputs"] = queries
-    key, width = jax.random.key(seed), data["source"].shape[1]
+    key, width = jax.random.key(seed), data["source"].shape[-1]
     step, optimizer = make_step(config, width)
 
     def order(epoch: int) -> dict[str, np.ndarray]:
         queries_order = training.epoch_order(len(queries), config.batch_size, seed, epoch)
         rng = np.random.default_rng([seed, epoch, 1])
         sizes = (len(homologous), len(non_homologous))
-        return {"query": queries_order, "pair": rng.integers(sizes, size=(len(queries_order), 2))}
+        pairs = rng.integers(sizes, size=(len(queries_order), 2))
+        if isinstance(latents, Sequence):
+            pairs[:, 1] = pairs[:, 0]
+        return {"query": queries_order, "pair": pairs}
 
     variables = init(config, queries, width, key)
     if generator_params is not None:
@@ -174,13 +179,20 @@ def _pool_arrays(
     source: Responses,
     homologous: Sequence[Responses],
     non_homologous: Sequence[Responses],
-    latents: np.ndarray | None,
+    latents: np.ndarray | Sequence[np.ndarray] | None,
 ) -> dict[str, np.ndarray]:
-    """What :func:`prepare` gives of all pool models, stacked, with their set context."""
+    """What :func:`prepare` gives of all pool models, stacked, with their set context.
+
+    The source is ``[1, n, o]``, or with latents for each pair ``[pairs, n, o]``.
+    """
     data: dict[str, np.ndarray] = {}
     for side, targets in (("homologous", homologous), ("non_homologous", non_homologous)):
-        sets = [prepare(config, source, target, latents) for target in targets]
-        data["source"] = sets[0][0]
+        of_target = latents if isinstance(latents, Sequence) else [latents] * len(targets)
+        sets = [
+            prepare(config, source, target, z) for target, z in zip(targets, of_target, strict=True)
+        ]
+        sources = [s for s, _ in sets]
+        data["source"] = np.stack(sources if isinstance(latents, Sequence) else sources[:1])
         data[side] = np.stack([target for _, target in sets])
         if config.context:
             contexts = [dna.set_context(jnp.asarray(s), jnp.asarray(t)) for s, t in sets]
@@ -191,7 +203,9 @@ def _pool_arrays(
 def gather_pair(data: Any, index: Any) -> dict[str, Any]:
     """A mini-batch: some queries, with the source and one pair of targets, drawn at random."""
     query, pair = index["query"], index["pair"]
-    batch = {name: data[name][query] for name in ("inputs", "source") if name in data}
+    batch = {"source": data["source"][pair[0] % len(data["source"]), query]}
+    if "inputs" in data:
+        batch["inputs"] = data["inputs"][query]
     for side, model in (("homologous", pair[0]), ("non_homologous", pair[1])):
         batch[side] = data[side][model, query]
         if f"{side}_context" in data:
@@ -360,7 +374,7 @@ def _check(
     source: Responses,
     homologous: Sequence[Responses],
     non_homologous: Sequence[Responses],
-    latents: np.ndarray | None,
+    latents: np.ndarray | Sequence[np.ndarray] | None,
 ) -> None:
     if not homologous or not non_homologous:
         raise ValueError(
@@ -369,6 +383,13 @@ def _check(
         )
     if len(queries) != len(source):
         raise ValueError(f"{len(source)} responses for {len(queries)} queries")
+    if isinstance(latents, Sequence) and not (
+        len(latents) == len(homologous) == len(non_homologous)
+    ):
+        raise ValueError(
+            f"latents for each pair need as many as there are pairs: got {len(latents)} for "
+            f"{len(homologous)} homologous and {len(non_homologous)} non-homologous models"
+        )
     if config.generator is not None:
         reads_text = config.generator in models.TEXT_MODELS
         if reads_text != (queries.ndim == 2):

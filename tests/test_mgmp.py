@@ -55,6 +55,22 @@ def test_latents_take_out_what_they_explain() -> None:
     assert abs(correlations[1]) < 0.4
 
 
+def test_each_pair_can_have_latents_of_its_own() -> None:
+    latents = [RNG.normal(size=(N, 3)).astype(np.float32) for _ in range(2)]
+    pool = zoo(0.7, 2), zoo(0.1, 2, seed=1)
+    data = mgmp._pool_arrays(EXTENDED, SOURCE, *pool, latents)
+    for i, z in enumerate(latents):
+        for side, targets in zip(("homologous", "non_homologous"), pool, strict=True):
+            source, target = mgmp.prepare(EXTENDED, SOURCE, targets[i], z)
+            index = {"query": np.arange(N), "pair": np.array([i, i])}
+            batch = mgmp.gather_pair(data, index)
+            np.testing.assert_array_equal(batch["source"], source)
+            np.testing.assert_array_equal(batch[side], target)
+    mgmp.fit(EXTENDED.replace(epochs=1), QUERIES, SOURCE, *pool, latents=latents)
+    with pytest.raises(ValueError, match="got 2 for 3 homologous and 2 non-homologous"):
+        mgmp.fit(EXTENDED, QUERIES, SOURCE, zoo(0.7, 3), pool[1], latents=latents)
+
+
 def test_the_paper_method_trains_generator_and_classifier_jointly() -> None:
     pool = (zoo(0.7, 2), zoo(0.1, 2, seed=1))
     before = mgmp.init(PAPER, QUERIES, D, jax.random.key(0))
@@ -101,7 +117,7 @@ def test_a_batch_is_as_large_with_two_models_as_with_fifty(method: str) -> None:
     shapes = []
     for count in (2, 50):
         data = {
-            "source": TRUTH.astype(np.float32),
+            "source": TRUTH.astype(np.float32)[None],
             "homologous": np.zeros((count, N, D), np.float32),
             "non_homologous": np.zeros((count, N, D), np.float32),
         }

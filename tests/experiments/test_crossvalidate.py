@@ -9,7 +9,10 @@ import cifar  # noqa: E402
 import crossvalidate  # noqa: E402
 
 
-@pytest.mark.parametrize("stage", [crossvalidate.first_stage, crossvalidate.second_stage])
+@pytest.mark.parametrize(
+    "stage",
+    [crossvalidate.first_stage, crossvalidate.second_stage, crossvalidate.third_stage],
+)
 def test_no_evaluation_model_is_in_any_fold(stage) -> None:
     row = cifar.make_row(cifar.Args(preset="small"))
     compared = stage(row)
