@@ -17,7 +17,7 @@ from typing import Any, Literal
 from command import keep_compilations, run, settings
 from row import Pair, Row, check_seeds, check_subsets, methods, run_row
 
-from mgmp_jax.mgmp import EXTENDED, PAPER
+from mgmp_jax.mgmp import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR
 from mgmp_jax.pool import ModelSpec, Pool
 from mgmp_jax.recipe import Recipe
 
@@ -152,7 +152,7 @@ def make_row(args: Args) -> Row:
             width=preset.widths[args.arch],
             subset=subset,
             num_examples=preset.target_images,
-            seed=subset,
+            seed=1 + subset,
         )
         descendant = dataclasses.replace(stranger, start=source, head=args.head)
         return Pair(f"subset {subset}", descendant, stranger)
@@ -179,6 +179,7 @@ def make_row(args: Args) -> Row:
         num_queries=preset.num_queries,
         methods=methods(
             paper_config,
+            PAPER_WITHOUT_GENERATOR.replace(batch_size=paper_config.batch_size),
             EXTENDED.replace(batch_size=paper_config.batch_size),
             [dataclasses.replace(fixed, seed=1001 + seed) for seed in range(seeds)],
         ),

@@ -33,9 +33,11 @@ class Args(cifar.Args):
 
 def first_stage(row: Row) -> dict[str, Method]:
     """The methods of ``row`` and what was compared with them, by name."""
-    extended = row.methods["extended"]
-    alone = row.methods["paper, without generator"].config
-    paper = row.methods["paper"].config
+    extended = dataclasses.replace(row.methods["extended"], consensus=False)
+    aligned = extended.config.replace(assemble="addition")
+    guess = {"response": "logits", "learning_rate": 1e-3}
+    alone = row.methods["paper, without generator"].config.replace(epochs=100, **guess)
+    paper = row.methods["paper"].config.replace(**guess)
     compared = {
         "paper, without generator": {
             "": alone,
@@ -60,10 +62,10 @@ def first_stage(row: Row) -> dict[str, Method]:
             "concatenation": paper.replace(assemble="concatenation"),
             "four times the epochs": paper.replace(epochs=4 * paper.epochs),
         },
-        "extended, without generator": {
-            "": extended.config,
-            "no context": extended.config.replace(context=False),
-            "neither context nor alignment": extended.config.replace(context=False, align=False),
+        "extended": {
+            "alignment and context only": aligned,
+            "alignment only": aligned.replace(context=False),
+            "snapshots only": aligned.replace(context=False, align=False),
         },
     }
     plain = {
@@ -74,13 +76,17 @@ def first_stage(row: Row) -> dict[str, Method]:
         for change, config in configs.items()
     }
     no_snapshots = dataclasses.replace(extended, snapshots=False)
-    return {**plain, "extended: no snapshots": no_snapshots, "extended": extended}
+    generator_only = {
+        "extended: no consensus, no snapshots": no_snapshots,
+        "extended: no consensus": extended,
+    }
+    return {**plain, **generator_only}
 
 
 def second_stage(row: Row) -> dict[str, Method]:
     """What the first stage's best changes of the paper's method, each by itself, give together."""
-    alone = row.methods["paper, without generator"].config.replace(learning_rate=1e-2)
-    paper = row.methods["paper"].config.replace(response="logprobs")
+    alone = row.methods["paper, without generator"].config.replace(epochs=100)
+    paper = row.methods["paper"].config.replace(learning_rate=1e-3)
     compared = {
         "learning rate 1e-2, probs": alone.replace(response="probs"),
         "learning rate 1e-2, logprobs": alone.replace(response="logprobs"),
@@ -95,19 +101,16 @@ def second_stage(row: Row) -> dict[str, Method]:
 def third_stage(row: Row) -> dict[str, Method]:
     """What each part of the extended method brings, with several generators."""
     extended = row.methods["extended"]
-    without = dataclasses.replace(extended, generators=())
     parts = {
-        "extended, without generator": without,
-        "extended, with neither generator nor consensus": dataclasses.replace(
-            without, consensus=False
+        "extended: alignment and context only": Method(
+            extended.config.replace(assemble="addition"), snapshots=True
         ),
+        "extended: consensus only": dataclasses.replace(extended, generators=()),
     }
     for i, generator in enumerate(extended.generators, 1):
         method = dataclasses.replace(extended, generators=(generator,))
-        parts[f"extended, generator {i}"] = method
-        parts[f"extended, generator {i}, no consensus"] = dataclasses.replace(
-            method, consensus=False
-        )
+        parts[f"extended: generator {i} only"] = dataclasses.replace(method, consensus=False)
+        parts[f"extended: consensus and generator {i}"] = method
     return parts
 
 

@@ -18,7 +18,7 @@ from row import Pair, Row, check_seeds, check_subsets, methods, run_row
 
 from mgmp_jax.data import text, topics
 from mgmp_jax.data.tokenizer import Tokenizer, Tokens
-from mgmp_jax.mgmp import EXTENDED, PAPER
+from mgmp_jax.mgmp import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR
 from mgmp_jax.models.pretrained import digest_pretrained, find_pretrained
 from mgmp_jax.pool import ModelSpec, Pool
 from mgmp_jax.recipe import Recipe
@@ -85,7 +85,7 @@ class Preset:
     source: Recipe
     target: Recipe
     num_queries: int | None
-    mgmp: dict[str, int]
+    mgmp: dict[str, Any]
     seeds: int
 
 
@@ -102,7 +102,7 @@ PRESETS = {
         source=_recipe(4, 32, 1e-3),
         target=_recipe(6, 16, 2e-3, snapshots=3),
         num_queries=1000,
-        mgmp={"epochs": 4, "batch_size": 100},
+        mgmp={"epochs": 4, "batch_size": 100, "learning_rate": 1e-3},
         seeds=1,
     ),
     "small": Preset(
@@ -113,7 +113,7 @@ PRESETS = {
         source=_recipe(3, 16, 1e-4, frozen=3),
         target=_recipe(3, 16, 1e-4, frozen=3, snapshots=3),
         num_queries=2000,
-        mgmp={"epochs": 3, "batch_size": 100},
+        mgmp={"epochs": 3, "batch_size": 100, "learning_rate": 1e-4},
         seeds=3,
     ),
     "paper": Preset(
@@ -124,7 +124,7 @@ PRESETS = {
         source=_recipe(3, 32, 5e-5),
         target=_recipe(3, 32, 5e-5, snapshots=3),
         num_queries=None,
-        mgmp={"epochs": 5, "batch_size": 64},
+        mgmp={"epochs": 5, "batch_size": 64, "learning_rate": 5e-5},
         seeds=3,
     ),
 }
@@ -269,6 +269,7 @@ def make_row(args: Args, tasks: Tasks, tokens: Tokens, pretrained: str | None) -
         num_queries=preset.num_queries,
         methods=methods(
             paper,
+            PAPER_WITHOUT_GENERATOR.replace(response="embedding", batch_size=paper.batch_size),
             EXTENDED.replace(response="embedding", batch_size=paper.batch_size),
             [dataclasses.replace(source, seed=1001 + seed) for seed in range(seeds)],
             generator_start=source if pretrained else None,

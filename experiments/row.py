@@ -16,7 +16,8 @@ import numpy as np
 from rich.table import Table
 
 from mgmp_jax import files, mgmp, reporting
-from mgmp_jax.mgmp import MGMPConfig
+from mgmp_jax.config import MGMPConfig
+from mgmp_jax.fragments import consensus
 from mgmp_jax.pool import ModelSpec, Pool
 from mgmp_jax.responses import ResponseKind, Responses
 from mgmp_jax.training import console
@@ -42,8 +43,7 @@ class Method:
         config: of the MGMP.
         snapshots: whether the pool is enlarged by the states kept along each training.
         consensus: whether the logits of the pool's non-homologous models join the latents: what
-            models answer that never saw the source. A pool model's own task is left out for it,
-            so a pool of one task has no consensus.
+            models answer that never saw the source.
         generators: models whose embeddings are the latents, one a seed, where the generator
             is fixed.
         generator_start: the model from whose starting weights a generator is trained, ``None``
@@ -63,6 +63,7 @@ class Method:
 
 def methods(
     paper: MGMPConfig,
+    without: MGMPConfig,
     extended: MGMPConfig,
     generators: Sequence[ModelSpec],
     generator_start: ModelSpec | None = None,
@@ -71,15 +72,15 @@ def methods(
 
     Args:
         paper: of the paper's method with generator.
+        without: of the paper's method without.
         extended: of the library's.
         generators: the fixed generators of the library's, one a seed.
         generator_start: the model from whose starting weights the paper's generator is trained.
     """
-    without = paper.replace(generator=None, epochs=extended.epochs)
     return {
         "paper, without generator": Method(without, snapshots=False),
         "paper": Method(paper, snapshots=False, generator_start=generator_start),
-        "extended, without generator": Method(extended, snapshots=True, consensus=True),
+        "extended, consensus only": Method(extended, snapshots=True, consensus=True),
         "extended": Method(extended, snapshots=True, consensus=True, generators=tuple(generators)),
     }
 
@@ -237,11 +238,17 @@ def _train_mgmp(
             start = None
             if method.generator_start is not None:
                 start = models.starting_params(method.generator_start)
-            common = []
+            latents = None
             if method.generators:
                 generator = method.generators[seed]
-                common.append(models.responses(generator, queries, kind="embedding").values)
-            latents, of_pool = latents_of(row, method, common, answers, tasks)
+                latents = models.responses(generator, queries, kind="embedding").values
+            of_pool = latents
+            if method.consensus:
+                strangers = [
+                    answers["logits", p.non_homologous, p.non_homologous.recipe.epochs]
+                    for p in row.pool
+                ]
+                latents, of_pool = consensus(latents, strangers, tasks)
             variables = mgmp.fit(
                 method.config,
                 queries,
@@ -257,23 +264,6 @@ def _train_mgmp(
             verifiers[name, seed] = Verifier(method.config, variables, queries, source, latents)
             verifiers[name, seed].save(trained / "verifier")
     return verifiers
-
-
-def latents_of(
-    row: Row, method: Method, common: list[np.ndarray], answers: Answers, tasks: Sequence[int]
-) -> tuple[np.ndarray | None, np.ndarray | list[np.ndarray] | None]:
-    """Latents for suspects, and for the pool's pairs, whose tasks are given by their number."""
-    if not method.consensus or len(row.pool) == 1:
-        latents = np.concatenate(common, axis=1) if common else None
-        return latents, latents
-    strangers = [pair.non_homologous for pair in row.pool]
-    logits = [answers["logits", spec, spec.recipe.epochs].values for spec in strangers]
-
-    def without(task: int | None) -> np.ndarray:
-        others = [values for i, values in enumerate(logits) if i != task]
-        return np.concatenate([*common, *others], axis=1)
-
-    return without(None), [without(task) for task in tasks]
 
 
 def _evaluate(
@@ -356,16 +346,16 @@ def _draw(
 
 def _print(row: Row, folder: Path, results: dict[str, Any]) -> None:
     table = Table(title=f"{row.name}: unseen models and tasks")
-    for column in ("method", "accuracy per fragment", "AUC", "wrong", "wrong at ½"):
+    for column in ("method", "accuracy per fragment", "AUC", "missed", "false alarms"):
         table.add_column(column, justify="left" if column == "method" else "right")
     table.add_row("reported by the paper", row.paper.split(" (")[0], "", "", "")
     for name, summary in results["methods"].items():
-        accuracy = f"{summary['accuracy']:.4f} ± {summary['std']:.4f}"
-        wrong = (f"{summary[key]} of {summary['judged']}" for key in ("wrong", "wrong_at_half"))
-        table.add_row(name, accuracy, f"{summary['auc']:.3f}", *wrong)
+        counts = (reporting.count(summary, key) for key in ("missed", "false_alarms"))
+        table.add_row(name, reporting.accuracy(summary), f"{summary['auc']:.3f}", *counts)
     console.print(table)
     console.print(
-        f"AUC and wrong count whole models: wrong at DNA level with threshold {THRESHOLD}, and ½.\n"
+        "Missed are homologous, false alarms non-homologous models, over all seeds, judged wrongly "
+        f"at DNA level with threshold {THRESHOLD} (in brackets: ½).\n"
     )
     name = list(results["methods"])[-1]
     verdicts = Table(title=f"{name}: verdicts at threshold {THRESHOLD}, first seed")

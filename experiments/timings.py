@@ -18,6 +18,7 @@ import numpy as np
 from command import keep_compilations, run
 
 from mgmp_jax import files, mgmp, models, reporting, training
+from mgmp_jax.fragments import gather_pair
 from mgmp_jax.recipe import Recipe, classification_step
 
 
@@ -101,16 +102,18 @@ def mgmp_step_of_two_pools(repeats: int) -> dict[str, Any]:
     variables = mgmp.init(config, queries, 10, jax.random.key(0))
 
     def of_pool(size: int) -> Callable[[], Any]:
-        sides = ("homologous", "non_homologous")
-        data = {name: rng.normal(size=(size, 2500, 10)).astype(np.float32) for name in sides}
-        data |= {"inputs": queries, "source": rng.normal(size=(2500, 10)).astype(np.float32)}
+        sides = ("source", "homologous", "non_homologous")
+        data: dict[str, Any] = {
+            name: rng.normal(size=(size, 2500, 10)).astype(np.float32) for name in sides
+        }
+        data["inputs"] = queries
         step, optimizer = mgmp.make_step(config, 10)
         compiled = jax.jit(step, donate_argnums=0)
         state = [training.create_state(jax.tree.map(jnp.copy, variables), optimizer)]
 
         def call() -> Any:
             index = {"query": rng.permutation(2500)[:250], "pair": rng.integers(size, size=2)}
-            batch = mgmp.gather_pair(data, index)
+            batch = gather_pair(data, index)
             state[0], metrics = compiled(state[0], batch, jax.random.key(0))
             return metrics
 

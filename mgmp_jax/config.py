@@ -8,7 +8,7 @@ from typing import Any, Literal
 from mgmp_jax.dna import Assembly
 from mgmp_jax.responses import ResponseKind
 
-__all__ = ["EXTENDED", "PAPER", "MGMPConfig"]
+__all__ = ["EXTENDED", "PAPER", "PAPER_WITHOUT_GENERATOR", "MGMPConfig"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +63,13 @@ class MGMPConfig:
         return dataclasses.replace(self, **changes)
 
 
-PAPER = MGMPConfig()
-"""The paper's method, to the letter; it states no hyper-parameters, these are ours."""
+PAPER = MGMPConfig(response="logprobs", learning_rate=1e-2)
+"""The paper's method, Eq. 4 to 8, but for the mean instead of the sum in Eq. 5 and 6. The paper
+states no hyper-parameters: these were the best of what ``experiments/crossvalidate.py`` compared
+on the pool tasks of Table 1's row 1 (``docs/crossvalidation.md``)."""
+
+PAPER_WITHOUT_GENERATOR = MGMPConfig(generator=None, learning_rate=1e-2, epochs=400)
+"""The same without generator, whose fragments are the responses alone, chosen with equal care."""
 
 EXTENDED = MGMPConfig(
     generator=None,
@@ -76,5 +81,7 @@ EXTENDED = MGMPConfig(
 )
 """The library's default: residual fragments of a fixed generator, aligned, with set context.
 
-Chosen by leaving out one task at a time of a pool's five (README, "What was learnt").
+Its latents are best joined by the logits of models that never saw the source (``fit``, one array
+of latents for each pair). Chosen by leaving out one task at a time of row 1's five
+(``docs/crossvalidation.md``).
 """

@@ -9,6 +9,7 @@ arrays whose rows ``i`` belong to the same query. Similarities are computed in f
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import jax
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["cohesion_loss", "dna_loss", "provenance_loss", "similarity_loss"]
 
 Reduction = Literal["mean", "sum"]
+
+# Accelerators multiply float32 in a shorter format unless told otherwise.
+_matmul = partial(jnp.matmul, precision="highest")
 
 
 def similarity_loss(
@@ -58,7 +62,7 @@ def similarity_loss(
 
     def row_losses(rows: Array) -> Array:
         positive = jnp.sum(s[rows] * t[rows], axis=-1) / temperature
-        negatives = (s[rows] @ n.T) / temperature
+        negatives = _matmul(s[rows], n.T) / temperature
         return jax.nn.logsumexp(negatives, axis=-1) - positive
 
     total = _sum_over_rows(row_losses, len(s), block_size)
@@ -87,7 +91,7 @@ def cohesion_loss(
     n = len(source)
 
     def row_losses(rows: Array) -> Array:
-        similarities = [(m[rows] @ m.T) / temperature for m in models]
+        similarities = [_matmul(m[rows], m.T) / temperature for m in models]
         pairs = jnp.logaddexp(jnp.logaddexp(similarities[0], similarities[1]), similarities[2])
         is_self = rows[:, None] == jnp.arange(n)[None, :]
         return -jnp.sum(jnp.where(is_self, 0.0, pairs), axis=-1)

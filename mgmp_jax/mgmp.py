@@ -18,14 +18,15 @@ import optax
 
 from mgmp_jax import data as datasets
 from mgmp_jax import dna, losses, models, training
-from mgmp_jax.config import EXTENDED, PAPER, MGMPConfig
-from mgmp_jax.data.buckets import trim
+from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
+from mgmp_jax.fragments import gather_pair, gather_trimmed_pair, pool_arrays, prepare
 from mgmp_jax.models import Classifier
 from mgmp_jax.responses import Responses
 
 __all__ = [
     "EXTENDED",
     "PAPER",
+    "PAPER_WITHOUT_GENERATOR",
     "MGMPConfig",
     "fit",
     "fragment_scores",
@@ -33,47 +34,7 @@ __all__ = [
     "generate",
     "make_loss",
     "make_step",
-    "prepare",
 ]
-
-
-def prepare(
-    config: MGMPConfig, source: Responses, target: Responses, latents: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """What stands for source and target wherever the generator is not being trained.
-
-    The responses as they are; or, with ``latents``, fragments assembled from them; with
-    ``config.align`` the source's standardised and the target's mapped into its coordinates.
-
-    Args:
-        config: what to prepare for.
-        source: responses of the source model.
-        target: responses of the target model on the same queries.
-        latents: of a fixed generator, ``[n, z]``.
-
-    Returns:
-        Source and target, each ``[n, o]``.
-
-    Raises:
-        ValueError: the query sets or kinds differ or, without alignment, the widths.
-    """
-    source.check_same_queries(target)
-    for responses in (source, target):
-        if responses.kind != config.response:
-            raise ValueError(
-                f"{responses.model or 'responses'} are {responses.kind}, but this MGMP reads "
-                f"{config.response}"
-            )
-    if not config.align and source.values.shape != target.values.shape:
-        raise ValueError(
-            f"source and target responses are {source.values.shape[1]} and "
-            f"{target.values.shape[1]} wide; without align=True they must be equally wide"
-        )
-    z = None if latents is None else jnp.asarray(latents)
-    s, t = (dna.assemble(z, jnp.asarray(r.values), config.assemble) for r in (source, target))
-    if config.align:
-        s, t = dna.standardise(s), dna.align(t, s)
-    return np.asarray(s), np.asarray(t)
 
 
 def init(config: MGMPConfig, queries: np.ndarray, width: int, key: Any) -> dict[str, Any]:
@@ -140,7 +101,7 @@ def fit(
             config asks for what a jointly trained generator cannot have.
     """
     _check(config, queries, source, homologous, non_homologous, latents)
-    data = _pool_arrays(config, source, homologous, non_homologous, latents)
+    data = pool_arrays(config, source, homologous, non_homologous, latents)
     if config.generator is not None:
         data["inputs"] = queries
     key, width = jax.random.key(seed), data["source"].shape[-1]
@@ -172,52 +133,6 @@ def fit(
         name=name,
     )
     return jax.device_get(state.variables)
-
-
-def _pool_arrays(
-    config: MGMPConfig,
-    source: Responses,
-    homologous: Sequence[Responses],
-    non_homologous: Sequence[Responses],
-    latents: np.ndarray | Sequence[np.ndarray] | None,
-) -> dict[str, np.ndarray]:
-    """What :func:`prepare` gives of all pool models, stacked, with their set context.
-
-    The source is ``[1, n, o]``, or with latents for each pair ``[pairs, n, o]``.
-    """
-    data: dict[str, np.ndarray] = {}
-    for side, targets in (("homologous", homologous), ("non_homologous", non_homologous)):
-        of_target = latents if isinstance(latents, Sequence) else [latents] * len(targets)
-        sets = [
-            prepare(config, source, target, z) for target, z in zip(targets, of_target, strict=True)
-        ]
-        sources = [s for s, _ in sets]
-        data["source"] = np.stack(sources if isinstance(latents, Sequence) else sources[:1])
-        data[side] = np.stack([target for _, target in sets])
-        if config.context:
-            contexts = [dna.set_context(jnp.asarray(s), jnp.asarray(t)) for s, t in sets]
-            data[f"{side}_context"] = np.stack(contexts)
-    return data
-
-
-def gather_pair(data: Any, index: Any) -> dict[str, Any]:
-    """A mini-batch: some queries, with the source and one pair of targets, drawn at random."""
-    query, pair = index["query"], index["pair"]
-    batch = {"source": data["source"][pair[0] % len(data["source"]), query]}
-    if "inputs" in data:
-        batch["inputs"] = data["inputs"][query]
-    for side, model in (("homologous", pair[0]), ("non_homologous", pair[1])):
-        batch[side] = data[side][model, query]
-        if f"{side}_context" in data:
-            context = data[f"{side}_context"][model]
-            batch[f"{side}_context"] = context[None].repeat(len(query), axis=0)
-    return batch
-
-
-def gather_trimmed_pair(data: Any, index: Any) -> dict[str, Any]:
-    """As :func:`gather_pair`, for texts, cut to the width of their bucket; on the host only."""
-    batch = gather_pair(data, index)
-    return {**batch, "inputs": trim(batch["inputs"])}
 
 
 @functools.lru_cache(maxsize=16)
@@ -383,6 +298,11 @@ def _check(
         )
     if len(queries) != len(source):
         raise ValueError(f"{len(source)} responses for {len(queries)} queries")
+    if config.assemble == "residual" and latents is None:
+        raise ValueError(
+            "residual fragments are what latents leave of the responses, but no latents are given; "
+            "give those of a fixed generator, or choose assemble='addition' for responses alone"
+        )
     if isinstance(latents, Sequence) and not (
         len(latents) == len(homologous) == len(non_homologous)
     ):

@@ -197,7 +197,8 @@ def fit(
     scan = jax.default_backend() != "cpu" if scan is None else scan
     run_folder = None if folder is None else _RunFolder(Path(folder))
     first, state = (0, state) if run_folder is None else run_folder.resume(state)
-    state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+    # A copy, since the compiled epoch takes the memory of the state that it is given.
+    state = jax.device_put(jax.tree.map(np.asarray, state), NamedSharding(mesh, PartitionSpec()))
     if scan:
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
     run_epoch = _compiled_epoch(step, gather, mesh, scan)

@@ -13,7 +13,8 @@ import numpy as np
 
 from mgmp_jax import files, mgmp
 from mgmp_jax.checkpoint import Checkpoints
-from mgmp_jax.mgmp import MGMPConfig
+from mgmp_jax.config import MGMPConfig
+from mgmp_jax.fragments import prepare
 from mgmp_jax.responses import Responses, query_digest
 
 __all__ = ["Judgement", "Verifier"]
@@ -124,13 +125,17 @@ class Verifier:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Writes everything to a folder: JSON, plain arrays and an Orbax checkpoint.
+        """Writes everything to a folder, in place of what was there.
+
+        JSON, plain arrays and an Orbax checkpoint.
 
         Raises:
             OSError: the disk is full or the folder cannot be written.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        for name in ("verifier.json", "latents.npy"):
+            (folder / name).unlink(missing_ok=True)
         np.save(folder / "queries.npy", self.queries)
         if self.latents is not None:
             np.save(folder / "latents.npy", self.latents)
@@ -162,7 +167,9 @@ class Verifier:
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise ValueError(f"the verifier in {folder} is damaged: {error}") from error
         source = Responses.load(folder / "source.npz")
-        key, width = jax.random.key(0), source.values.shape[1]
-        like = jax.eval_shape(lambda: mgmp.init(config, queries, width, key))
+        # A generator that is trained comes after what is prepared, a fixed one before.
+        fixed = latents if config.generator is None else None
+        width = prepare(config, source, source, fixed)[0].shape[1]
+        like = jax.eval_shape(lambda: mgmp.init(config, queries, width, jax.random.key(0)))
         variables = Checkpoints(folder / "weights").restore(like)
         return cls(config, variables, queries, source, latents, about["calibration"])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mgmp_jax import mgmp
+from mgmp_jax import fragments, mgmp
 from mgmp_jax.responses import Responses, query_digest
 
 N, D = 60, 4
@@ -14,9 +14,10 @@ QUERIES = RNG.integers(0, 256, size=(N, 32, 32, 3), dtype=np.uint8)
 DIGEST = query_digest(QUERIES)
 TRUTH = RNG.normal(size=(N, D))
 PAPER = dataclasses.replace(
-    mgmp.PAPER, generator="alexnet", generator_width=2, epochs=2, batch_size=20
+    mgmp.PAPER, generator="alexnet", generator_width=2, response="logits", epochs=2, batch_size=20
 )
-EXTENDED = dataclasses.replace(mgmp.EXTENDED, epochs=150, batch_size=20)
+RESIDUAL = dataclasses.replace(mgmp.EXTENDED, epochs=150, batch_size=20)
+EXTENDED = dataclasses.replace(RESIDUAL, assemble="addition")
 
 
 def responses(values: np.ndarray, **changes: str) -> Responses:
@@ -49,26 +50,10 @@ def test_latents_take_out_what_they_explain() -> None:
     other = responses(latents @ RNG.normal(size=(3, D)) + 0.1 * RNG.normal(size=(N, D)))
     correlations = []
     for z in (None, latents):
-        s, t = mgmp.fragments(EXTENDED, z, common, other)
+        s, t = mgmp.fragments(RESIDUAL, z, common, other)
         correlations.append(np.mean(s * t) / np.sqrt(np.mean(s**2) * np.mean(t**2)))
     assert correlations[0] > 0.9
     assert abs(correlations[1]) < 0.4
-
-
-def test_each_pair_can_have_latents_of_its_own() -> None:
-    latents = [RNG.normal(size=(N, 3)).astype(np.float32) for _ in range(2)]
-    pool = zoo(0.7, 2), zoo(0.1, 2, seed=1)
-    data = mgmp._pool_arrays(EXTENDED, SOURCE, *pool, latents)
-    for i, z in enumerate(latents):
-        for side, targets in zip(("homologous", "non_homologous"), pool, strict=True):
-            source, target = mgmp.prepare(EXTENDED, SOURCE, targets[i], z)
-            index = {"query": np.arange(N), "pair": np.array([i, i])}
-            batch = mgmp.gather_pair(data, index)
-            np.testing.assert_array_equal(batch["source"], source)
-            np.testing.assert_array_equal(batch[side], target)
-    mgmp.fit(EXTENDED.replace(epochs=1), QUERIES, SOURCE, *pool, latents=latents)
-    with pytest.raises(ValueError, match="got 2 for 3 homologous and 2 non-homologous"):
-        mgmp.fit(EXTENDED, QUERIES, SOURCE, zoo(0.7, 3), pool[1], latents=latents)
 
 
 def test_the_paper_method_trains_generator_and_classifier_jointly() -> None:
@@ -117,7 +102,7 @@ def test_a_batch_is_as_large_with_two_models_as_with_fifty(method: str) -> None:
     shapes = []
     for count in (2, 50):
         data = {
-            "source": TRUTH.astype(np.float32)[None],
+            "source": np.zeros((count, N, D), np.float32),
             "homologous": np.zeros((count, N, D), np.float32),
             "non_homologous": np.zeros((count, N, D), np.float32),
         }
@@ -126,7 +111,7 @@ def test_a_batch_is_as_large_with_two_models_as_with_fifty(method: str) -> None:
         else:
             data["homologous_context"] = data["non_homologous_context"] = np.zeros((count, 3))
         index = {"query": np.arange(20), "pair": np.array([1, 1])}
-        shapes.append(jax.tree.map(np.shape, mgmp.gather_pair(data, index)))
+        shapes.append(jax.tree.map(np.shape, fragments.gather_pair(data, index)))
     assert shapes[0] == shapes[1]
 
 
@@ -139,6 +124,11 @@ def test_a_batch_is_as_large_with_two_models_as_with_fifty(method: str) -> None:
         ({"homologous": [responses(TRUTH, queries="x")]}, "different query sets"),
         ({"homologous": [responses(TRUTH[:, :2])]}, "4 and 2 wide; without align=True"),
         ({"latents": np.zeros((N, 3))}, "choose generator=None"),
+        ({"config": RESIDUAL}, "no latents are given; give those of a fixed generator"),
+        (
+            {"config": RESIDUAL, "latents": [np.zeros((N, 3))] * 2},
+            "got 2 for 1 homologous and 1 non-homologous",
+        ),
         ({"config": dataclasses.replace(PAPER, context=True)}, "choose generator=None"),
         ({"config": dataclasses.replace(PAPER, latent=3)}, r"\|z\| = 3 and \|y\| = 4"),
         ({"config": dataclasses.replace(PAPER, batch_size=61)}, "batch_size must be from 1 to"),

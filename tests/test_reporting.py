@@ -16,9 +16,15 @@ def test_summary_counts_fragments_as_the_paper_and_models_beside() -> None:
     assert got["accuracy"] == pytest.approx(((4 + 4) / 8 + (2 + 0) / 8) / 2)
     assert got["std"] == pytest.approx(np.std([1.0, 0.25], ddof=1))
     assert got["auc"] == pytest.approx((1 + 0.5 + 1 + 0) / 4)
-    counts = ("wrong", "wrong_at_half", "inconclusive", "judged", "models")
-    assert [got[name] for name in counts] == [2, 1, 1, 4, 4]
-    assert got["interval"] == clopper_pearson(2, 4)
+    for name, count in (("missed", 1), ("false_alarms", 1), ("missed_at_half", 0)):
+        assert got[name] == [count]
+    assert got["false_alarms_at_half"] == [1]
+    assert got["missed_interval"] == got["false_alarms_interval"] == clopper_pearson(1, 2)
+    assert reporting.count(got, "missed") == "1 (0) of 2"
+    assert reporting.accuracy(got) == "0.6250 ± 0.5303"
+    one = reporting.summarise(homologous[:, :1], non_homologous[:, :1], 0.9)
+    assert one["std"] is None
+    assert reporting.accuracy(one) == "1.0000"
 
 
 def test_clopper_pearson_of_no_false_alarm_among_twenty() -> None:

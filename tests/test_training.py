@@ -130,12 +130,12 @@ def test_four_devices_give_the_losses_and_gradients_of_one() -> None:
 import jax, numpy as np, dataclasses, optax
 jax.config.update("jax_num_cpu_devices", 4)
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
-from mgmp_jax import mgmp, training
+from mgmp_jax import fragments, mgmp, training
 rng = np.random.default_rng(0)
 config = dataclasses.replace(mgmp.PAPER, generator="resnet18", generator_width=4, batch_size=16,
                              dropout=0.0)
 data = {name: rng.normal(size=shape).astype(np.float32) for name, shape in
-        {"source": (16, 10), "homologous": (2, 16, 10), "non_homologous": (2, 16, 10)}.items()}
+        {"source": (2, 16, 10), "homologous": (2, 16, 10), "non_homologous": (2, 16, 10)}.items()}
 data["inputs"] = rng.integers(0, 256, size=(16, 32, 32, 3), dtype=np.uint8)
 variables = mgmp.init(config, data["inputs"], 10, jax.random.key(0))
 adam_step, _ = mgmp.make_step(config, 10)
@@ -148,7 +148,7 @@ for devices in (1, 4):
     state = training.fit(
         step, training.create_state(jax.tree.map(np.array, variables), sgd), data,
         order=lambda e: {"query": np.arange(16)[None], "pair": np.array([[0, 1]])}, epochs=1,
-        key=jax.random.key(1), gather=mgmp.gather_pair, mesh=mesh,
+        key=jax.random.key(1), gather=fragments.gather_pair, mesh=mesh,
         on_epoch=lambda e, s: history.append(len(s.step.sharding.device_set)))
     assert history == [devices], history
     gradients = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b),
@@ -162,7 +162,7 @@ assert worst < 1e-5 * max(scale, 1), worst
 try:
     training.fit(adam_step, training.create_state(variables, optax.adam(1e-3)), data,
         order=lambda e: {"query": np.arange(15)[None], "pair": np.array([[0, 1]])}, epochs=1,
-        key=jax.random.key(1), gather=mgmp.gather_pair)
+        key=jax.random.key(1), gather=fragments.gather_pair)
 except ValueError as error:
     assert "cannot be split evenly over 4 devices" in str(error)
 else:

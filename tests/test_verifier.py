@@ -1,17 +1,16 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
 from mgmp_jax import mgmp
+from mgmp_jax.config import MGMPConfig
 from mgmp_jax.responses import Responses
 from mgmp_jax.verifier import Verifier
-from tests.test_mgmp import EXTENDED, PAPER, QUERIES, SOURCE, N, zoo
+from tests.test_mgmp import EXTENDED, PAPER, QUERIES, RESIDUAL, SOURCE, N, zoo
 
 LATENTS = np.random.default_rng(9).normal(size=(N, 5)).astype(np.float32)
 
 
-def make(config=EXTENDED, latents=LATENTS) -> Verifier:
+def make(config=RESIDUAL, latents=LATENTS) -> Verifier:
     variables = mgmp.fit(config, QUERIES, SOURCE, zoo(0.7, 5), zoo(0.1, 5, seed=1), latents=latents)
     return Verifier(config, variables, QUERIES, SOURCE, latents)
 
@@ -39,14 +38,18 @@ def test_calibration_gives_a_p_value_that_is_never_zero(verifier: Verifier) -> N
     assert calibrated.judge(lowest).p_value == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("method", ["paper", "extended", "extended, without generator"])
-def test_saved_and_loaded_it_judges_the_same(tmp_path, method: str) -> None:
-    if method == "paper":
-        original = make(dataclasses.replace(PAPER, epochs=1), None)
-    else:
-        latents = LATENTS if method == "extended" else None
-        original = make(dataclasses.replace(EXTENDED, epochs=2), latents)
-    original = original.calibrate(zoo(0.1, 3, seed=5))
+@pytest.mark.parametrize(
+    ("config", "latents"),
+    [
+        (PAPER, None),
+        (RESIDUAL, LATENTS),
+        (RESIDUAL.replace(assemble="concatenation"), LATENTS),
+        (EXTENDED, None),
+    ],
+)
+def test_saved_and_loaded_it_judges_the_same(tmp_path, config: MGMPConfig, latents) -> None:
+    make(RESIDUAL.replace(epochs=1)).save(tmp_path)
+    original = make(config.replace(epochs=1), latents).calibrate(zoo(0.1, 3, seed=5))
     original.save(tmp_path)
     loaded = Verifier.load(tmp_path)
     suspect = zoo(0.7, 1, seed=3)[0]

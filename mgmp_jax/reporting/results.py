@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-__all__ = ["clopper_pearson", "environment", "summarise"]
+__all__ = ["accuracy", "clopper_pearson", "count", "environment", "summarise"]
 
 
 def summarise(homologous: np.ndarray, non_homologous: np.ndarray, threshold: float) -> dict:
@@ -28,35 +29,46 @@ def summarise(homologous: np.ndarray, non_homologous: np.ndarray, threshold: flo
 
     Returns:
         ``accuracy``: the paper's ``(A_n + A_o) / 2N``, mean over pairs and seeds, ``std`` over
-        pairs (of their means over seeds) and ``by_seed``; ``auc`` of the DNA scores, counted by
-        model, mean over seeds; ``wrong``: models judged wrongly at DNA level, where a score of
-        at least ``delta`` is homologous and any other not, over all seeds, with the
-        ``interval`` of that rate by Clopper and Pearson for the models of the worst seed;
-        ``wrong_at_half``: the same with one half for ``delta``; ``inconclusive``: scores
-        between ``1 - delta`` and ``delta``.
+        pairs (of their means over seeds; ``None`` for one pair) and ``by_seed``; ``auc`` of the
+        DNA scores, counted by model, mean over seeds; ``missed``: homologous models whose DNA
+        score is below ``delta``, and ``false_alarms``: non-homologous ones whose score is not,
+        each a count for every seed, with the ``missed_interval`` and ``false_alarms_interval``
+        of the rate among the ``pairs`` models of one seed, the one with the most;
+        ``missed_at_half`` and ``false_alarms_at_half``: the counts with one half for ``delta``.
     """
     accuracy = ((homologous >= 0.5).mean(axis=2) + (non_homologous < 0.5).mean(axis=2)) / 2
     dna = [scores.mean(axis=2, dtype=np.float64) for scores in (homologous, non_homologous)]
     seeds, pairs = accuracy.shape
     truth = np.repeat([1, 0], pairs)
-    wrong, wrong_at_half = (
-        (dna[0] < delta).sum(axis=1) + (dna[1] >= delta).sum(axis=1) for delta in (threshold, 0.5)
-    )
-    between = [(scores > 1 - threshold) & (scores < threshold) for scores in dna]
+    counts: dict[str, Any] = {}
+    for name, delta in (("", threshold), ("_at_half", 0.5)):
+        counts[f"missed{name}"] = (dna[0] < delta).sum(axis=1).tolist()
+        counts[f"false_alarms{name}"] = (dna[1] >= delta).sum(axis=1).tolist()
+    for name in ("missed", "false_alarms"):
+        counts[f"{name}_interval"] = clopper_pearson(max(counts[name]), pairs)
     return {
         "accuracy": float(accuracy.mean()),
-        "std": float(accuracy.mean(axis=0).std(ddof=1)) if pairs > 1 else 0.0,
+        "std": float(accuracy.mean(axis=0).std(ddof=1)) if pairs > 1 else None,
         "by_seed": accuracy.mean(axis=1).tolist(),
         "auc": float(
             np.mean([roc_auc_score(truth, np.concatenate(s)) for s in zip(*dna, strict=True)])
         ),
-        "wrong": int(wrong.sum()),
-        "wrong_at_half": int(wrong_at_half.sum()),
-        "inconclusive": int(sum(b.sum() for b in between)),
-        "judged": int(2 * pairs * seeds),
-        "models": int(2 * pairs),
-        "interval": clopper_pearson(int(wrong.max()), 2 * pairs),
+        "pairs": pairs,
+        "seeds": seeds,
+        **counts,
     }
+
+
+def accuracy(summary: Mapping[str, Any]) -> str:
+    """``accuracy ± std`` of a summary, in words."""
+    spread = "" if summary["std"] is None else f" ± {summary['std']:.4f}"
+    return f"{summary['accuracy']:.4f}{spread}"
+
+
+def count(summary: Mapping[str, Any], name: str) -> str:
+    """``missed`` or ``false_alarms`` of a summary over all seeds, in words; at ½ in brackets."""
+    judged = summary["pairs"] * summary["seeds"]
+    return f"{sum(summary[name])} ({sum(summary[f'{name}_at_half'])}) of {judged}"
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> list[float]:

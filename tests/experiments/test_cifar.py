@@ -9,15 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
 import cifar  # noqa: E402
-import row as row_module  # noqa: E402
-
-from mgmp_jax.responses import Responses  # noqa: E402
 
 COMMAND = [
     sys.executable,
@@ -120,19 +116,3 @@ def test_kill_9_in_every_phase_changes_no_number(tmp_path: Path) -> None:
     assert "Files:" in again.stdout
     assert "MGMP[" not in again.stdout
     assert time.monotonic() - start < 60
-
-
-def test_the_consensus_of_a_pool_model_leaves_its_own_task_out() -> None:
-    row = cifar.make_row(cifar.Args(preset="small"))
-    method = row.methods["extended"]
-    epochs = [p.non_homologous.recipe.epochs for p in row.pool]
-    answers = {
-        ("logits", pair.non_homologous, epoch): Responses(np.full((4, 1), i), "logits", "queries")
-        for i, (pair, epoch) in enumerate(zip(row.pool, epochs, strict=True))
-    }
-    generator = np.full((4, 2), 9.0)
-    of_suspects, of_pool = row_module.latents_of(row, method, [generator], answers, [0, 0, 3])
-    assert of_suspects[0].tolist() == [9, 9, 0, 1, 2, 3, 4]
-    assert [z[0].tolist() for z in of_pool] == [[9, 9, 1, 2, 3, 4]] * 2 + [[9, 9, 0, 1, 2, 4]]
-    without = dataclasses.replace(method, consensus=False)
-    assert row_module.latents_of(row, without, [], answers, [0]) == (None, None)

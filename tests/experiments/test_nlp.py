@@ -90,10 +90,10 @@ def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
         mgmp={"epochs": 1, "batch_size": 20},
     )
     monkeypatch.setitem(nlp.PRESETS, "demo", tiny)
-    args = nlp.Args(preset="demo", pool_subsets=(3,), eval_subsets=(1, 2), out=tmp_path)
+    args = nlp.Args(preset="demo", pool_subsets=(3, 6), eval_subsets=(1, 2), out=tmp_path)
     results = nlp.main(args)
     assert results["run"]["models_trained_before"] == 0
     assert {len(m["evaluation"]) for m in results["methods"].values()} == {4}
-    assert len(results["models"]) == 8
+    assert len(results["models"]) == 10
     monkeypatch.setattr(nlp.Pool, "train", lambda *_: pytest.fail("trained twice"))
     assert nlp.main(args) == json.loads(json.dumps(results))
