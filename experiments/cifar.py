@@ -145,7 +145,7 @@ def make_row(args: Args) -> Row:
     )
 
     def pair(subset: int) -> Pair:
-        stranger = ModelSpec(
+        non_homologous = ModelSpec(
             args.arch,
             f"{args.data}100",
             _recipe(preset.target, args.arch, augment),
@@ -154,8 +154,8 @@ def make_row(args: Args) -> Row:
             num_examples=preset.target_images,
             seed=1 + subset,
         )
-        descendant = dataclasses.replace(stranger, start=source, head=args.head)
-        return Pair(f"subset {subset}", descendant, stranger)
+        homologous = dataclasses.replace(non_homologous, start=source, head=args.head)
+        return Pair(f"subset {subset}", homologous, non_homologous)
 
     generator = args.generator or preset.generator
     fixed = ModelSpec(

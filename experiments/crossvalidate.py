@@ -157,7 +157,7 @@ def main(args: Args) -> dict:
         "settings": settings(args),
         "run": reporting.environment(),
     }
-    path = args.out / f"{row.name}-crossvalidation{args.stage}" / "results.json"
+    path = args.out / f"{row.address}-crossvalidation{args.stage}" / "results.json"
     files.write_json(path, content)
     console.print(f"File: {path}", soft_wrap=True)
     return content

@@ -70,8 +70,8 @@ STAND_INS = {
     },
 }
 STAND_INS[4] = STAND_INS[1]
-"""For each row what stands for the sets that may not be passed on: halves of other sets, by their
-classes, so that no set is in the pool and in the evaluation too."""
+"""For each row what stands for the sets that may not be passed on: other sets, or halves of them
+by their classes, so that no class is in the pool and in the evaluation too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Args:
     """Public checkpoint to start from: a folder in Hugging Face layout or an id of the hub. By
     default everything starts from random weights, with a vocabulary learnt from the source's
     texts."""
-    strangers: Literal["pretrained", "random"] | None = None
+    non_homologous: Literal["pretrained", "random"] | None = None
     """What non-homologous models start from; by default the checkpoint where there is one."""
     preset: Literal["demo", "small", "paper"] = "paper"
     """How large everything is."""
@@ -224,33 +224,27 @@ def make_row(args: Args, tasks: Tasks, tokens: Tokens, pretrained: str | None) -
     """
     preset = PRESETS[args.preset]
     seeds = check_seeds(preset.seeds if args.seeds is None else args.seeds)
-    if args.strangers == "pretrained" and pretrained is None:
-        raise ValueError("--strangers pretrained needs --pretrained PATH_OR_ID")
-    strangers = None if args.strangers == "random" else pretrained
-    recipes = [preset.source, preset.target]
-    if pretrained is None:
-        recipes = [dataclasses.replace(recipe, frozen=0) for recipe in recipes]
-
-    def model(task: str, recipe: Recipe, num_examples: int | None, **more: Any) -> ModelSpec:
-        data, _, subset = task.partition(".")
-        return ModelSpec(
-            args.arch,
-            data,
-            recipe,
-            width=None if pretrained else preset.width,
-            subset=int(subset) if subset else None,
-            num_examples=num_examples,
-            tokens=tokens,
-            **more,
-        )
-
-    source = model(tasks.source, recipes[0], preset.source_examples, pretrained=pretrained)
+    if args.non_homologous == "pretrained" and pretrained is None:
+        raise ValueError("--non-homologous pretrained needs --pretrained PATH_OR_ID")
+    start = None if args.non_homologous == "random" else pretrained
+    source = _model(args, tokens, tasks.source, preset.source, pretrained)
+    source = dataclasses.replace(source, num_examples=preset.source_examples)
 
     def pair(seed: int, task: str) -> Pair:
-        stranger = model(task, recipes[1], preset.target_examples, seed=seed, pretrained=strangers)
-        descendant = dataclasses.replace(stranger, start=source, head="reinit", pretrained=None)
+        non_homologous = _model(args, tokens, task, preset.target, start)
+        non_homologous = dataclasses.replace(
+            non_homologous, num_examples=preset.target_examples, seed=seed
+        )
+        homologous = dataclasses.replace(
+            non_homologous,
+            recipe=_recipe_from(preset.target, pretrained),
+            start=source,
+            head="reinit",
+            pretrained=None,
+        )
         stands_for = tasks.stands_for.get(task)
-        return Pair(f"{task} (for {stands_for})" if stands_for else task, descendant, stranger)
+        name = f"{task} (for {stands_for})" if stands_for else task
+        return Pair(name, homologous, non_homologous)
 
     paper = PAPER.replace(
         generator=args.arch,
@@ -260,9 +254,8 @@ def make_row(args: Args, tasks: Tasks, tokens: Tokens, pretrained: str | None) -
         **preset.mgmp,
     )
     pairs = [pair(seed, task) for seed, task in enumerate(tasks.pool + tasks.evaluation, 1)]
-    start = "pretrained" if strangers else "random"
     return Row(
-        name=f"{args.arch}-{tasks.name}-{args.preset}-{start}-strangers",
+        name=f"{args.arch}-{tasks.name}-{args.preset}-{'pretrained' if start else 'random'}",
         source=source,
         pool=tuple(pairs[: len(tasks.pool)]),
         evaluation=tuple(pairs[len(tasks.pool) :]),
@@ -277,6 +270,26 @@ def make_row(args: Args, tasks: Tasks, tokens: Tokens, pretrained: str | None) -
         seeds=seeds,
         paper=tasks.paper,
     )
+
+
+def _model(
+    args: Args, tokens: Tokens, task: str, recipe: Recipe, pretrained: str | None
+) -> ModelSpec:
+    data, _, subset = task.partition(".")
+    return ModelSpec(
+        args.arch,
+        data,
+        _recipe_from(recipe, pretrained),
+        width=None if args.pretrained else PRESETS[args.preset].width,
+        subset=int(subset) if subset else None,
+        tokens=tokens,
+        pretrained=pretrained,
+    )
+
+
+def _recipe_from(recipe: Recipe, pretrained: str | None) -> Recipe:
+    """Random layers are never frozen."""
+    return recipe if pretrained else dataclasses.replace(recipe, frozen=0)
 
 
 def open_tokenizer(args: Args, source: str, checkpoint: Path | None) -> Tokenizer:

@@ -244,11 +244,11 @@ def _train_mgmp(
                 latents = models.responses(generator, queries, kind="embedding").values
             of_pool = latents
             if method.consensus:
-                strangers = [
+                of_tasks = [
                     answers["logits", p.non_homologous, p.non_homologous.recipe.epochs]
                     for p in row.pool
                 ]
-                latents, of_pool = consensus(latents, strangers, tasks)
+                latents, of_pool = consensus(latents, of_tasks, tasks)
             variables = mgmp.fit(
                 method.config,
                 queries,
@@ -348,7 +348,7 @@ def _print(row: Row, folder: Path, results: dict[str, Any]) -> None:
     table = Table(title=f"{row.name}: unseen models and tasks")
     for column in ("method", "accuracy per fragment", "AUC", "missed", "false alarms"):
         table.add_column(column, justify="left" if column == "method" else "right")
-    table.add_row("reported by the paper", row.paper.split(" (")[0], "", "", "")
+    table.add_row("the paper's own models", row.paper.split(" (")[0], "", "", "")
     for name, summary in results["methods"].items():
         counts = (reporting.count(summary, key) for key in ("missed", "false_alarms"))
         table.add_row(name, reporting.accuracy(summary), f"{summary['auc']:.3f}", *counts)

@@ -6,7 +6,10 @@ forward and backward pass of the generator, whatever the size of the pool.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ import numpy as np
 import optax
 
 from mgmp_jax import data as datasets
-from mgmp_jax import dna, losses, models, training
+from mgmp_jax import dna, files, losses, models, training
 from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
 from mgmp_jax.fragments import gather_pair, gather_trimmed_pair, pool_arrays, prepare
 from mgmp_jax.models import Classifier
@@ -97,8 +100,9 @@ def fit(
         The variables: ``params`` of generator and classifier, ``batch_stats`` of the generator.
 
     Raises:
-        ValueError: the pool is empty, the responses do not fit each other or the config, or the
-            config asks for what a jointly trained generator cannot have.
+        ValueError: the pool is empty, the responses do not fit each other or the config, the
+            config asks for what a jointly trained generator cannot have, or the folder holds
+            another training.
     """
     _check(config, queries, source, homologous, non_homologous, latents)
     data = pool_arrays(config, source, homologous, non_homologous, latents)
@@ -116,9 +120,9 @@ def fit(
             pairs[:, 1] = pairs[:, 0]
         return {"query": queries_order, "pair": pairs}
 
-    variables = init(config, queries, width, key)
-    if generator_params is not None:
-        variables["params"]["generator"] |= generator_params
+    variables = _initial_variables(config, queries, width, key, generator_params)
+    if folder is not None:
+        _claim(Path(folder), config, seed, {"data": data, "start": variables})
     is_text = queries.ndim == 2
     state = training.fit(
         step,
@@ -133,6 +137,47 @@ def fit(
         name=name,
     )
     return jax.device_get(state.variables)
+
+
+def _initial_variables(
+    config: MGMPConfig,
+    queries: np.ndarray,
+    width: int,
+    key: Any,
+    generator_params: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    variables = init(config, queries, width, key)
+    if generator_params is None:
+        return variables
+    generator = variables["params"].get("generator", {})
+    shapes = {layer: jax.tree.map(np.shape, below) for layer, below in generator.items()}
+    for layer, below in generator_params.items():
+        if jax.tree.map(np.shape, below) != shapes.get(layer):
+            raise ValueError(
+                f"generator_params[{layer!r}] does not fit the generator {config.generator!r}: "
+                f"expected {shapes.get(layer, f'one of the layers {list(shapes)}')}"
+            )
+    variables["params"]["generator"] = {**generator, **generator_params}
+    return variables
+
+
+def _claim(folder: Path, config: MGMPConfig, seed: int, arrays: Any) -> None:
+    """Writes down what is trained in a folder, or checks that it is what is written there."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(arrays):
+        digest.update(np.asarray(leaf).tobytes())
+    run = {"config": dataclasses.asdict(config), "seed": seed, "arrays": digest.hexdigest()}
+    path = folder / "run.json"
+    if not path.is_file():
+        files.write_json(path, run)
+        return
+    found = json.loads(path.read_text())
+    different = [name for name in run if found.get(name) != run[name]]
+    if different:
+        raise ValueError(
+            f"{folder} holds an MGMP trained with other {' and '.join(different)} (arrays are the "
+            "responses, latents and starting weights); choose another folder, or delete it"
+        )
 
 
 @functools.lru_cache(maxsize=16)

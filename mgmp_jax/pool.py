@@ -151,8 +151,8 @@ class Pool:
 
         Args:
             specs: any models; what is there already is passed over.
-            together: how many models of one kind are trained at once, by ``vmap`` over
-                stacked parameters.
+            together: how many models of one kind, with equally many images, are trained at
+                once, by ``vmap`` over stacked parameters; models of texts are trained alone.
 
         Raises:
             ValueError: a spec is impossible.
@@ -164,8 +164,9 @@ class Pool:
             self.train(self_and_starts, together=together)
         kinds: dict[tuple, list[ModelSpec]] = {}
         for spec in missing:
-            kind = (self.module(spec), spec.recipe, spec.num_examples)
-            kinds.setdefault(kind, []).append(spec)
+            # Texts are batched by length, so no two models of texts have the same batches.
+            alone = spec.address if spec.tokens else len(self.examples(spec, "train"))
+            kinds.setdefault((self.module(spec), spec.recipe, alone), []).append(spec)
         for group in kinds.values():
             for i in range(0, len(group), together):
                 self._train_group(group[i : i + together])
@@ -229,8 +230,8 @@ class Pool:
         """Trains one model, or several of one kind stacked; stores weights and accuracies."""
         recipe, module = group[0].recipe, self.module(group[0])
         examples = [self.examples(spec, "train") for spec in group]
-        n = min(len(data) for data in examples)
-        by_length = group[0].tokens is not None and len(group) == 1
+        n = len(examples[0])
+        by_length = group[0].tokens is not None
         buckets = bucket(examples[0].inputs) if by_length else None
         steps = max(n // recipe.batch_size, 1) * recipe.epochs
         step, optimizer = classification_step(module, recipe, steps, stacked=len(group) > 1)
@@ -258,8 +259,8 @@ class Pool:
             folder = self.folder / group[0].address
         else:
             data = {
-                "inputs": np.stack([d.inputs[:n] for d in examples]),
-                "labels": np.stack([d.labels[:n] for d in examples]),
+                "inputs": np.stack([d.inputs for d in examples]),
+                "labels": np.stack([d.labels for d in examples]),
             }
             state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
             key, gather = jnp.stack(keys), _take_stacked
@@ -278,18 +279,19 @@ class Pool:
             scan=False if by_length else None,
             name=" + ".join(spec.address.rsplit("-", 1)[0] for spec in group),
         )
-        for spec, train_examples in zip(group, examples, strict=True):
-            self._finish(spec, train_examples)
+        accuracies = [self._accuracy(*one) for one in zip(group, examples, strict=True)]
+        for spec, accuracy in zip(group, accuracies, strict=True):
+            about = {"spec": dataclasses.asdict(spec), "accuracy": accuracy}
+            files.write_json(self.folder / spec.address / "model.json", about)
         Checkpoints(folder / "state").delete()
 
-    def _finish(self, spec: ModelSpec, train_examples: Examples) -> None:
+    def _accuracy(self, spec: ModelSpec, train_examples: Examples) -> dict[str, float]:
         variables = self.variables(spec)
         accuracy = {}
         for split, data in (("train", train_examples), ("test", self.examples(spec, "test"))):
             logits, _ = training.predict(self.module(spec), variables, data.inputs)
             accuracy[split] = float(np.mean(logits.argmax(axis=-1) == data.labels))
-        about = {"spec": dataclasses.asdict(spec), "accuracy": accuracy}
-        files.write_json(self.folder / spec.address / "model.json", about)
+        return accuracy
 
     def _initial_variables(self, spec: ModelSpec) -> dict[str, Any]:
         module = self.module(spec)

@@ -68,7 +68,15 @@ def classification_step(
         recipe: how it is trained.
         steps: of the whole training, over which the learning rate runs its course.
         stacked: whether states, batches and keys are those of several models, by ``vmap``.
+
+    Raises:
+        ValueError: more layers are to be frozen than leave one to train.
     """
+    if not 0 <= recipe.frozen < len(module.layers):
+        raise ValueError(
+            f"frozen must be from 0 to {len(module.layers) - 1}, the model has "
+            f"{len(module.layers)} layers; got {recipe.frozen}"
+        )
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, max(steps // 10, 1), max(steps, 2)
     )
@@ -104,7 +112,9 @@ def classification_step(
         )
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
         accuracy = jnp.mean(logits.argmax(axis=-1) == batch["labels"])
-        return jnp.mean(losses), (updates.get("batch_stats", {}), {"accuracy": accuracy})
+        new = {**updates.get("batch_stats", {})}
+        new |= {layer: batch_stats[layer] for layer in frozen if layer in batch_stats}
+        return jnp.mean(losses), (new, {"accuracy": accuracy})
 
     step = training.make_step(loss_fn, optimizer)
     return (jax.vmap(step) if stacked else step), optimizer

@@ -21,7 +21,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """A folder of packed real data with the script that unpacks it, where there is one."""
-    folder = Path(os.environ.get("MGMP_DATA_DIR") or ROOT.parent / "shared" / "data")
+    folder = Path(os.environ.get("MGMP_DATA_DIR", "."))
     if not (folder / "prepare_tfds.py").is_file():
-        pytest.skip(f"no real CIFAR data: {folder}/prepare_tfds.py is absent (MGMP_DATA_DIR)")
+        pytest.skip(f"no real data: {folder}/prepare_tfds.py is absent (MGMP_DATA_DIR)")
     return folder

@@ -146,6 +146,39 @@ def test_what_does_not_fit_is_said(arguments: dict, message: str) -> None:
         mgmp.fit(**{**defaults, **arguments})
 
 
+def test_a_folder_is_not_shared_by_two_trainings(tmp_path) -> None:
+    config = EXTENDED.replace(epochs=2)
+    pool = zoo(0.7, 2), zoo(0.1, 2)
+    first = mgmp.fit(config, QUERIES, SOURCE, *pool, folder=tmp_path)
+    again = mgmp.fit(config, QUERIES, SOURCE, *pool, folder=tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    for change, name in (
+        ({"seed": 1}, "seed and arrays"),
+        ({"config": config.replace(learning_rate=0.1)}, "config"),
+        ({"homologous": pool[0][:1]}, "arrays"),
+    ):
+        arguments = {"config": config, "homologous": pool[0], "seed": 0, **change}
+        with pytest.raises(ValueError, match=f"trained with other {name} .*another folder"):
+            mgmp.fit(
+                queries=QUERIES,
+                source=SOURCE,
+                non_homologous=pool[1],
+                folder=tmp_path,
+                **arguments,
+            )
+
+
+def test_generator_params_start_the_generator_and_stay_the_callers() -> None:
+    params = mgmp.init(PAPER, QUERIES, D, jax.random.key(5))["params"]["generator"]
+    config = PAPER.replace(epochs=1, learning_rate=0.0)
+    pool = zoo(0.7, 1), zoo(0.1, 1)
+    for _ in range(2):
+        variables = mgmp.fit(config, QUERIES, SOURCE, *pool, generator_params=params)
+        jax.tree.map(np.testing.assert_array_equal, variables["params"]["generator"], params)
+    with pytest.raises(ValueError, match=r"generator_params\['nothing'\] does not fit"):
+        mgmp.fit(config, QUERIES, SOURCE, *pool, generator_params={"nothing": {}})
+
+
 def test_alignment_makes_scores_independent_of_the_targets_basis() -> None:
     variables = mgmp.fit(
         dataclasses.replace(EXTENDED, epochs=5), QUERIES, SOURCE, zoo(0.7, 2), zoo(0.1, 2)

@@ -88,6 +88,14 @@ def test_models_trained_together_equal_models_trained_alone(pool: Pool, tmp_path
         )
 
 
+def test_models_of_unequal_data_are_not_trained_together(tmp_path, monkeypatch) -> None:
+    groups = []
+    monkeypatch.setattr(Pool, "_train_group", lambda self, group: groups.append(group))
+    other = dataclasses.replace(STRANGER, num_examples=20)
+    Pool(tmp_path).train([STRANGER, other, dataclasses.replace(STRANGER, seed=6)], together=3)
+    assert [[spec.num_examples for spec in group] for group in groups] == [[48, 48], [20]]
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

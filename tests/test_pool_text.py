@@ -79,6 +79,12 @@ def test_models_start_where_their_specs_say_and_frozen_layers_stay(pool: Pool) -
     assert np.array_equal(layer1(made["stranger"]), start)
 
 
+def test_more_frozen_layers_than_there_are_is_refused(pool: Pool) -> None:
+    recipe = dataclasses.replace(RECIPE, frozen=9)
+    with pytest.raises(ValueError, match=r"frozen must be from 0 to 8, .* 9 layers; got 9"):
+        pool.train([dataclasses.replace(specs(pool)["source"], recipe=recipe)])
+
+
 def test_responses_do_not_depend_on_the_batches(pool: Pool) -> None:
     spec = specs(pool)["descendant"]
     queries = pool.examples(specs(pool)["source"], "train").inputs

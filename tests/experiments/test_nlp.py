@@ -51,12 +51,15 @@ def test_stand_ins_are_named_and_never_in_pool_and_evaluation() -> None:
 
 
 def test_strangers_start_from_the_checkpoint_or_from_random_weights() -> None:
-    public, random = (row("digest", strangers=start) for start in (None, "random"))
+    public, random = (row("digest", non_homologous=start) for start in (None, "random"))
     assert public.source.pretrained == random.source.pretrained == "digest"
     assert public.pool[0].non_homologous.pretrained == "digest"
     assert random.pool[0].non_homologous.pretrained is None
     assert public.pool[0].homologous == random.pool[0].homologous
     assert public.address != random.address
+    small = row("digest", preset="small", non_homologous="random")
+    assert small.pool[0].homologous.recipe.frozen == 3
+    assert small.pool[0].non_homologous.recipe.frozen == 0
     assert row().source.recipe.frozen == 0
 
 
@@ -65,7 +68,7 @@ def test_strangers_start_from_the_checkpoint_or_from_random_weights() -> None:
     [
         ({"row": 4}, r"rows of distilbert in Table 2 are \[1, 2, 3\], got 4"),
         ({"row": 2, "stand_ins": True}, r"row 2 has no stand-ins"),
-        ({"strangers": "pretrained"}, "needs --pretrained PATH_OR_ID"),
+        ({"non_homologous": "pretrained"}, "needs --pretrained PATH_OR_ID"),
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
         ({"data": "topics", "eval_subsets": (3,)}, "must be disjoint"),
     ],
