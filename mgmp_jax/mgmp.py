@@ -110,16 +110,6 @@ def fit(
         data["inputs"] = queries
     key, width = jax.random.key(seed), data["source"].shape[-1]
     step, optimizer = make_step(config, width)
-
-    def order(epoch: int) -> dict[str, np.ndarray]:
-        queries_order = training.epoch_order(len(queries), config.batch_size, seed, epoch)
-        rng = np.random.default_rng([seed, epoch, 1])
-        sizes = (len(homologous), len(non_homologous))
-        pairs = rng.integers(sizes, size=(len(queries_order), 2))
-        if isinstance(latents, Sequence):
-            pairs[:, 1] = pairs[:, 0]
-        return {"query": queries_order, "pair": pairs}
-
     variables = _initial_variables(config, queries, width, key, generator_params)
     if folder is not None:
         _claim(Path(folder), config, seed, {"data": data, "start": variables})
@@ -128,7 +118,14 @@ def fit(
         step,
         training.create_state(variables, optimizer),
         data,
-        order=order,
+        order=functools.partial(
+            _order,
+            len(queries),
+            config.batch_size,
+            seed,
+            sizes=(len(homologous), len(non_homologous)),
+            paired=isinstance(latents, Sequence),
+        ),
         epochs=config.epochs,
         key=jax.random.fold_in(key, 1),
         gather=gather_trimmed_pair if is_text and "inputs" in data else gather_pair,
@@ -137,6 +134,17 @@ def fit(
         name=name,
     )
     return jax.device_get(state.variables)
+
+
+def _order(
+    n: int, batch_size: int, seed: int, epoch: int, *, sizes: tuple[int, int], paired: bool
+) -> dict[str, np.ndarray]:
+    """An epoch's queries and, for each mini-batch, one pair of models drawn at random."""
+    queries = training.epoch_order(n, batch_size, seed, epoch)
+    pairs = np.random.default_rng([seed, epoch, 1]).integers(sizes, size=(len(queries), 2))
+    if paired:
+        pairs[:, 1] = pairs[:, 0]
+    return {"query": queries, "pair": pairs}
 
 
 def _initial_variables(

@@ -90,10 +90,7 @@ def classification_step(
     if frozen:
         optimizer = optax.partition(
             {True: optax.set_to_zero(), False: optimizer},
-            lambda params: {
-                layer: jax.tree.map(lambda _, layer=layer: layer in frozen, below)
-                for layer, below in params.items()
-            },
+            lambda params: {layer: layer in frozen for layer in params},
         )
 
     def loss_fn(params: Any, batch_stats: Any, batch: training.Batch, key: Any):

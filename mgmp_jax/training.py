@@ -198,7 +198,7 @@ def fit(
     run_folder = None if folder is None else _RunFolder(Path(folder))
     first, state = (0, state) if run_folder is None else run_folder.resume(state)
     # A copy, since the compiled epoch takes the memory of the state that it is given.
-    state = jax.device_put(jax.tree.map(np.asarray, state), NamedSharding(mesh, PartitionSpec()))
+    state = jax.device_put(jax.tree.map(np.array, state), NamedSharding(mesh, PartitionSpec()))
     if scan:
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
     run_epoch = _compiled_epoch(step, gather, mesh, scan)
@@ -209,15 +209,9 @@ def fit(
             if epoch == first:
                 _check_divisible(gather(data, jax.tree.map(lambda i: i[0], index)), mesh)
             state, metrics = run_epoch(state, data, index, key)
-            metrics = {k: np.mean(v, axis=0).tolist() for k, v in jax.device_get(metrics).items()}
-            if not np.all(np.isfinite(metrics["loss"])):
-                raise FloatingPointError(
-                    f"{name}: the loss is {metrics['loss']} in epoch {epoch + 1}; lower the "
-                    "learning rate"
-                )
             examples = max(np.size(leaf) for leaf in jax.tree.leaves(index))
-            speed = round(examples / (time.perf_counter() - start), 1)
-            row = {"epoch": epoch + 1, **metrics, "examples_per_s": speed}
+            row = _means(name, epoch + 1, metrics)
+            row["examples_per_s"] = round(examples / (time.perf_counter() - start), 1)
             if on_epoch is not None:
                 on_epoch(epoch + 1, state)
             if run_folder is not None:
@@ -293,6 +287,16 @@ def _compiled_predict(module: Any) -> Callable:
         return logits.astype(jnp.float32), embedding.astype(jnp.float32)
 
     return jax.jit(run)
+
+
+def _means(name: str, epoch: int, metrics: Metrics) -> dict[str, Any]:
+    """An epoch's metrics, each the mean over its steps."""
+    means = {k: np.mean(v, axis=0).tolist() for k, v in jax.device_get(metrics).items()}
+    if not np.all(np.isfinite(means["loss"])):
+        raise FloatingPointError(
+            f"{name}: the loss is {means['loss']} in epoch {epoch}; lower the learning rate"
+        )
+    return {"epoch": epoch, **means}
 
 
 def _check_divisible(batch: Batch, mesh: Mesh) -> None:
