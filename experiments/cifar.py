@@ -14,8 +14,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from command import keep_compilations, run, settings
-from row import Pair, Row, check_seeds, check_subsets, methods, run_row
+from command import claim, run, settings
+from row import Pair, Row, check_seeds, check_subsets, check_together, methods, run_row
 
 from mgmp_jax.mgmp import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR
 from mgmp_jax.pool import ModelSpec, Pool
@@ -123,7 +123,8 @@ class Args:
     together: int = 1
     """How many pool models are trained at once, stacked by vmap."""
     out: Path = Path("runs")
-    """Folder for models and results; models are shared by the rows that need them."""
+    """Folder for models and results; models are shared by the rows that need them. One folder is
+    for one state of the data in --data-dir, and for one command at a time."""
 
 
 def make_row(args: Args) -> Row:
@@ -134,6 +135,7 @@ def make_row(args: Args) -> Row:
     """
     preset = PRESETS[args.preset]
     name, pool, evaluation, paper = _choose_row(args)
+    check_together(args.together)
     seeds = check_seeds(preset.seeds if args.seeds is None else args.seeds)
     augment = "crop-flip" if args.data == "cifar" else "none"
     source = ModelSpec(
@@ -213,7 +215,7 @@ def _recipe(recipe: Recipe, arch: str, augment: str) -> Recipe:
 
 def open_pool(args: Args) -> Pool:
     """The folder of models, made by the arguments' data."""
-    keep_compilations(args.out)
+    claim(args.out)
     return Pool(args.out / "models", args.data_dir, download=True)
 
 

@@ -1,12 +1,13 @@
 """What every script of this folder does with its command line."""
 
 import dataclasses
+import fcntl
 import logging
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
 import tyro
@@ -18,9 +19,27 @@ def settings(args: Any) -> dict[str, Any]:
     return {k: v for k, v in everything.items() if k not in ("data_dir", "out", "pretrained")}
 
 
-def keep_compilations(out: Path) -> None:
-    """Keeps what XLA compiles, beside the models in ``out``."""
+_LOCKS: dict[Path, IO[str]] = {}
+
+
+def claim(out: Path) -> None:
+    """Takes ``out`` for this process as long as it lives, and keeps there what XLA compiles.
+
+    Raises:
+        OSError: another process has it, or it cannot be written.
+    """
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(out / ".jax_cache"))
+    out.mkdir(parents=True, exist_ok=True)
+    if out.resolve() in _LOCKS:
+        return
+    lock = (out / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OSError(
+            f"another command is using {out}; wait for it or choose another --out"
+        ) from error
+    _LOCKS[out.resolve()] = lock
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -32,3 +51,5 @@ def run(main: Callable[[Any], Any], arguments: type) -> None:
         main(tyro.cli(arguments))
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from here")

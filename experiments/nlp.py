@@ -13,8 +13,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from command import keep_compilations, run, settings
-from row import Pair, Row, check_seeds, check_subsets, methods, run_row
+from command import claim, run, settings
+from row import Pair, Row, check_seeds, check_subsets, check_together, methods, run_row
 
 from mgmp_jax.data import text, topics
 from mgmp_jax.data.tokenizer import Tokenizer, Tokens
@@ -161,7 +161,8 @@ class Args:
     together: int = 1
     """How many pool models are trained at once, stacked by vmap."""
     out: Path = Path("runs")
-    """Folder for models and results; models are shared by the rows that need them."""
+    """Folder for models and results; models are shared by the rows that need them. One folder is
+    for one state of the data in --data-dir, and for one command at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +185,8 @@ def choose_tasks(args: Args) -> Tasks:
     """
     if args.data == "topics" or (args.data is None and args.preset == "demo"):
         check_subsets(args.pool_subsets, args.eval_subsets)
+        if args.row is not None or args.stand_ins:
+            raise ValueError("generated texts have no --row and no --stand-ins; choose --data text")
         pool, evaluation = (
             tuple(f"topics100.{subset}" for subset in subsets)
             for subsets in (args.pool_subsets, args.eval_subsets)
@@ -223,6 +226,7 @@ def make_row(args: Args, tasks: Tasks, tokens: Tokens, pretrained: str | None) -
         ValueError: the arguments contradict each other.
     """
     preset = PRESETS[args.preset]
+    check_together(args.together)
     seeds = check_seeds(preset.seeds if args.seeds is None else args.seeds)
     if args.non_homologous == "pretrained" and pretrained is None:
         raise ValueError("--non-homologous pretrained needs --pretrained PATH_OR_ID")
@@ -309,7 +313,7 @@ def open_tokenizer(args: Args, source: str, checkpoint: Path | None) -> Tokenize
 
 def main(args: Args) -> dict[str, Any]:
     """Runs the row; see the module's docstring."""
-    keep_compilations(args.out)
+    claim(args.out)
     tasks = choose_tasks(args)
     checkpoint = None if args.pretrained is None else find_pretrained(args.pretrained)
     digest = None if checkpoint is None else digest_pretrained(checkpoint)

@@ -128,12 +128,18 @@ def check_seeds(seeds: int) -> int:
     return seeds
 
 
+def check_together(together: int) -> None:
+    """Raises ``ValueError`` unless at least one model is to be trained at once."""
+    if together < 1:
+        raise ValueError(f"--together must be at least 1, got {together}")
+
+
 def check_subsets(pool: tuple[int, ...], evaluation: tuple[int, ...]) -> None:
     """Raises ``ValueError`` unless these are disjoint choices of the subsets 0 to 9."""
-    if not pool or not evaluation:
+    if len(pool) < 2 or not evaluation:
         raise ValueError(
-            "give both --pool-subsets and --eval-subsets, each at least one of 0 to 9; got "
-            f"{list(pool)} and {list(evaluation)}"
+            "give at least two --pool-subsets, for a consensus of their models, and at least one "
+            f"of --eval-subsets, each of 0 to 9; got {list(pool)} and {list(evaluation)}"
         )
     unknown = sorted(set(pool + evaluation) - set(range(10)))
     if unknown:
@@ -175,7 +181,7 @@ def run_row(row: Row, models: Pool, out: Path, settings: Mapping[str, Any]) -> d
             "models_trained_before": found,
         }
         files.write_json(results_path, results)
-    results = json.loads(results_path.read_text())
+    results = files.read_json(results_path)
     _print(row, folder, results)
     return results
 

@@ -65,7 +65,9 @@ Made by `make tables` from the results of `experiments/crossvalidate.py`. Every 
 all pool tasks of a row but one and was judged, per fragment, on the homologous and the
 non-homologous model of that one. The AUC counts models: with two a fold it is 0, a half or 1.
 Evaluation models were not trained for this. One seed each: differences of a few hundredths say
-nothing."""
+nothing, as the last stage shows, which was done twice, the second time with models trained again
+from other seeds. In the first stage *extended, without generator* is alignment and set context
+only, and *extended* has no consensus."""
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from command import keep_compilations, run
+from command import claim, run
 
 from mgmp_jax import files, mgmp, models, reporting, training
 from mgmp_jax.fragments import gather_pair
@@ -151,7 +151,7 @@ def stacked_against_alone(repeats: int) -> dict[str, Any]:
 
 def main(args: Args) -> None:
     """Times everything; see the module's docstring."""
-    keep_compilations(args.out.parent)
+    claim(Path("runs"))
     timed = (encoder_against_torch, mgmp_step_of_two_pools, stacked_against_alone)
     figures = {}
     for thing in timed:

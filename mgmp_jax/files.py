@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["replacing", "write_json"]
+__all__ = ["read_json", "replacing", "write_json"]
 
 
 @contextlib.contextmanager
@@ -25,6 +25,21 @@ def replacing(path: str | Path) -> Iterator[Path]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def read_json(path: str | Path) -> Any:
+    """Reads JSON from ``path``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); delete it and run the same command again"
+        ) from error
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -34,8 +34,10 @@ def prepare(
         Source and target, each ``[n, o]``.
 
     Raises:
-        ValueError: the query sets or kinds differ or, without alignment, the widths.
+        ValueError: the query sets or kinds differ or, without alignment, the widths; or the
+            latents are missing, not finite or of other queries.
     """
+    _check_latents(config, latents, len(source))
     source.check_same_queries(target)
     for responses in (source, target):
         if responses.kind != config.response:
@@ -53,6 +55,25 @@ def prepare(
     if config.align:
         s, t = dna.standardise(s), dna.align(t, s)
     return np.asarray(s), np.asarray(t)
+
+
+def _check_latents(config: MGMPConfig, latents: np.ndarray | None, n: int) -> None:
+    if config.generator is not None:
+        return
+    if latents is None:
+        if config.assemble == "residual":
+            raise ValueError(
+                "residual fragments are what latents leave of the responses, but no latents are "
+                "given; give those of a fixed generator or of a consensus, or choose "
+                "assemble='addition' for responses alone"
+            )
+        return
+    latents = np.asarray(latents)
+    if latents.ndim != 2 or len(latents) != n or not np.isfinite(latents).all():
+        raise ValueError(
+            f"latents must be finite numbers [n, z] for the {n} queries, got shape {latents.shape}"
+            + ("" if np.isfinite(latents).all() else " with numbers that are not finite")
+        )
 
 
 def consensus(
@@ -73,13 +94,16 @@ def consensus(
         which the model of its own task is left out.
 
     Raises:
-        ValueError: there are fewer than two tasks, or a pair's task is not among them.
+        ValueError: there are fewer than two tasks, a pair's task is not among them, or the
+            models answered different query sets.
     """
     if len(non_homologous) < 2:
         raise ValueError(f"a consensus needs at least two tasks, got {len(non_homologous)}")
     unknown = sorted(set(tasks) - set(range(len(non_homologous))))
     if unknown:
         raise ValueError(f"tasks are 0 to {len(non_homologous) - 1}, got {unknown}")
+    for other in non_homologous[1:]:
+        non_homologous[0].check_same_queries(other)
     common = [] if latents is None else [latents]
 
     def without(task: int | None) -> np.ndarray:

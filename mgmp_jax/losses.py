@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -202,7 +203,7 @@ def _check(
             "source, homologous and non_homologous fragments must have one shape [n, d] with "
             f"n >= 1; got {shapes[0]}, {shapes[1]} and {shapes[2]}"
         )
-    if isinstance(temperature, int | float) and not temperature > 0:
+    if not isinstance(temperature, Tracer) and not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
     if reduction not in ("mean", "sum"):
         raise ValueError(f'reduction must be "mean" or "sum", got {reduction!r}')

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from mgmp_jax import dna, files, losses, models, training
 from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
 from mgmp_jax.fragments import gather_pair, gather_trimmed_pair, pool_arrays, prepare
 from mgmp_jax.models import Classifier
-from mgmp_jax.responses import Responses
+from mgmp_jax.responses import Responses, query_digest
 
 __all__ = [
     "EXTENDED",
@@ -179,7 +178,7 @@ def _claim(folder: Path, config: MGMPConfig, seed: int, arrays: Any) -> None:
     if not path.is_file():
         files.write_json(path, run)
         return
-    found = json.loads(path.read_text())
+    found = files.read_json(path)
     different = [name for name in run if found.get(name) != run[name]]
     if different:
         raise ValueError(
@@ -351,10 +350,10 @@ def _check(
         )
     if len(queries) != len(source):
         raise ValueError(f"{len(source)} responses for {len(queries)} queries")
-    if config.assemble == "residual" and latents is None:
+    if query_digest(queries) != source.queries:
         raise ValueError(
-            "residual fragments are what latents leave of the responses, but no latents are given; "
-            "give those of a fixed generator, or choose assemble='addition' for responses alone"
+            "the source's responses were taken on other queries than those given; take them on "
+            "exactly these, in this order"
         )
     if isinstance(latents, Sequence) and not (
         len(latents) == len(homologous) == len(non_homologous)

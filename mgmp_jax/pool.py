@@ -158,6 +158,8 @@ class Pool:
             ValueError: a spec is impossible.
             FloatingPointError: a training diverged.
         """
+        if together < 1:
+            raise ValueError(f"together must be at least 1, got {together}")
         missing = [spec for spec in dict.fromkeys(specs) if not self.is_trained(spec)]
         self_and_starts = [spec.start for spec in missing if spec.start is not None]
         if self_and_starts:
@@ -188,7 +190,7 @@ class Pool:
 
     def accuracy(self, spec: ModelSpec) -> dict[str, float]:
         """Accuracy of a trained model on its ``"train"`` images and on its ``"test"`` split."""
-        return json.loads((self.folder / spec.address / "model.json").read_text())["accuracy"]
+        return files.read_json(self.folder / spec.address / "model.json")["accuracy"]
 
     def responses(
         self,

@@ -54,7 +54,8 @@ class Verifier:
         calibration: DNA scores of non-homologous models that trained no part of ``variables``.
 
     Raises:
-        ValueError: the source's responses are not on these queries.
+        ValueError: the source's responses are not on these queries, or the latents are missing
+            or do not fit.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Verifier:
         if config.generator is not None:
             latents = mgmp.generate(config, variables, queries, source.values.shape[1])
         self.latents = latents
+        mgmp.fragments(config, latents, source, source)
 
     def fragment_scores(self, suspect: Responses) -> np.ndarray:
         """``f_p`` for each query, ``[n]``: near 1 where the fragment looks homologous (Eq. 9).
@@ -164,12 +166,16 @@ class Verifier:
             queries = np.load(folder / "queries.npy", allow_pickle=False)
             has_latents = (folder / "latents.npy").is_file()
             latents = np.load(folder / "latents.npy", allow_pickle=False) if has_latents else None
+            calibration = about["calibration"]
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise ValueError(f"the verifier in {folder} is damaged: {error}") from error
+            raise ValueError(
+                f"the verifier in {folder} is damaged: {error!r}. Delete that folder to make it "
+                "again"
+            ) from error
         source = Responses.load(folder / "source.npz")
         # A generator that is trained comes after what is prepared, a fixed one before.
         fixed = latents if config.generator is None else None
         width = prepare(config, source, source, fixed)[0].shape[1]
         like = jax.eval_shape(lambda: mgmp.init(config, queries, width, jax.random.key(0)))
         variables = Checkpoints(folder / "weights").restore(like)
-        return cls(config, variables, queries, source, latents, about["calibration"])
+        return cls(config, variables, queries, source, latents, calibration)

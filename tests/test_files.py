@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from mgmp_jax import files
 
 def test_json_comes_back(tmp_path: Path) -> None:
     files.write_json(tmp_path / "a" / "b.json", {"x": [1, 2.5, None]})
-    assert json.loads((tmp_path / "a" / "b.json").read_text()) == {"x": [1, 2.5, None]}
+    assert files.read_json(tmp_path / "a" / "b.json") == {"x": [1, 2.5, None]}
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["b.json"]
 
 
@@ -20,3 +19,9 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         raise RuntimeError
     assert path.read_text() == "1\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_damaged_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_text("{")
+    with pytest.raises(ValueError, match=r"b\.json is damaged .*; delete it and run the same"):
+        files.read_json(tmp_path / "b.json")

@@ -52,5 +52,7 @@ def test_the_consensus_for_a_pair_leaves_its_own_task_out() -> None:
     assert fragments.consensus(None, tasks, [])[0].shape == (N, 4)
     with pytest.raises(ValueError, match="at least two tasks, got 1"):
         fragments.consensus(generator, tasks[:1], [0])
+    with pytest.raises(ValueError, match="different query sets"):
+        fragments.consensus(None, [tasks[0], Responses(np.ones((N, 1)), "logits", "q")], [0])
     with pytest.raises(ValueError, match=r"tasks are 0 to 3, got \[4\]"):
         fragments.consensus(generator, tasks, [4])

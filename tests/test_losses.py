@@ -177,6 +177,7 @@ def test_blocks_bound_the_memory_of_forward_and_backward() -> None:
         ({"source": np.ones(4)}, r"one shape \[n, d\]"),
         (dict.fromkeys(("source", "homologous", "non_homologous"), np.ones((0, 2))), "n >= 1"),
         ({"temperature": 0.0}, "temperature must be positive, got 0.0"),
+        ({"temperature": np.float32(-1)}, "temperature must be positive, got -1.0"),
         ({"reduction": "max"}, "reduction must be"),
         ({"block_size": 0}, "block_size must be at least 1"),
     ],

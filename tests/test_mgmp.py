@@ -49,8 +49,8 @@ def test_latents_take_out_what_they_explain() -> None:
     common = responses(latents @ RNG.normal(size=(3, D)) + 0.1 * RNG.normal(size=(N, D)))
     other = responses(latents @ RNG.normal(size=(3, D)) + 0.1 * RNG.normal(size=(N, D)))
     correlations = []
-    for z in (None, latents):
-        s, t = mgmp.fragments(RESIDUAL, z, common, other)
+    for config, z in ((EXTENDED, None), (RESIDUAL, latents)):
+        s, t = mgmp.fragments(config, z, common, other)
         correlations.append(np.mean(s * t) / np.sqrt(np.mean(s**2) * np.mean(t**2)))
     assert correlations[0] > 0.9
     assert abs(correlations[1]) < 0.4
@@ -119,6 +119,7 @@ def test_a_batch_is_as_large_with_two_models_as_with_fifty(method: str) -> None:
     ("arguments", "message"),
     [
         ({"homologous": []}, "at least one homologous .* got 0 and 1"),
+        ({"queries": QUERIES[::-1]}, "taken on other queries than those given"),
         ({"queries": QUERIES[:5]}, "60 responses for 5 queries"),
         ({"homologous": [responses(TRUTH, kind="probs")]}, "are probs, but this MGMP reads logits"),
         ({"homologous": [responses(TRUTH, queries="x")]}, "different query sets"),

@@ -62,6 +62,13 @@ def test_saved_and_loaded_it_judges_the_same(tmp_path, config: MGMPConfig, laten
 def test_what_does_not_fit_is_said(verifier: Verifier, tmp_path) -> None:
     with pytest.raises(ValueError, match="other queries than those given"):
         Verifier(verifier.config, verifier.variables, QUERIES[::-1], SOURCE)
+    for latents, message in (
+        (None, "no latents are given"),
+        (LATENTS[:5], r"\[n, z\] for the 60 queries, got shape \(5, 5\)"),
+        (np.where(LATENTS > 2, np.nan, LATENTS), "not finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Verifier(verifier.config, verifier.variables, QUERIES, SOURCE, latents)
     with pytest.raises(ValueError, match="different query sets"):
         verifier.score(Responses(SOURCE.values, "logits", "other"))
     with pytest.raises(ValueError, match=r"from 0.5 to 1, got 0.3"):
@@ -69,5 +76,9 @@ def test_what_does_not_fit_is_said(verifier: Verifier, tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="no verifier in"):
         Verifier.load(tmp_path)
     (tmp_path / "verifier.json").write_text('{"config": {"nonsense": 1}, "calibration": []}')
-    with pytest.raises(ValueError, match="is damaged"):
+    with pytest.raises(ValueError, match=r"is damaged.*Delete that folder"):
+        Verifier.load(tmp_path)
+    verifier.save(tmp_path)
+    (tmp_path / "latents.npy").unlink()
+    with pytest.raises(ValueError, match="no latents are given"):
         Verifier.load(tmp_path)

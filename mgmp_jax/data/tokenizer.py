@@ -136,7 +136,12 @@ class Tokenizer:
             digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
             path = self._cache / f"{self.tokens.vocabulary}-{digest}.npy"
             if path.is_file():
-                return np.load(path, allow_pickle=False)
+                try:
+                    return np.load(path, allow_pickle=False)
+                except (ValueError, EOFError) as error:
+                    raise ValueError(
+                        f"{path} is damaged ({error}); delete it and run the same command again"
+                    ) from error
         encoded = self._backend.encode_batch(list(texts))
         tokens = np.zeros((len(texts), self.tokens.max_length), np.int32)
         for row, one in zip(tokens, encoded, strict=True):

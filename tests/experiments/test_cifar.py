@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
 import cifar  # noqa: E402
+import command  # noqa: E402
 
 COMMAND = [
     sys.executable,
@@ -49,7 +50,9 @@ def test_rows_share_their_models() -> None:
         ({"pool_subsets": (1, 2), "eval_subsets": (2, 3)}, "must be disjoint"),
         ({"pool_subsets": (1, 1), "eval_subsets": (2,)}, "without repetition"),
         ({"pool_subsets": (1, 10), "eval_subsets": (2,)}, r"subsets are 0 to 9, got \[10\]"),
-        ({"pool_subsets": (1,)}, "give both --pool-subsets and --eval-subsets"),
+        ({"pool_subsets": (1, 2)}, "and at least one of --eval-subsets"),
+        ({"pool_subsets": (1,), "eval_subsets": (2,)}, "at least two --pool-subsets"),
+        ({"together": 0}, "--together must be at least 1, got 0"),
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
     ],
 )
@@ -69,6 +72,13 @@ def test_the_command_line_says_what_is_wrong(tmp_path: Path) -> None:
     assert "error: pool subsets [3, 6] and evaluation subsets [3] must be disjoint" in done.stderr
     assert "Traceback" not in done.stderr
     assert run(tmp_path, "--arch", "resnet19").returncode == 2
+
+
+def test_a_folder_is_used_by_one_command_at_a_time(tmp_path: Path) -> None:
+    command.claim(tmp_path / "runs")
+    done = run(tmp_path / "runs")
+    assert done.returncode == 1
+    assert "error: another command is using" in done.stderr
 
 
 def numbers(out: Path) -> dict:

@@ -69,6 +69,7 @@ def test_strangers_start_from_the_checkpoint_or_from_random_weights() -> None:
         ({"row": 4}, r"rows of distilbert in Table 2 are \[1, 2, 3\], got 4"),
         ({"row": 2, "stand_ins": True}, r"row 2 has no stand-ins"),
         ({"non_homologous": "pretrained"}, "needs --pretrained PATH_OR_ID"),
+        ({"data": "topics", "row": 1}, "no --row and no --stand-ins"),
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
         ({"data": "topics", "eval_subsets": (3,)}, "must be disjoint"),
     ],
