@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import jax
 import tyro
@@ -19,7 +19,7 @@ def settings(args: Any) -> dict[str, Any]:
     return {k: v for k, v in everything.items() if k not in ("data_dir", "out", "pretrained")}
 
 
-_LOCKS: dict[Path, IO[str]] = {}
+_LOCKS: dict[Path, int] = {}
 
 
 def claim(out: Path) -> None:
@@ -32,7 +32,7 @@ def claim(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if out.resolve() in _LOCKS:
         return
-    lock = (out / ".lock").open("w")
+    lock = os.open(out / ".lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -80,8 +80,9 @@ def plot_training(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[P
             colour = COLOURS.get(label) or next(extra)
             for i, file in enumerate(files):
                 rows = [json.loads(line) for line in Path(file).read_text().splitlines()]
+                marker = "." if len(rows) < 30 else ""
                 x, y = [row["epoch"] for row in rows], [row["accuracy"] for row in rows]
-                axis.plot(x, y, color=colour, label=label if i == 0 else None, marker=".")
+                axis.plot(x, y, color=colour, label=label if i == 0 else None, marker=marker)
         axis.set(title=title, xlabel="epoch", ylim=(0, 1.02))
         axis.legend(fontsize="x-small", loc="lower right")
     axes[0].set_ylabel("training accuracy")
