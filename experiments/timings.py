@@ -6,6 +6,7 @@ Writes ``results/timings.json``.
 """
 
 import dataclasses
+import importlib
 import statistics
 import time
 from collections.abc import Callable
@@ -66,9 +67,8 @@ def step_of(step: training.Step, variables: Any, optimizer: Any, batch: Any) -> 
 
 def encoder_against_torch(repeats: int) -> dict[str, Any]:
     """A DistilBERT-size training step, 16 texts of 128 tokens, against PyTorch's."""
-    import torch
-    import transformers
-
+    torch: Any = importlib.import_module("torch")
+    transformers: Any = importlib.import_module("transformers")
     rng = np.random.default_rng(0)
     tokens = rng.integers(1, 30522, size=(16, 128)).astype(np.int32)
     labels = rng.integers(0, 4, size=16).astype(np.int32)
