@@ -53,8 +53,10 @@ def assemble(
 
 def standardise(responses: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """Each coordinate to mean 0 and variance 1 over the query set; a constant one to 0."""
-    centred = responses - jnp.mean(responses, axis=0, keepdims=True)
-    deviation = jnp.std(responses, axis=0, keepdims=True)
+    largest = jnp.max(jnp.abs(responses), axis=0, keepdims=True)
+    scaled = responses / jnp.where(largest > 0, largest, 1)
+    centred = scaled - jnp.mean(scaled, axis=0, keepdims=True)
+    deviation = jnp.std(scaled, axis=0, keepdims=True)
     return centred / jnp.where(deviation > 1e-6, deviation, jnp.inf)
 
 

@@ -28,6 +28,11 @@ def test_standardise_gives_unit_variance_and_zero_for_constants() -> None:
     np.testing.assert_allclose(out.std(axis=0), [1, 1, 1, 0], atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e30])
+def test_standardise_does_not_depend_on_the_scale(scale: float) -> None:
+    np.testing.assert_allclose(dna.standardise(scale * Y), dna.standardise(Y), atol=1e-5)
+
+
 def test_align_is_cross_fitted_ridge() -> None:
     target = np.asarray(RNG.normal(size=(40, 5)), np.float32)
     x = (target - target.mean(axis=0)) / target.std(axis=0)
