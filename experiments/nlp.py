@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from command import claim, run, settings
-from row import Pair, Row, check_seeds, check_subsets, check_together, methods, run_row
+from row import Pair, Row, check_seeds, check_subsets, methods, run_row
 
 from mgmp_jax.data import text, topics
 from mgmp_jax.data.tokenizer import Tokenizer, Tokens
@@ -158,8 +158,6 @@ class Args:
     """Folder of NAME/train.parquet and NAME/test.parquet; by default MGMP_DATA_DIR."""
     seeds: int | None = None
     """How many times MGMP is trained; by default as the preset says."""
-    together: int = 1
-    """How many pool models are trained at once, stacked by vmap."""
     out: Path = Path("runs")
     """Folder for models and results; models are shared by the rows that need them. One folder is
     for one state of the data in --data-dir, and for one command at a time."""
@@ -226,7 +224,6 @@ def make_row(args: Args, tasks: Tasks, tokens: Tokens, pretrained: str | None) -
         ValueError: the arguments contradict each other.
     """
     preset = PRESETS[args.preset]
-    check_together(args.together)
     seeds = check_seeds(preset.seeds if args.seeds is None else args.seeds)
     if args.non_homologous == "pretrained" and pretrained is None:
         raise ValueError("--non-homologous pretrained needs --pretrained PATH_OR_ID")

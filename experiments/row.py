@@ -168,7 +168,7 @@ def run_row(row: Row, models: Pool, out: Path, settings: Mapping[str, Any]) -> d
     start = time.perf_counter()
     files.write_json(folder / "config.json", settings)
     if not results_path.is_file():
-        found = _train_models(row, models, settings["together"])
+        found = _train_models(row, models, settings.get("together", 1))
         queries = models.examples(row.source, "train").inputs[: row.num_queries]
         answers = _take_responses(row, models, queries)
         verifiers = _train_mgmp(row, models, folder, queries, answers)
