@@ -13,7 +13,14 @@ from mgmp_jax.config import MGMPConfig
 from mgmp_jax.data.buckets import trim
 from mgmp_jax.responses import Responses
 
-__all__ = ["consensus", "gather_pair", "gather_trimmed_pair", "pool_arrays", "prepare"]
+__all__ = [
+    "check_latents",
+    "consensus",
+    "gather_pair",
+    "gather_trimmed_pair",
+    "pool_arrays",
+    "prepare",
+]
 
 
 def prepare(
@@ -37,7 +44,7 @@ def prepare(
         ValueError: the query sets or kinds differ or, without alignment, the widths; or the
             latents are missing, not finite or of other queries.
     """
-    _check_latents(config, latents, len(source))
+    check_latents(config, latents, len(source))
     source.check_same_queries(target)
     for responses in (source, target):
         if responses.kind != config.response:
@@ -57,7 +64,8 @@ def prepare(
     return np.asarray(s), np.asarray(t)
 
 
-def _check_latents(config: MGMPConfig, latents: np.ndarray | None, n: int) -> None:
+def check_latents(config: MGMPConfig, latents: np.ndarray | None, n: int) -> None:
+    """Raises ``ValueError`` unless a fixed generator's latents are there and fit ``n`` queries."""
     if config.generator is not None:
         return
     if latents is None:

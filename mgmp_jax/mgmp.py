@@ -23,7 +23,7 @@ from mgmp_jax import dna, files, losses, models, training
 from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
 from mgmp_jax.fragments import gather_pair, gather_trimmed_pair, pool_arrays, prepare
 from mgmp_jax.models import Classifier
-from mgmp_jax.responses import Responses, query_digest
+from mgmp_jax.responses import Responses
 
 __all__ = [
     "EXTENDED",
@@ -350,11 +350,7 @@ def _check(
         )
     if len(queries) != len(source):
         raise ValueError(f"{len(source)} responses for {len(queries)} queries")
-    if query_digest(queries) != source.queries:
-        raise ValueError(
-            "the source's responses were taken on other queries than those given; take them on "
-            "exactly these, in this order"
-        )
+    source.check_queries(queries)
     if isinstance(latents, Sequence) and not (
         len(latents) == len(homologous) == len(non_homologous)
     ):

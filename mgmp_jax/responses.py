@@ -73,6 +73,14 @@ class Responses:
                 "responses of both on the same queries in the same order"
             )
 
+    def check_queries(self, queries: np.ndarray) -> None:
+        """Raises ``ValueError`` unless these are the queries that were answered, in their order."""
+        if query_digest(queries) != self.queries:
+            raise ValueError(
+                f"{self.model or 'these'} responses were taken on other queries than those given; "
+                "take them on exactly these, in this order"
+            )
+
     def save(self, path: str | Path) -> None:
         """Writes an ``.npz`` of plain arrays at ``path``, whole or not at all.
 

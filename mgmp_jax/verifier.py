@@ -14,8 +14,8 @@ import numpy as np
 from mgmp_jax import files, mgmp
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.config import MGMPConfig
-from mgmp_jax.fragments import prepare
-from mgmp_jax.responses import Responses, query_digest
+from mgmp_jax.fragments import check_latents, prepare
+from mgmp_jax.responses import Responses
 
 __all__ = ["Judgement", "Verifier"]
 
@@ -67,17 +67,13 @@ class Verifier:
         latents: np.ndarray | None = None,
         calibration: Sequence[float] = (),
     ) -> None:
-        if source.queries != query_digest(queries):
-            raise ValueError(
-                "the source's responses were taken on other queries than those given; take them "
-                "on exactly these, in this order"
-            )
+        source.check_queries(queries)
         self.config, self.variables, self.queries, self.source = config, variables, queries, source
         self.calibration = tuple(float(score) for score in calibration)
         if config.generator is not None:
             latents = mgmp.generate(config, variables, queries, source.values.shape[1])
         self.latents = latents
-        mgmp.fragments(config, latents, source, source)
+        check_latents(config, latents, len(source))
 
     def fragment_scores(self, suspect: Responses) -> np.ndarray:
         """``f_p`` for each query, ``[n]``: near 1 where the fragment looks homologous (Eq. 9).

@@ -14,7 +14,7 @@ import numpy as np
 
 from mgmp_jax.data import Examples
 
-__all__ = ["default_data_dir", "load_cifar"]
+__all__ = ["default_data_dir", "load_cifar", "read_prepared"]
 
 _NUM_CLASSES = {"cifar10": 10, "cifar100": 100}
 _CONNECT_SECONDS = 3.0
@@ -48,8 +48,9 @@ def load_cifar(
             if not download:
                 raise FileNotFoundError(_how_to_get(name, data_dir))
             _prepare(name, data_dir)
-        images, labels = _read_tfds(name, split, data_dir)
-        _keep(arrays, images, labels)
+        examples = read_prepared(name, split, data_dir)
+        images = np.stack([example["image"] for example in examples])
+        _keep(arrays, images, np.array([example["label"] for example in examples], np.int32))
     return _read_arrays(arrays, _NUM_CLASSES[name])
 
 
@@ -92,18 +93,21 @@ def _keep(arrays: Path, images: np.ndarray, labels: np.ndarray) -> None:
     unfinished.replace(arrays)
 
 
-def _read_tfds(name: str, split: str, data_dir: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_prepared(name: str, split: str, data_dir: Path) -> list[dict[str, Any]]:
+    """All examples of a data set that TFDS prepared in ArrayRecord format.
+
+    Raises:
+        ValueError: it is damaged or of another format.
+    """
     tfds = _import_tfds()
     try:
         source = tfds.data_source(name, split=split, data_dir=data_dir)
-        examples = [source[i] for i in range(len(source))]
+        return [source[i] for i in range(len(source))]
     except Exception as error:
         raise ValueError(
             f"{data_dir / name} is not a readable TFDS data set in ArrayRecord format ({error}); "
             "prepare it again"
         ) from error
-    images = np.stack([example["image"] for example in examples])
-    return images, np.array([example["label"] for example in examples], np.int32)
 
 
 def _prepare(name: str, data_dir: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mgmp_jax.data import NUM_CLASSES
-from mgmp_jax.data.images import default_data_dir
+from mgmp_jax.data.images import default_data_dir, read_prepared
 
 __all__ = ["MAX_TRAIN", "Texts", "load_texts"]
 
@@ -140,16 +139,7 @@ def _read_parquet(paths: Sequence[Path]) -> dict[str, list]:
 
 
 def _read_tfds(name: str, split: str, data_dir: Path) -> dict[str, list]:
-    tfds: Any = importlib.import_module("tensorflow_datasets")
-
-    try:
-        source = tfds.data_source(name, split=split, data_dir=data_dir)
-        examples = [source[i] for i in range(len(source))]
-    except Exception as error:
-        raise ValueError(
-            f"{data_dir / name} is not a readable TFDS data set in ArrayRecord format ({error}); "
-            "prepare it again"
-        ) from error
+    examples = read_prepared(name, split, data_dir)
     return {
         key: [v.decode() if isinstance(v, bytes) else v for v in (e[key] for e in examples)]
         for key in examples[0]
