@@ -7,7 +7,18 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-CHECKED = ["config", "data", "dna", "fragments", "mgmp", "models", "pool", "recipe", "responses"]
+CHECKED = [
+    "baselines",
+    "config",
+    "data",
+    "dna",
+    "fragments",
+    "mgmp",
+    "models",
+    "pool",
+    "recipe",
+    "responses",
+]
 CHECKED += ["training", "verifier"]
 install_import_hook([f"mgmp_jax.{name}" for name in CHECKED], "beartype.beartype")
 

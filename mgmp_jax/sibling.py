@@ -1,0 +1,291 @@
+"""The sibling test: did a suspect start from *this* source, or from what its siblings know too?
+
+Siblings are models that the owner trains by the source's recipe on the source's data with other
+seeds. A suspect that does not depend on the seed of the source's own training cannot tell the
+source from a sibling, so whatever statistic compares candidates with the suspect, the source is
+as likely as any sibling to come first. That holds for every suspect, however it was made and
+whatever its label space; it needs no assumption but that source and siblings were made alike.
+
+The statistic must treat all candidates alike: nothing in it may have been chosen or trained
+knowing which of them is the source.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy import stats
+
+from mgmp_jax.dna import assemble, standardise
+
+__all__ = [
+    "Consensus",
+    "SiblingResult",
+    "candidate_scores",
+    "combine",
+    "exact_p",
+    "power",
+    "sibling_test",
+    "t_tail_p",
+]
+
+Statistic = Callable[[Any, Any], Any]
+"""``(candidate [n, d], suspect [n, p]) -> scalar``, larger for models that are more alike."""
+
+Consensus = Literal["none", "mean", "all"]
+"""What of the other candidates is regressed out of candidate and suspect before they are compared:
+nothing, the mean of their standardised responses, or the responses of all of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SiblingResult:
+    """What the test says of one suspect.
+
+    Args:
+        source_score: the statistic of the source.
+        sibling_scores: those of its siblings, ``[m]``.
+        p_value: exact: the share of candidates, the source among them, that score at least as
+            high as the source. Never below ``1 / (m + 1)``.
+        t_p_value: approximate: the tail of Student's t, for scores of siblings that are normally
+            distributed. It can be smaller than ``1 / (m + 1)``.
+    """
+
+    source_score: float
+    sibling_scores: np.ndarray
+    p_value: float
+    t_p_value: float
+
+    @property
+    def num_siblings(self) -> int:
+        """``m``."""
+        return len(self.sibling_scores)
+
+
+def sibling_test(
+    source: Float[Array, "n d"] | np.ndarray,
+    siblings: Sequence[Any] | np.ndarray,
+    suspect: Float[Array, "n p"] | np.ndarray,
+    statistics: Sequence[Statistic],
+    *,
+    consensus: Consensus = "none",
+    strangers: Sequence[Any] = (),
+) -> SiblingResult:
+    """Tests whether a suspect depends on the source's own training.
+
+    Args:
+        source: the source's responses on the queries, ``[n, d]``.
+        siblings: those of ``m`` siblings, each ``[n, d]``.
+        suspect: the suspect's, ``[n, p]``.
+        statistics: one, or several that :func:`combine` joins, each
+            ``(candidate, suspect) -> scalar`` as in :mod:`mgmp_jax.baselines`.
+        consensus: what is regressed out of candidate and suspect first.
+        strangers: responses ``[n, any]`` of models known not to come from any candidate. A
+            candidate's mean score with them is subtracted, so that a source which resembles
+            everything a little more than its siblings do is not accused of every suspect.
+
+    Raises:
+        ValueError: there are fewer than two siblings, the shapes do not fit or a score is not
+            finite.
+    """
+    candidates = _stack(source, siblings)
+    scores = _centred_scores(candidates, [suspect], strangers, statistics, consensus)[0]
+    return SiblingResult(
+        float(scores[0]), scores[1:], float(exact_p(scores)), float(t_tail_p(scores))
+    )
+
+
+@jax.jit(static_argnames=("statistic", "consensus"))
+def candidate_scores(
+    candidates: Float[Array, "c n d"],
+    suspect: Float[Array, "n p"],
+    statistic: Statistic,
+    consensus: Consensus = "none",
+) -> Float[Array, " c"]:
+    """The statistic of every candidate with a suspect, each candidate treated alike.
+
+    Args:
+        candidates: responses of the source and its siblings, in any order.
+        suspect: the suspect's responses on the same queries.
+        statistic: as for :func:`sibling_test`.
+        consensus: of all candidates but the one at hand.
+
+    Raises:
+        ValueError: the consensus is unknown.
+    """
+    if consensus not in get_args(Consensus):
+        raise ValueError(f"consensus must be one of {get_args(Consensus)}, got {consensus!r}")
+    number, n, width = candidates.shape
+    standardised = jax.vmap(standardise)(candidates)
+    total = jnp.sum(standardised, axis=0)
+
+    def score(i: Array) -> Array:
+        candidate = candidates[i]
+        if consensus == "none":
+            return statistic(candidate, suspect)
+        if consensus == "mean":
+            common = (total - standardised[i]) / (number - 1)
+        else:
+            others = jnp.arange(number - 1)
+            common = standardised[others + (others >= i)]
+            common = common.transpose(1, 0, 2).reshape(n, (number - 1) * width)
+        left = (assemble(common, responses, "residual") for responses in (candidate, suspect))
+        return statistic(*left)
+
+    return jax.lax.map(score, jnp.arange(number))
+
+
+def combine(scores: Float[np.ndarray, "... k c"]) -> Float[np.ndarray, "... c"]:
+    """Several statistics as one: the mean of their scores, each standardised over candidates."""
+    spread = scores.std(axis=-1, keepdims=True)
+    centred = scores - scores.mean(axis=-1, keepdims=True)
+    return np.mean(centred / np.where(spread > 0, spread, 1), axis=-2)
+
+
+def exact_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:
+    """Exact permutation p-value of scores whose first is the source's; ties count against it."""
+    return np.mean(scores >= scores[..., :1], axis=-1)
+
+
+def t_tail_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:
+    """Approximate p-value of scores whose first is the source's, by Student's t.
+
+    The source is compared with the distribution of one more sibling, of which the ``m`` siblings
+    give mean and spread: ``m - 1`` degrees of freedom.
+    """
+    siblings = scores[..., 1:]
+    m = siblings.shape[-1]
+    spread = siblings.std(axis=-1, ddof=1) * np.sqrt(1 + 1 / m)
+    above = scores[..., 0] - siblings.mean(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(spread > 0, above / spread, np.where(above > 0, np.inf, 0.0))
+    return stats.t.sf(t, m - 1)
+
+
+def power(
+    source: Float[Array, "n d"] | np.ndarray,
+    siblings: Sequence[Any] | np.ndarray,
+    suspects: Sequence[Any],
+    statistics: Sequence[Statistic],
+    *,
+    consensus: Consensus = "none",
+    strangers: Sequence[Any] = (),
+    num_queries: Sequence[int],
+    num_siblings: Sequence[int],
+    alpha: float = 0.05,
+    draws: int = 3,
+    seed: int = 0,
+) -> list[dict[str, float]]:
+    """How often suspects of one kind are traced, against the number of queries and of siblings.
+
+    Args:
+        source: as for :func:`sibling_test`.
+        siblings: likewise; the first ones are used where fewer are asked for.
+        suspects: models of one kind; descendants for power, strangers for the level.
+        statistics: as for :func:`sibling_test`.
+        consensus: likewise.
+        strangers: likewise; a suspect among them is left out of its own centring.
+        num_queries: numbers of queries, drawn at random from those that were answered.
+        num_siblings: numbers of siblings.
+        alpha: the level at which the source is said to be the suspect's.
+        draws: how many draws of queries are averaged.
+        seed: of the draws.
+
+    Returns:
+        One row for each number of queries and of siblings: ``queries``, ``siblings``,
+        ``first``, the share of suspects for which the source comes first among the candidates
+        (chance is ``1 / (siblings + 1)``), ``exact`` and ``t_tail``, the shares with a p-value of
+        at most ``alpha``, and ``t_p_median``.
+
+    Raises:
+        ValueError: there are fewer queries or siblings than asked for, or as for
+            :func:`sibling_test`.
+    """
+    candidates = _stack(source, siblings)
+    if max(num_queries) > candidates.shape[1] or max(num_siblings) > len(siblings):
+        raise ValueError(
+            f"{max(num_queries)} queries and {max(num_siblings)} siblings were asked for, but "
+            f"there are {candidates.shape[1]} and {len(siblings)}"
+        )
+    others = np.array([[s is not t for t in strangers] for s in suspects])
+    rng = np.random.default_rng(seed)
+    rows = []
+    for n in num_queries:
+        drawn = [np.sort(rng.permutation(candidates.shape[1])[:n]) for _ in range(draws)]
+        for m in num_siblings:
+            scores = np.concatenate(
+                [
+                    _centred_scores(
+                        candidates[: m + 1, q],
+                        [np.asarray(suspect)[q] for suspect in suspects],
+                        [np.asarray(stranger)[q] for stranger in strangers],
+                        statistics,
+                        consensus,
+                        others,
+                    )
+                    for q in drawn
+                ]
+            )
+            p, t_p = exact_p(scores), t_tail_p(scores)
+            rows.append(
+                {
+                    "queries": n,
+                    "siblings": m,
+                    "first": float(np.mean(p <= 1 / (m + 1))),
+                    "exact": float(np.mean(p <= alpha)),
+                    "t_tail": float(np.mean(t_p <= alpha)),
+                    "t_p_median": float(np.median(t_p)),
+                }
+            )
+    return rows
+
+
+def _stack(source: Any, siblings: Sequence[Any] | np.ndarray) -> np.ndarray:
+    shapes = {np.shape(candidate) for candidate in (source, *siblings)}
+    if len(siblings) < 2 or len(shapes) > 1 or len(next(iter(shapes))) != 2:
+        raise ValueError(
+            "give the source's responses [n, d] and those of at least two siblings, all of one "
+            f"shape; got {len(siblings)} siblings, shapes {sorted(shapes)}"
+        )
+    return np.stack([np.asarray(candidate) for candidate in (source, *siblings)])
+
+
+def _centred_scores(
+    candidates: np.ndarray,
+    suspects: Sequence[Any],
+    strangers: Sequence[Any],
+    statistics: Sequence[Statistic],
+    consensus: Consensus,
+    others: np.ndarray | None = None,
+) -> np.ndarray:
+    """Scores ``[t, c]`` of suspects with candidates, less each candidate's mean with strangers.
+
+    ``others[t, r]`` says whether stranger ``r`` is another model than suspect ``t``.
+    """
+    if not statistics:
+        raise ValueError("give at least one statistic")
+    n = candidates.shape[1]
+    wrong = [np.shape(model) for model in (*suspects, *strangers) if len(model) != n]
+    if wrong:
+        raise ValueError(f"the candidates answered {n} queries, a suspect or stranger {wrong[0]}")
+    tables = []
+    for statistic in statistics:
+        score = functools.partial(
+            candidate_scores, candidates, statistic=statistic, consensus=consensus
+        )
+        table = np.stack([np.asarray(score(suspect=model), np.float64) for model in suspects])
+        if len(strangers):
+            of_strangers = np.stack([np.asarray(score(suspect=s), np.float64) for s in strangers])
+            weight = np.ones((len(suspects), len(strangers))) if others is None else others
+            table = table - weight @ of_strangers / weight.sum(axis=1, keepdims=True)
+        tables.append(table)
+    scores = np.stack(tables, axis=1)
+    if not np.isfinite(scores).all():
+        raise ValueError("a score is not finite; look for responses that are not, or are constant")
+    return scores[:, 0] if len(tables) == 1 else combine(scores)

@@ -1,0 +1,206 @@
+"""The test's validity is itself tested, on families of linear models for which the null holds."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from mgmp_jax import baselines, sibling
+from mgmp_jax.dna import align, standardise
+
+STATISTICS = list(baselines.RESPONSE_STATISTICS)
+N, WIDTH, SIBLINGS, TRIALS = 32, 2, 99, 2000
+ALPHAS = (0.01, 0.05, 0.1)
+
+
+def family(key, own: float, siblings: int = SIBLINGS, n: int = N):
+    """Source and siblings, a descendant of the source, a model of none of them, 4 strangers.
+
+    Source and siblings have learnt the same of the queries' features; ``own`` is how much of
+    each is its own.
+    """
+    keys = jax.random.split(key, 6)
+    features = jax.random.normal(keys[0], (n, 6))
+
+    def model(key, features, learnt):
+        return features @ learnt + own * jax.random.normal(key, (n, WIDTH))
+
+    def other(key, features):
+        learnt = jax.random.normal(jax.random.fold_in(key, 1), (features.shape[1], WIDTH))
+        return model(key, features, learnt)
+
+    learnt = jax.random.normal(keys[5], (6, WIDTH))
+    candidates = jax.vmap(model, in_axes=(0, None, None))(
+        jax.random.split(keys[1], siblings + 1), features, learnt
+    )
+    descendant = other(keys[2], jnp.hstack([features, 2 * candidates[0]]))
+    stranger = other(keys[3], features)
+    strangers = jax.vmap(other, in_axes=(0, None))(jax.random.split(keys[4], 4), features)
+    return candidates, descendant, stranger, strangers
+
+
+def null_p_values(score, siblings: int = SIBLINGS) -> np.ndarray:
+    """Of all trials the p-value of a stranger; ``score(candidates, suspect, strangers)``."""
+
+    def trial(key):
+        candidates, _, stranger, strangers = family(key, own=1.0, siblings=siblings)
+        return score(candidates, stranger, strangers)
+
+    keys = jax.random.split(jax.random.key(1), TRIALS)
+    return sibling.exact_p(np.asarray(jax.jit(jax.vmap(trial))(keys)))
+
+
+def false_positives(p: np.ndarray, alpha: float) -> int:
+    return int(np.sum(p <= alpha + 1e-9))
+
+
+def bound(alpha: float) -> int:
+    return int(stats.binom.ppf(1 - 1e-4, TRIALS, alpha))
+
+
+@pytest.mark.parametrize("consensus", ["none", "mean"])
+@pytest.mark.parametrize("name", STATISTICS)
+def test_false_positive_rate_is_bounded_for_every_statistic(name: str, consensus) -> None:
+    statistic = baselines.RESPONSE_STATISTICS[name]
+
+    def score(candidates, suspect, _):
+        return sibling.candidate_scores(candidates, suspect, statistic, consensus)
+
+    p = null_p_values(score)
+    assert all(false_positives(p, alpha) <= bound(alpha) for alpha in ALPHAS)
+
+
+def test_false_positive_rate_with_centring_and_the_consensus_of_all() -> None:
+    def score(candidates, suspect, strangers):
+        def one(model):
+            statistic = baselines.fit_to_source
+            return sibling.candidate_scores(candidates, model, statistic, "all")
+
+        return one(suspect) - jnp.mean(jax.lax.map(one, strangers), axis=0)
+
+    p = null_p_values(score, siblings=19)
+    assert all(false_positives(p, alpha) <= bound(alpha) for alpha in (0.05, 0.1))
+
+
+def test_a_statistic_that_knows_the_source_is_caught() -> None:
+    def score(candidates, suspect, _):
+        source = candidates[0]
+
+        def peeking(candidate, suspect):
+            return baselines.linear_cka(candidate, suspect) + 0.5 * baselines.linear_cka(
+                candidate, source
+            )
+
+        return sibling.candidate_scores(candidates, suspect, peeking)
+
+    p = null_p_values(score)
+    assert all(false_positives(p, alpha) > bound(alpha) for alpha in ALPHAS)
+
+
+def test_queries_chosen_knowing_the_source_are_caught() -> None:
+    def score(candidates, suspect, _):
+        source = candidates[0]
+        fits = jnp.sum(standardise(source) * align(suspect, source), axis=1)
+        chosen = jnp.argsort(fits)[N // 2 :]
+
+        def on_chosen(candidate, suspect):
+            return baselines.linear_cka(candidate[chosen], suspect[chosen])
+
+        return sibling.candidate_scores(candidates, suspect, on_chosen)
+
+    assert false_positives(null_p_values(score), 0.05) > bound(0.05)
+
+
+@pytest.mark.parametrize("consensus", ["none", "mean", "all"])
+def test_descendants_are_traced_and_strangers_are_not(consensus) -> None:
+    candidates, descendant, stranger, strangers = family(jax.random.key(3), 0.5, 19, 400)
+    source, siblings = candidates[0], candidates[1:]
+    statistics = [baselines.fit_to_source]
+    found = sibling.sibling_test(
+        source, siblings, descendant, statistics, consensus=consensus, strangers=strangers
+    )
+    assert found.p_value == 1 / 20
+    assert found.t_p_value < 0.001
+    assert found.num_siblings == 19
+    assert sibling.sibling_test(source, siblings, stranger, statistics).p_value > 0.05
+
+
+def test_all_candidates_are_treated_alike() -> None:
+    candidates, descendant, _, _ = family(jax.random.key(4), 0.5, 7, 200)
+    order = np.random.default_rng(0).permutation(8)
+    for consensus in ("none", "mean", "all"):
+        scores = [
+            sibling.candidate_scores(c, descendant, baselines.fit_to_source, consensus)
+            for c in (candidates, candidates[order])
+        ]
+        np.testing.assert_allclose(scores[0][order], scores[1], atol=1e-4)
+
+
+def test_the_consensus_leaves_the_candidate_itself_out() -> None:
+    candidates, descendant, _, _ = family(jax.random.key(5), 0.5, 3, 200)
+    others = np.concatenate([candidates[i] for i in (0, 1, 3)], axis=1)
+    x, y = (standardise(z) - align(others, z) for z in (candidates[2], descendant))
+    scores = sibling.candidate_scores(candidates, descendant, baselines.linear_cka, "all")
+    assert float(scores[2]) == pytest.approx(float(baselines.linear_cka(x, y)), abs=1e-5)
+
+
+def test_p_values() -> None:
+    scores = np.array([[3.0, 1, 2, 3], [4, 1, 2, 3], [0, 1, 2, 3], [1, 1, 1, 1]])
+    np.testing.assert_array_equal(sibling.exact_p(scores), [0.5, 0.25, 1, 1])
+    t = (4 - 2) / (1 * np.sqrt(1 + 1 / 3))
+    np.testing.assert_allclose(sibling.t_tail_p(scores)[1], stats.t.sf(t, 2))
+    assert sibling.t_tail_p(scores)[3] == 0.5
+
+
+def test_the_t_tail_is_uniform_for_normal_scores() -> None:
+    p = sibling.t_tail_p(np.random.default_rng(0).normal(size=(20_000, 6)))
+    assert stats.kstest(p, "uniform").pvalue > 0.001
+
+
+def test_combined_statistics_have_equal_weight() -> None:
+    scores = np.array([[[1.0, 2, 3], [300, 200, 100]], [[1, 2, 3], [5, 5, 5]]])
+    combined = sibling.combine(scores)
+    np.testing.assert_allclose(combined[0], 0, atol=1e-12)
+    np.testing.assert_allclose(combined[1], np.array([-1, 0, 1]) * np.sqrt(1.5) / 2)
+
+
+def test_power_counts_by_queries_and_siblings() -> None:
+    candidates, descendant, stranger, strangers = family(jax.random.key(6), 0.5, 19, 400)
+    strangers = [np.asarray(s) for s in (stranger, *strangers)]
+    rows, level = (
+        sibling.power(
+            candidates[0],
+            candidates[1:],
+            suspects,
+            [baselines.fit_to_source, baselines.linear_cka],
+            strangers=strangers,
+            num_queries=(30, 400),
+            num_siblings=(4, 19),
+        )
+        for suspects in ([descendant], strangers)
+    )
+    assert [(row["queries"], row["siblings"]) for row in rows] == [
+        (30, 4), (30, 19), (400, 4), (400, 19)
+    ]  # fmt: skip
+    assert rows[-1]["first"] == rows[-1]["exact"] == rows[-1]["t_tail"] == 1
+    assert rows[2]["exact"] == 0  # four siblings cannot give a p-value of 0.05
+    assert rows[2]["first"] == 1
+    assert level[-1]["exact"] < 0.5
+
+
+def test_impossible_arguments() -> None:
+    candidates, descendant, _, strangers = family(jax.random.key(7), 0.5, 3, 40)
+    with pytest.raises(ValueError, match="at least two siblings, all of one shape; got 1 siblings"):
+        sibling.sibling_test(candidates[0], candidates[1:2], descendant, [baselines.sac])
+    with pytest.raises(ValueError, match="answered 40 queries, a suspect or stranger"):
+        sibling.sibling_test(candidates[0], candidates[1:], descendant[:20], [baselines.sac])
+    with pytest.raises(ValueError, match="at least one statistic"):
+        sibling.sibling_test(candidates[0], candidates[1:], descendant, [])
+    with pytest.raises(ValueError, match="100 queries and 3 siblings were asked for"):
+        sibling.power(
+            candidates[0], candidates[1:], [descendant], [baselines.sac], strangers=strangers,
+            num_queries=(100,), num_siblings=(3,),
+        )  # fmt: skip
+    with pytest.raises(ValueError, match="a score is not finite"):
+        sibling.sibling_test(candidates[0], candidates[1:], descendant, [lambda a, b: jnp.nan])
