@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mgmp_jax.dna import align, standardise
+from mgmp_jax.transformations import one_hot_label
 
 __all__ = [
     "RESPONSE_STATISTICS",
@@ -69,7 +70,7 @@ def label_information(source: Float[Array, "n d"], target: Float[Array, "n p"]) 
 
     Normalised by the arithmetic mean of the two entropies; 0 where both always say the same.
     """
-    joint = _matmul(_one_hot_labels(source).T, _one_hot_labels(target)) / len(source)
+    joint = _matmul(one_hot_label(source).T, one_hot_label(target)) / len(source)
     entropies = [_entropy(joint.sum(axis=axis)) for axis in (0, 1)]
     mutual = entropies[0] + entropies[1] - _entropy(joint.ravel())
     mean = (entropies[0] + entropies[1]) / 2
@@ -84,7 +85,7 @@ def leep(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Arra
     probabilities. The source's responses must be logits or log-probabilities.
     """
     probabilities = jax.nn.softmax(source, axis=-1)
-    labels = _one_hot_labels(target)
+    labels = one_hot_label(target)
     joint = _matmul(labels.T, probabilities) / len(source)
     mass = joint.sum(axis=0, keepdims=True)
     conditional = joint / jnp.where(mass > 0, mass, 1)
@@ -281,10 +282,6 @@ def _unit(responses: Array) -> Array:
     scaled = responses / jnp.where(largest > 0, largest, 1)
     norm = jnp.linalg.norm(scaled, axis=-1, keepdims=True)
     return scaled / jnp.where(norm > 0, norm, 1)
-
-
-def _one_hot_labels(responses: Array) -> Array:
-    return jax.nn.one_hot(responses.argmax(axis=-1), responses.shape[-1], dtype=responses.dtype)
 
 
 def _entropy(probabilities: Array) -> Array:

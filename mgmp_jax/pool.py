@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,55 +19,13 @@ from mgmp_jax import files, models, training
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.data import Examples
 from mgmp_jax.data.buckets import bucket
-from mgmp_jax.data.tokenizer import Tokenizer, Tokens
+from mgmp_jax.data.tokenizer import Tokenizer
 from mgmp_jax.models.pretrained import digest_pretrained, load_pretrained
-from mgmp_jax.recipe import Recipe, classification_step
+from mgmp_jax.recipe import classification_step
 from mgmp_jax.responses import ResponseKind, Responses, query_digest
+from mgmp_jax.spec import ModelSpec
 
 __all__ = ["ModelSpec", "Pool"]
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelSpec:
-    """All that makes a pool model what it is; equal specs are one model.
-
-    Args:
-        arch: a name that :func:`mgmp_jax.models.create` knows.
-        width: of the architecture, ``None`` for its own.
-        data: a name that :func:`mgmp_jax.data.load` knows.
-        subset: which of the ten disjoint class subsets, ``None`` for all classes.
-        num_examples: how many training examples, ``None`` for all.
-        tokens: how texts become the token ids that it reads; ``None`` for images.
-        start: the model whose weights it starts from, ``None`` for none.
-        pretrained: the digest of the checkpoint it starts from where ``start`` is ``None``;
-            without either it starts from random weights.
-        head: whether the last layer of ``start`` is kept or initialised anew.
-        seed: of initialisation, batch order, augmentation and dropout.
-        recipe: how it is trained.
-    """
-
-    arch: str
-    data: str
-    recipe: Recipe
-    width: int | None = None
-    subset: int | None = None
-    num_examples: int | None = None
-    tokens: Tokens | None = None
-    start: ModelSpec | None = None
-    pretrained: str | None = None
-    head: Literal["keep", "reinit"] = "keep"
-    seed: int = 0
-
-    @property
-    def address(self) -> str:
-        """A readable name, unique to the spec; the model's folder."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-        task = self.data if self.subset is None else f"{self.data}.{self.subset}"
-        start = "scratch" if self.pretrained is None else "pretrained"
-        if self.start is not None:
-            start = f"from-{self.start.address[-6:]}"
-        return f"{self.arch}-{task}-{start}-seed{self.seed}-{digest}"
 
 
 class Pool:
@@ -103,6 +60,8 @@ class Pool:
     def examples(self, spec: ModelSpec, split: str) -> Examples:
         """What a model is trained (``"train"``) or tested on.
 
+        The labels of a student are its teacher's answers, which must be trained.
+
         Raises:
             ValueError: there are fewer than ``spec.num_examples``, or the spec reads other
                 tokens than the pool's tokenizer makes.
@@ -111,17 +70,28 @@ class Pool:
             raise ValueError(
                 f"{spec.address} reads {spec.tokens}, but the pool's tokenizer makes {self._tokens}"
             )
-        wanted = spec.num_examples if split == "train" else None
+        is_training = split == "train"
+        skip, wanted = (spec.skip, spec.num_examples) if is_training else (0, None)
         is_generated = spec.data.startswith(("glyphs", "topics"))
         whole = self._load(spec.data, split, _num_generated(spec, split) if is_generated else None)
         if spec.subset is not None:
             whole = whole.of_classes(self.classes(spec))
-        if wanted is not None and wanted > len(whole):
+        if skip + (wanted or 1) > len(whole):
             raise ValueError(
-                f"{spec.address} is to be trained on {wanted} examples, but its part of "
-                f"{spec.data} has {len(whole)}; ask for fewer, or bring the whole data set"
+                f"{spec.address} is to be trained on {wanted} examples"
+                f"{f' after the first {skip}' if skip else ''}, but its part of {spec.data} has "
+                f"{len(whole)}; ask for fewer, or bring the whole data set"
             )
-        return whole.take(wanted)
+        examples = whole.take(wanted, skip)
+        if spec.teacher is None:
+            return examples
+        logits, _ = training.predict(
+            self.module(spec.teacher), self.variables(spec.teacher), examples.inputs
+        )
+        taught = scipy.special.softmax(logits, axis=-1)
+        if spec.answers == "labels":
+            taught = logits.argmax(axis=-1).astype(np.int32)
+        return Examples(examples.inputs, taught, logits.shape[1])
 
     def classes(self, spec: ModelSpec) -> list[int]:
         """The classes of ``spec.subset``, in the order of their new labels."""
@@ -133,6 +103,9 @@ class Pool:
 
     def module(self, spec: ModelSpec) -> Any:
         """The Flax module of a model."""
+        if spec.teacher is not None:
+            outputs = self.module(spec.teacher).num_outputs
+            return self.module(dataclasses.replace(spec, teacher=None)).clone(num_outputs=outputs)
         whole = datasets.NUM_CLASSES[spec.data]
         num_outputs = whole if spec.subset is None else len(self.classes(spec))
         options: dict[str, Any] = {"dtype": training.compute_dtype()}
@@ -147,7 +120,7 @@ class Pool:
         return (self.folder / spec.address / "model.json").is_file()
 
     def train(self, specs: Sequence[ModelSpec], *, together: int = 1) -> None:
-        """Trains those models that are not there yet, their starting models first.
+        """Trains those models that are not there yet, those they start or learn from first.
 
         Args:
             specs: any models; what is there already is passed over.
@@ -161,9 +134,9 @@ class Pool:
         if together < 1:
             raise ValueError(f"together must be at least 1, got {together}")
         missing = [spec for spec in dict.fromkeys(specs) if not self.is_trained(spec)]
-        self_and_starts = [spec.start for spec in missing if spec.start is not None]
-        if self_and_starts:
-            self.train(self_and_starts, together=together)
+        needed = [m for spec in missing for m in (spec.start, spec.teacher) if m is not None]
+        if needed:
+            self.train(needed, together=together)
         kinds: dict[tuple, list[ModelSpec]] = {}
         for spec in missing:
             # Texts are batched by length, so no two models of texts have the same batches.
@@ -189,7 +162,10 @@ class Pool:
         return {layer: below for layer, below in params.items() if layer != last}
 
     def accuracy(self, spec: ModelSpec) -> dict[str, float]:
-        """Accuracy of a trained model on its ``"train"`` images and on its ``"test"`` split."""
+        """Accuracy of a trained model on its ``"train"`` examples and on its ``"test"`` split.
+
+        Of a student it is the agreement with its teacher.
+        """
         return files.read_json(self.folder / spec.address / "model.json")["accuracy"]
 
     def responses(
@@ -292,7 +268,8 @@ class Pool:
         accuracy = {}
         for split, data in (("train", train_examples), ("test", self.examples(spec, "test"))):
             logits, _ = training.predict(self.module(spec), variables, data.inputs)
-            accuracy[split] = float(np.mean(logits.argmax(axis=-1) == data.labels))
+            labels = data.labels if data.labels.ndim == 1 else data.labels.argmax(axis=-1)
+            accuracy[split] = float(np.mean(logits.argmax(axis=-1) == labels))
         return accuracy
 
     def _initial_variables(self, spec: ModelSpec) -> dict[str, Any]:
@@ -367,5 +344,5 @@ def _num_generated(spec: ModelSpec, split: str) -> int:
     """Examples are generated on demand, classes in turn: enough for every subset's share."""
     if split == "test":
         return 1000 if spec.subset is None else 10_000
-    wanted = spec.num_examples or 10_000
+    wanted = spec.skip + (spec.num_examples or 10_000)
     return wanted if spec.subset is None else 10 * wanted

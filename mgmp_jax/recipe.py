@@ -64,7 +64,7 @@ def classification_step(
 
     Args:
         module: a classifier from :func:`mgmp_jax.models.create`; batches hold its ``inputs``
-            and their ``labels``.
+            and their ``labels``: classes ``[b]`` or probabilities ``[b, c]``.
         recipe: how it is trained.
         steps: of the whole training, over which the learning rate runs its course.
         stacked: whether states, batches and keys are those of several models, by ``vmap``.
@@ -107,8 +107,12 @@ def classification_step(
             mutable=["batch_stats"],
             rngs={"dropout": dropout_key},
         )
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
-        accuracy = jnp.mean(logits.argmax(axis=-1) == batch["labels"])
+        labels = batch["labels"]
+        if labels.ndim == 1:
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        else:
+            losses, labels = optax.softmax_cross_entropy(logits, labels), labels.argmax(axis=-1)
+        accuracy = jnp.mean(logits.argmax(axis=-1) == labels)
         new = {**updates.get("batch_stats", {})}
         new |= {layer: batch_stats[layer] for layer in frozen if layer in batch_stats}
         return jnp.mean(losses), (new, {"accuracy": accuracy})

@@ -19,7 +19,7 @@ CHECKED = [
     "recipe",
     "responses",
 ]
-CHECKED += ["training", "verifier"]
+CHECKED += ["spec", "training", "transformations", "verifier"]
 install_import_hook([f"mgmp_jax.{name}" for name in CHECKED], "beartype.beartype")
 
 ROOT = Path(__file__).parents[1]

@@ -36,6 +36,9 @@ def test_an_address_depends_on_everything_that_made_the_model() -> None:
         {"num_examples": 49},
         {"start": SOURCE},
         {"head": "reinit"},
+        {"skip": 5},
+        {"teacher": SOURCE},
+        {"answers": "labels"},
         {"seed": 6},
         {"recipe": Recipe(3, 16, 0.05)},
     ]
@@ -128,3 +131,37 @@ def test_snapshots_are_evenly_spaced() -> None:
     assert Recipe(7).kept_epochs == (7,)
     with pytest.raises(ValueError, match="from 1 to the 4 epochs, got 5"):
         Recipe(4, snapshots=5)
+
+
+def test_siblings_and_cousins_share_the_recipe(pool: Pool) -> None:
+    sibling, cousin = SOURCE.sibling(7), SOURCE.cousin(8)
+    of = [pool.examples(spec, "train").inputs for spec in (SOURCE, sibling, cousin)]
+    np.testing.assert_array_equal(of[0], of[1])
+    assert of[2].shape == of[0].shape
+    assert not (of[2][:, None] == of[0]).all(axis=(2, 3, 4)).any()
+    assert len({SOURCE.address, sibling.address, cousin.address}) == 3
+    assert sibling.descendant(STRANGER).start == sibling
+    with pytest.raises(ValueError, match="leaves nothing for a cousin; give num_examples"):
+        dataclasses.replace(SOURCE, num_examples=None).cousin(1)
+
+
+@pytest.mark.parametrize("answers", ["probabilities", "labels"])
+def test_a_student_learns_the_teachers_answers(pool: Pool, answers) -> None:
+    student = SOURCE.student(dataclasses.replace(STRANGER, seed=9), answers)
+    pool.train([student])
+    examples = pool.examples(student, "train")
+    taught = pool.responses(SOURCE, examples.inputs, kind="probs").values
+    expected = taught.argmax(axis=1) if answers == "labels" else taught
+    np.testing.assert_allclose(examples.labels, expected, atol=1e-6)
+    assert pool.module(student).num_outputs == 10
+    assert 0 <= pool.accuracy(student)["test"] <= 1
+
+
+def test_skipping_more_than_there_is_says_what_there_is(pool: Pool, tmp_path) -> None:
+    folder = tmp_path / "cifar10" / "train"
+    folder.mkdir(parents=True)
+    np.save(folder / "image.npy", np.zeros((20, 32, 32, 3), np.uint8))
+    np.save(folder / "label.npy", np.zeros(20, np.uint8))
+    spec = dataclasses.replace(SOURCE, data="cifar10", num_examples=10, skip=15)
+    with pytest.raises(ValueError, match=r"10 examples after the first 15, but .* has 20"):
+        Pool(tmp_path / "models", tmp_path).examples(spec, "train")

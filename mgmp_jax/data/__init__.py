@@ -48,7 +48,8 @@ class Examples:
 
     Args:
         inputs: uint8 images ``[n, h, w, 3]``, or int32 token ids ``[n, l]`` padded with 0.
-        labels: int32, ``[n]``, from 0 to ``num_classes - 1``.
+        labels: int32, ``[n]``, from 0 to ``num_classes - 1``; or float32 probabilities,
+            ``[n, num_classes]``, where a teacher gave them.
         num_classes: how many classes there are.
     """
 
@@ -59,9 +60,10 @@ class Examples:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def take(self, n: int | None) -> Examples:
-        """The first ``n`` examples, or all where ``n`` is ``None`` or larger."""
-        return Examples(self.inputs[:n], self.labels[:n], self.num_classes)
+    def take(self, n: int | None, skip: int = 0) -> Examples:
+        """``n`` examples after the first ``skip``, or all where ``n`` is ``None`` or larger."""
+        part = slice(skip, None if n is None else skip + n)
+        return Examples(self.inputs[part], self.labels[part], self.num_classes)
 
     def of_classes(self, classes: Sequence[int]) -> Examples:
         """Those of ``classes``, in their order, relabelled 0, 1, ... in that of ``classes``.

@@ -1,0 +1,94 @@
+"""What a pool model is, and how models descend from each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Literal
+
+from mgmp_jax.data.tokenizer import Tokens
+from mgmp_jax.recipe import Recipe
+
+__all__ = ["ModelSpec"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """All that makes a pool model what it is; equal specs are one model.
+
+    Args:
+        arch: a name that :func:`mgmp_jax.models.create` knows.
+        width: of the architecture, ``None`` for its own.
+        data: a name that :func:`mgmp_jax.data.load` knows.
+        subset: which of the ten disjoint class subsets, ``None`` for all classes.
+        num_examples: how many training examples, ``None`` for all.
+        skip: how many training examples are passed over before them.
+        tokens: how texts become the token ids that it reads; ``None`` for images.
+        start: the model whose weights it starts from, ``None`` for none.
+        pretrained: the digest of the checkpoint it starts from where ``start`` is ``None``;
+            without either it starts from random weights.
+        head: whether the last layer of ``start`` is kept or initialised anew.
+        teacher: the model whose answers on the examples take the place of their labels.
+        answers: what a teacher answers: probabilities, or its label only.
+        seed: of initialisation, batch order, augmentation and dropout.
+        recipe: how it is trained.
+    """
+
+    arch: str
+    data: str
+    recipe: Recipe
+    width: int | None = None
+    subset: int | None = None
+    num_examples: int | None = None
+    skip: int = 0
+    tokens: Tokens | None = None
+    start: ModelSpec | None = None
+    pretrained: str | None = None
+    head: Literal["keep", "reinit"] = "keep"
+    teacher: ModelSpec | None = None
+    answers: Literal["probabilities", "labels"] = "probabilities"
+    seed: int = 0
+
+    @property
+    def address(self) -> str:
+        """A readable name, unique to the spec; the model's folder."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        task = self.data if self.subset is None else f"{self.data}.{self.subset}"
+        start = "scratch" if self.pretrained is None else "pretrained"
+        if self.start is not None:
+            start = f"from-{self.start.address[-6:]}"
+        if self.teacher is not None:
+            start += f"-taught-by-{self.teacher.address[-6:]}"
+        return f"{self.arch}-{task}-{start}-seed{self.seed}-{digest}"
+
+    def sibling(self, seed: int) -> ModelSpec:
+        """A model made as this one, of the same data, with another seed."""
+        return dataclasses.replace(self, seed=seed)
+
+    def cousin(self, seed: int) -> ModelSpec:
+        """A model made as this one of the training examples that come after its own.
+
+        Raises:
+            ValueError: this one has all examples.
+        """
+        if self.num_examples is None:
+            raise ValueError(
+                f"{self.address} is trained on all of {self.data}, which leaves nothing for a "
+                "cousin; give num_examples"
+            )
+        return dataclasses.replace(self, seed=seed, skip=self.skip + self.num_examples)
+
+    def descendant(self, task: ModelSpec, head: Literal["keep", "reinit"] = "keep") -> ModelSpec:
+        """The model ``task``, started from this one's weights."""
+        return dataclasses.replace(task, start=self, pretrained=None, head=head)
+
+    def student(
+        self, task: ModelSpec, answers: Literal["probabilities", "labels"] = "probabilities"
+    ) -> ModelSpec:
+        """The model ``task``, taught what this one answers on its examples instead of its labels.
+
+        With probabilities this is distillation, with labels extraction from labels alone.
+        """
+        return dataclasses.replace(task, teacher=self, answers=answers)

@@ -1,0 +1,114 @@
+"""What may happen to a model, or to its answers, before its owner meets it as a suspect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+__all__ = [
+    "add_noise",
+    "keep_top",
+    "one_hot_label",
+    "prune",
+    "ranks",
+    "round_to",
+    "temper",
+    "to_float16",
+    "to_int8",
+]
+
+
+def prune(params: Mapping[str, Any], share: float) -> Any:
+    """Parameters whose ``share`` of kernel weights smallest in magnitude are zero.
+
+    Unstructured and global: one threshold for the kernels of all layers; biases, norms and
+    embeddings stay.
+
+    Raises:
+        ValueError: the share is not from 0 to 1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be from 0 to 1, got {share}")
+    sizes = jnp.sort(jnp.concatenate([jnp.abs(kernel).ravel() for kernel in _kernels(params)]))
+    number = round(share * len(sizes))
+    threshold = sizes[number - 1] if number else -1.0
+    return _change_kernels(params, lambda k: jnp.where(jnp.abs(k) > threshold, k, 0))
+
+
+def to_int8(params: Mapping[str, Any]) -> Any:
+    """Parameters after rounding kernels to 8 bits, symmetric, one scale an output channel."""
+
+    def quantise(kernel: Array) -> Array:
+        axes = tuple(range(kernel.ndim - 1))
+        scale = jnp.max(jnp.abs(kernel), axis=axes, keepdims=True) / 127
+        return jnp.round(kernel / jnp.where(scale > 0, scale, 1)) * scale
+
+    return _change_kernels(params, quantise)
+
+
+def to_float16(params: Mapping[str, Any]) -> Any:
+    """Parameters after rounding to float16."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float16).astype(jnp.float32), params)
+
+
+def round_to(probabilities: Float[Array, "n d"], decimals: int) -> Float[Array, "n d"]:
+    """Probabilities rounded to so many decimals."""
+    return jnp.round(probabilities, decimals)
+
+
+def temper(probabilities: Float[Array, "n d"], temperature: float) -> Float[Array, "n d"]:
+    """Probabilities sharpened by a temperature below 1, flattened by one above.
+
+    Raises:
+        ValueError: the temperature is not positive.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}")
+    tiny = jnp.finfo(probabilities.dtype).tiny
+    return jax.nn.softmax(jnp.log(jnp.maximum(probabilities, tiny)) / temperature, axis=-1)
+
+
+def keep_top(probabilities: Float[Array, "n d"], k: int) -> Float[Array, "n d"]:
+    """The ``k`` largest probabilities of each answer; the others are zero.
+
+    Raises:
+        ValueError: ``k`` is not from 1 to the number of classes.
+    """
+    if not 1 <= k <= probabilities.shape[-1]:
+        raise ValueError(f"k must be from 1 to {probabilities.shape[-1]} classes, got {k}")
+    place = probabilities.shape[-1] - 1 - ranks(probabilities)
+    return jnp.where(place < k, probabilities, 0)
+
+
+def one_hot_label(responses: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    """1 for the label, 0 for the other classes."""
+    return jax.nn.one_hot(responses.argmax(axis=-1), responses.shape[-1], dtype=responses.dtype)
+
+
+def ranks(responses: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    """The place of each class in an answer, 0 for the least; ties by their order."""
+    return jnp.argsort(jnp.argsort(responses, axis=-1), axis=-1).astype(responses.dtype)
+
+
+def add_noise(responses: Float[Array, "n d"], share: float, key: Key[Array, ""]) -> Any:
+    """Responses with Gaussian noise, ``share`` times each coordinate's own standard deviation."""
+    deviation = jnp.std(responses, axis=0, keepdims=True)
+    return responses + share * deviation * jax.random.normal(key, responses.shape, responses.dtype)
+
+
+def _kernels(params: Any) -> list[Array]:
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    kernels = [jnp.asarray(leaf) for path, leaf in leaves if path[-1].key == "kernel"]
+    if not kernels:
+        raise ValueError("these parameters have no array called kernel")
+    return kernels
+
+
+def _change_kernels(params: Any, change: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: change(jnp.asarray(leaf)) if path[-1].key == "kernel" else leaf, params
+    )
