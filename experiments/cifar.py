@@ -142,7 +142,7 @@ def make_row(args: Args) -> Row:
     source = ModelSpec(
         args.arch,
         f"{args.data}10",
-        _recipe(preset.source, args.arch, augment),
+        recipe_for(preset.source, args.arch, augment),
         width=preset.widths[args.arch],
         num_examples=preset.source_images,
     )
@@ -151,7 +151,7 @@ def make_row(args: Args) -> Row:
         non_homologous = ModelSpec(
             args.arch,
             f"{args.data}100",
-            _recipe(preset.target, args.arch, augment),
+            recipe_for(preset.target, args.arch, augment),
             width=preset.widths[args.arch],
             subset=subset,
             num_examples=preset.target_images,
@@ -164,7 +164,7 @@ def make_row(args: Args) -> Row:
     fixed = ModelSpec(
         generator,
         f"{args.data}10",
-        _recipe(preset.generator_recipe, generator, augment),
+        recipe_for(preset.generator_recipe, generator, augment),
         width=preset.generator_width,
         num_examples=preset.source_images,
     )
@@ -205,7 +205,8 @@ def _choose_row(args: Args) -> tuple[str, tuple[int, ...], tuple[int, ...], str]
     return "subsets", pool, evaluation, "-"
 
 
-def _recipe(recipe: Recipe, arch: str, augment: str) -> Recipe:
+def recipe_for(recipe: Recipe, arch: str, augment: str) -> Recipe:
+    """A recipe of SGD as an architecture needs it."""
     recipe = dataclasses.replace(recipe, augment=augment)
     if arch == "vit-small":
         return dataclasses.replace(recipe, optimizer="adam", learning_rate=1e-3, weight_decay=0.0)

@@ -170,8 +170,8 @@ def run_row(row: Row, models: Pool, out: Path, settings: Mapping[str, Any]) -> d
     if not results_path.is_file():
         found = _train_models(row, models, settings.get("together", 1))
         queries = models.examples(row.source, "train").inputs[: row.num_queries]
-        answers = _take_responses(row, models, queries)
-        verifiers = _train_mgmp(row, models, folder, queries, answers)
+        answers = take_responses(row, models, queries)
+        verifiers = train_mgmp(row, models, folder, queries, answers)
         results = _evaluate(row, models, answers, verifiers)
         _draw(row, folder, models, answers, verifiers)
         results["settings"] = dict(settings)
@@ -199,7 +199,8 @@ def _train_models(row: Row, models: Pool, together: int) -> int:
     return found
 
 
-def _take_responses(row: Row, models: Pool, queries: np.ndarray) -> Answers:
+def take_responses(row: Row, models: Pool, queries: np.ndarray) -> Answers:
+    """The responses of all models of a row that its methods read, computed once and kept."""
     console.print(f"[bold]3. Responses[/] on {len(queries)} training examples of the source")
     return {
         (kind, spec, epoch): models.responses(spec, queries, kind=kind, epoch=epoch)
@@ -220,9 +221,10 @@ def _needed(row: Row) -> Iterator[tuple[ResponseKind, ModelSpec, int]]:
                 yield "logits", pair.non_homologous, pair.non_homologous.recipe.epochs
 
 
-def _train_mgmp(
+def train_mgmp(
     row: Row, models: Pool, folder: Path, queries: np.ndarray, answers: Answers
 ) -> dict[tuple[str, int], Verifier]:
+    """Trains every method of a row once a seed, or finds it in ``folder``."""
     console.print("[bold]4. MGMP[/]")
     verifiers = {}
     for name, method in row.methods.items():
