@@ -29,6 +29,7 @@ __all__ = [
     "Consensus",
     "SiblingResult",
     "candidate_scores",
+    "centred_scores",
     "combine",
     "exact_p",
     "power",
@@ -95,7 +96,7 @@ def sibling_test(
             finite.
     """
     candidates = _stack(source, siblings)
-    scores = _centred_scores(candidates, [suspect], strangers, statistics, consensus)[0]
+    scores = centred_scores(candidates, [suspect], strangers, statistics, consensus)[0]
     return SiblingResult(
         float(scores[0]), scores[1:], float(exact_p(scores)), float(t_tail_p(scores))
     )
@@ -139,6 +140,51 @@ def candidate_scores(
         return statistic(*left)
 
     return jax.lax.map(score, jnp.arange(number))
+
+
+def centred_scores(
+    candidates: np.ndarray,
+    suspects: Sequence[Any],
+    strangers: Sequence[Any],
+    statistics: Sequence[Statistic],
+    consensus: Consensus,
+    others: np.ndarray | None = None,
+) -> np.ndarray:
+    """Scores ``[t, c]`` of suspects with candidates, less each candidate's mean with strangers.
+
+    Args:
+        candidates: responses ``[c, n, d]`` of the source and its siblings.
+        suspects: responses ``[n, any]`` of each suspect.
+        strangers: as for :func:`sibling_test`.
+        statistics: likewise.
+        consensus: likewise.
+        others: ``[t, r]``, whether stranger ``r`` is another model than suspect ``t``; by default
+            all are.
+
+    Raises:
+        ValueError: as for :func:`sibling_test`.
+    """
+    if not statistics:
+        raise ValueError("give at least one statistic")
+    n = candidates.shape[1]
+    wrong = [np.shape(model) for model in (*suspects, *strangers) if len(model) != n]
+    if wrong:
+        raise ValueError(f"the candidates answered {n} queries, a suspect or stranger {wrong[0]}")
+    tables = []
+    for statistic in statistics:
+        score = functools.partial(
+            candidate_scores, candidates, statistic=statistic, consensus=consensus
+        )
+        table = np.stack([np.asarray(score(suspect=model), np.float64) for model in suspects])
+        if len(strangers):
+            of_strangers = np.stack([np.asarray(score(suspect=s), np.float64) for s in strangers])
+            weight = np.ones((len(suspects), len(strangers))) if others is None else others
+            table = table - weight @ of_strangers / weight.sum(axis=1, keepdims=True)
+        tables.append(table)
+    scores = np.stack(tables, axis=1)
+    if not np.isfinite(scores).all():
+        raise ValueError("a score is not finite; look for responses that are not, or are constant")
+    return scores[:, 0] if len(tables) == 1 else combine(scores)
 
 
 def combine(scores: Float[np.ndarray, "... k c"]) -> Float[np.ndarray, "... c"]:
@@ -221,7 +267,7 @@ def power(
         for m in num_siblings:
             scores = np.concatenate(
                 [
-                    _centred_scores(
+                    centred_scores(
                         candidates[: m + 1, q],
                         [np.asarray(suspect)[q] for suspect in suspects],
                         [np.asarray(stranger)[q] for stranger in strangers],
@@ -254,38 +300,3 @@ def _stack(source: Any, siblings: Sequence[Any] | np.ndarray) -> np.ndarray:
             f"shape; got {len(siblings)} siblings, shapes {sorted(shapes)}"
         )
     return np.stack([np.asarray(candidate) for candidate in (source, *siblings)])
-
-
-def _centred_scores(
-    candidates: np.ndarray,
-    suspects: Sequence[Any],
-    strangers: Sequence[Any],
-    statistics: Sequence[Statistic],
-    consensus: Consensus,
-    others: np.ndarray | None = None,
-) -> np.ndarray:
-    """Scores ``[t, c]`` of suspects with candidates, less each candidate's mean with strangers.
-
-    ``others[t, r]`` says whether stranger ``r`` is another model than suspect ``t``.
-    """
-    if not statistics:
-        raise ValueError("give at least one statistic")
-    n = candidates.shape[1]
-    wrong = [np.shape(model) for model in (*suspects, *strangers) if len(model) != n]
-    if wrong:
-        raise ValueError(f"the candidates answered {n} queries, a suspect or stranger {wrong[0]}")
-    tables = []
-    for statistic in statistics:
-        score = functools.partial(
-            candidate_scores, candidates, statistic=statistic, consensus=consensus
-        )
-        table = np.stack([np.asarray(score(suspect=model), np.float64) for model in suspects])
-        if len(strangers):
-            of_strangers = np.stack([np.asarray(score(suspect=s), np.float64) for s in strangers])
-            weight = np.ones((len(suspects), len(strangers))) if others is None else others
-            table = table - weight @ of_strangers / weight.sum(axis=1, keepdims=True)
-        tables.append(table)
-    scores = np.stack(tables, axis=1)
-    if not np.isfinite(scores).all():
-        raise ValueError("a score is not finite; look for responses that are not, or are constant")
-    return scores[:, 0] if len(tables) == 1 else combine(scores)

@@ -1,14 +1,24 @@
 """What a finished run leaves behind: its ``results.json`` and its pictures."""
 
-from mgmp_jax.reporting.figures import plot_fragments, plot_scores, plot_training
-from mgmp_jax.reporting.results import accuracy, count, environment, summarise
+from mgmp_jax.reporting.figures import plot_curves, plot_fragments, plot_scores, plot_training
+from mgmp_jax.reporting.results import (
+    accuracy,
+    clopper_pearson,
+    count,
+    environment,
+    separation,
+    summarise,
+)
 
 __all__ = [
     "accuracy",
+    "clopper_pearson",
     "count",
     "environment",
+    "plot_curves",
     "plot_fragments",
     "plot_scores",
     "plot_training",
+    "separation",
     "summarise",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "plot_fragments", "plot_scores", "plot_training"]
+__all__ = ["COLOURS", "plot_curves", "plot_fragments", "plot_scores", "plot_training"]
 
 COLOURS = {"source": "#d62728", "homologous": "#e6b800", "non-homologous": "#1f77b4"}
 """The paper's colours (figures 4 and 6)."""
@@ -86,6 +86,32 @@ def plot_training(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[P
         axis.set(title=title, xlabel="epoch", ylim=(0, 1.02))
         axis.legend(fontsize="x-small", loc="lower right")
     axes[0].set_ylabel("training accuracy")
+    _save(figure, path, None)
+
+
+def plot_curves(
+    path: str | Path, curves: Mapping[str, Mapping[str, Mapping[str, float]]], label: str
+) -> None:
+    """A number of each method against the number of queries, one panel for each kind of model.
+
+    Args:
+        path: of the PNG.
+        curves: ``method -> kind -> number of queries -> value``.
+        label: of the value.
+    """
+    kinds = list(dict.fromkeys(kind for of_method in curves.values() for kind in of_method))
+    figure, axes = _panels(len(kinds), 3.4, 4.2)
+    for axis, kind in zip(axes, kinds, strict=True):
+        for i, (method, of_method) in enumerate(curves.items()):
+            points = of_method.get(kind, {})
+            style = ("-", "--", ":")[i // 10 % 3]
+            x = [int(n) for n in points]
+            axis.plot(x, list(points.values()), style, color=f"C{i % 10}", label=method, marker=".")
+        axis.axhline(0.5, color="grey", linewidth=0.8)
+        axis.set(title=kind, xlabel="queries", xscale="log", ylim=(0, 1.03))
+    axes[0].set_ylabel(label)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="x-small")
     _save(figure, path, None)
 
 

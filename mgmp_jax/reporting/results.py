@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-__all__ = ["accuracy", "clopper_pearson", "count", "environment", "summarise"]
+__all__ = ["accuracy", "clopper_pearson", "count", "environment", "separation", "summarise"]
 
 
 def summarise(homologous: np.ndarray, non_homologous: np.ndarray, threshold: float) -> dict:
@@ -57,6 +57,34 @@ def summarise(homologous: np.ndarray, non_homologous: np.ndarray, threshold: flo
         "seeds": seeds,
         **counts,
     }
+
+
+def separation(positive: np.ndarray, negative: np.ndarray) -> dict[str, Any]:
+    """How well scores tell two kinds of models apart, counted by model.
+
+    Args:
+        positive: a score for each model that should score high, ``[p]``.
+        negative: one for each that should not, ``[q]``.
+
+    Returns:
+        ``auc``; ``tpr_5`` and ``tpr_1``, the share of positive models above a threshold that at
+        most 5 % and 1 % of the negative ones reach, each with its ``_interval`` (Clopper-Pearson;
+        the threshold's own uncertainty is not in it); ``positives`` and ``negatives``, how many
+        there were.
+    """
+    truth = np.repeat([1, 0], [len(positive), len(negative)])
+    found: dict[str, Any] = {
+        "auc": float(roc_auc_score(truth, np.concatenate([positive, negative]))),
+        "positives": len(positive),
+        "negatives": len(negative),
+    }
+    for percent in (5, 1):
+        allowed = int(len(negative) * percent / 100)
+        threshold = np.sort(negative)[::-1][allowed]
+        above = int(np.sum(np.asarray(positive) > threshold))
+        found[f"tpr_{percent}"] = above / len(positive)
+        found[f"tpr_{percent}_interval"] = clopper_pearson(above, len(positive))
+    return found
 
 
 def accuracy(summary: Mapping[str, Any]) -> str:
