@@ -1,6 +1,7 @@
 """Table 1 of the paper: provenance of image classifiers.
 
     python experiments/cifar.py --arch resnet18                    # row 1 at the paper's scale
+    python experiments/cifar.py --row all                          # the whole table
     python experiments/cifar.py --preset small --data-dir DIR      # narrow models, for CPUs
     python experiments/cifar.py --preset demo --data glyphs        # minutes, no data needed
 
@@ -100,8 +101,9 @@ class Args:
 
     arch: Literal["resnet18", "alexnet", "vit-small"] = "resnet18"
     """Architecture of the source and of all targets."""
-    row: int | None = None
-    """Row of Table 1, 1 to 7; by default the first one of the architecture."""
+    row: int | Literal["all"] | None = None
+    """Row of Table 1, 1 to 7, or all of them, whatever the architecture; by default the first one
+    of the architecture."""
     pool_subsets: tuple[int, ...] | None = None
     """Subsets 0 to 9 whose models MGMP learns from, instead of the row's."""
     eval_subsets: tuple[int, ...] | None = None
@@ -195,7 +197,7 @@ def _choose_row(args: Args) -> tuple[str, tuple[int, ...], tuple[int, ...], str]
     """Name, pool subsets, evaluation subsets and the paper's figures."""
     known = [number for number, (arch, *_) in ROWS.items() if arch == args.arch]
     number = known[0] if args.row is None else args.row
-    if number not in known:
+    if not isinstance(number, int) or number not in known:
         raise ValueError(f"rows of {args.arch} in Table 1 are {known}, got {args.row}")
     _, pool, evaluation, paper = ROWS[number]
     if args.pool_subsets is None and args.eval_subsets is None:
@@ -221,9 +223,19 @@ def open_pool(args: Args) -> Pool:
     return Pool(args.out / "models", args.data_dir, download=True)
 
 
-def main(args: Args) -> dict[str, Any]:
-    """Runs the row; see the module's docstring."""
-    return run_row(make_row(args), open_pool(args), args.out, settings(args))
+def main(args: Args) -> list[dict[str, Any]]:
+    """Runs the rows; see the module's docstring."""
+    rows = [args]
+    if args.row == "all":
+        if args.pool_subsets or args.eval_subsets:
+            raise ValueError(
+                "--row all has its own subsets; leave --pool-subsets and --eval-subsets out"
+            )
+        rows = [
+            dataclasses.replace(args, arch=arch, row=number) for number, (arch, *_) in ROWS.items()
+        ]
+    models = open_pool(args)
+    return [run_row(make_row(row), models, args.out, settings(row)) for row in rows]
 
 
 if __name__ == "__main__":

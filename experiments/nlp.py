@@ -22,6 +22,7 @@ from mgmp_jax.mgmp import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR
 from mgmp_jax.models.pretrained import digest_pretrained, find_pretrained
 from mgmp_jax.pool import ModelSpec, Pool
 from mgmp_jax.recipe import Recipe
+from mgmp_jax.training import console
 
 ROWS: dict[int, tuple[str, str, tuple[str, ...], tuple[str, ...], str]] = {
     1: (
@@ -136,8 +137,9 @@ class Args:
 
     arch: Literal["distilbert", "bert-base", "minilm"] = "distilbert"
     """Architecture of the source, of all targets and of the generator."""
-    row: int | None = None
-    """Row of Table 2, 1 to 4; by default the first one of the architecture."""
+    row: int | Literal["all"] | None = None
+    """Row of Table 2, 1 to 4, or all of the architecture, of which those are named as not run whose
+    data are not at hand; by default the first one of the architecture."""
     stand_ins: bool = False
     """Put halves of other sets in the place of those that may not be passed on."""
     pretrained: str | None = None
@@ -175,6 +177,12 @@ class Tasks:
     stands_for: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
+def rows_of(arch: str) -> list[int]:
+    """The rows of Table 2 that an architecture is for; MiniLM stands in for DistilBERT."""
+    arch = "distilbert" if arch == "minilm" else arch
+    return [number for number, (of_row, *_) in ROWS.items() if of_row == arch]
+
+
 def choose_tasks(args: Args) -> Tasks:
     """The tasks that the arguments ask for.
 
@@ -190,10 +198,9 @@ def choose_tasks(args: Args) -> Tasks:
             for subsets in (args.pool_subsets, args.eval_subsets)
         )
         return Tasks("topics", "topics10", pool, evaluation, "-")
-    arch = "distilbert" if args.arch == "minilm" else args.arch
-    known = [number for number, (of_row, *_) in ROWS.items() if of_row == arch]
+    known = rows_of(args.arch)
     number = known[0] if args.row is None else args.row
-    if number not in known:
+    if not isinstance(number, int) or number not in known:
         raise ValueError(f"rows of {args.arch} in Table 2 are {known}, got {args.row}")
     _, source, pool, evaluation, paper = ROWS[number]
     stand_ins: dict[str, str] = {}
@@ -308,11 +315,24 @@ def open_tokenizer(args: Args, source: str, checkpoint: Path | None) -> Tokenize
     return Tokenizer.learn(texts.texts, folder, preset.max_length, cache)
 
 
-def main(args: Args) -> dict[str, Any]:
-    """Runs the row; see the module's docstring."""
+def main(args: Args) -> list[dict[str, Any]]:
+    """Runs the rows; see the module's docstring."""
     claim(args.out)
-    tasks = choose_tasks(args)
     checkpoint = None if args.pretrained is None else find_pretrained(args.pretrained)
+    if args.row != "all":
+        return [run_one(args, checkpoint)]
+    results = []
+    for number in rows_of(args.arch):
+        try:
+            results.append(run_one(dataclasses.replace(args, row=number), checkpoint))
+        except FileNotFoundError as error:
+            console.print(f"[bold]Row {number} was not run:[/] {error}")
+    return results
+
+
+def run_one(args: Args, checkpoint: Path | None) -> dict[str, Any]:
+    """One row, from its data to its results."""
+    tasks = choose_tasks(args)
     digest = None if checkpoint is None else digest_pretrained(checkpoint)
     tokenizer = open_tokenizer(args, tasks.source, checkpoint)
     row = make_row(args, tasks, tokenizer.tokens, digest)

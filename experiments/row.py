@@ -191,6 +191,8 @@ def _train_models(row: Row, models: Pool, together: int) -> int:
     targets = _specs(row.pool + row.evaluation)
     generators = [g for method in row.methods.values() for g in method.generators]
     found = sum(models.is_trained(spec) for spec in {row.source, *generators, *targets})
+    for spec in (row.source, *generators, *targets):  # what is missing is said before hours pass
+        models.examples(spec, "train")
     console.print("[bold]1. Source[/] and generators")
     models.train([row.source])
     models.train(generators)

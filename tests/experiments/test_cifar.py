@@ -61,6 +61,15 @@ def test_impossible_arguments_are_refused(arguments: dict, message: str) -> None
         cifar.make_row(cifar.Args(**arguments))
 
 
+def test_all_rows_are_those_of_table_1(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cifar, "run_row", lambda row, *_: row)
+    rows = cifar.main(cifar.Args(row="all", preset="small", out=tmp_path))
+    assert [row.paper for row in rows] == [paper for *_, paper in cifar.ROWS.values()]
+    assert [row.source.arch for row in rows] == [arch for arch, *_ in cifar.ROWS.values()]
+    with pytest.raises(ValueError, match="--row all has its own subsets"):
+        cifar.main(cifar.Args(row="all", pool_subsets=(1, 2), out=tmp_path))
+
+
 def run(out: Path, *more: str) -> subprocess.CompletedProcess:
     command = [*COMMAND, "--out", str(out), *more]
     return subprocess.run(command, capture_output=True, text=True, cwd=out)

@@ -95,9 +95,18 @@ def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
     )
     monkeypatch.setitem(nlp.PRESETS, "demo", tiny)
     args = nlp.Args(preset="demo", pool_subsets=(3, 6), eval_subsets=(1, 2), out=tmp_path)
-    results = nlp.main(args)
+    (results,) = nlp.main(args)
     assert results["run"]["models_trained_before"] == 0
     assert {len(m["evaluation"]) for m in results["methods"].values()} == {4}
     assert len(results["models"]) == 10
     monkeypatch.setattr(nlp.Pool, "train", lambda *_: pytest.fail("trained twice"))
-    assert nlp.main(args) == json.loads(json.dumps(results))
+    assert nlp.main(args) == [json.loads(json.dumps(results))]
+
+
+def test_all_rows_name_those_whose_data_are_missing(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(
+        nlp, "run_one", lambda args, _: nlp.text.load_texts("ag_news", "train", tmp_path)
+    )
+    assert nlp.main(nlp.Args(row="all", out=tmp_path)) == []
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(f"Row {number} was not run: " in printed for number in (1, 2, 3))
