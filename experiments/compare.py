@@ -9,7 +9,7 @@ judged on the suspects. Run it again to go on after an interruption.
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,58 +18,43 @@ import numpy as np
 from command import claim, run, settings
 from rich.table import Table
 from row import take_responses, train_mgmp
-from zoo import KINDS, Args, Suspect, Zoo, make_zoo
+from tracing import (
+    STATISTICS,
+    Answers,
+    Statistic,
+    choose_statistic,
+    margins,
+    sibling_results,
+    take_part,
+)
+from zoo import KINDS, Args, Zoo, make_zoo
 
-from mgmp_jax import baselines, files, mgmp, models, reporting, sibling, training
+from mgmp_jax import baselines, files, mgmp, models, reporting, training
 from mgmp_jax.config import PAPER
 from mgmp_jax.pool import Pool
 from mgmp_jax.responses import Responses, query_digest
-from mgmp_jax.spec import ModelSpec
 from mgmp_jax.training import console
 from mgmp_jax.verifier import Verifier
 
 QUERIES = (8, 16, 32, 64, 128, 256, 1000)
 DRAWS = 3
-STATISTICS: dict[str, tuple[sibling.Statistic, ...]] = {
-    "linear CKA": (baselines.linear_cka,),
-    "fit to target": (baselines.fit_to_target,),
-    "fit to source": (baselines.fit_to_source,),
-    "all three": (baselines.linear_cka, baselines.fit_to_target, baselines.fit_to_source),
-}
-"""What the sibling test is tried with, each with every consensus."""
-
-Answers = Mapping[ModelSpec, np.ndarray]
-"""Logits ``[n, d]`` of every model on one set of queries."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Statistic:
-    """One way to do the sibling test."""
+class Material:
+    """What all methods judge by.
 
-    name: str
-    consensus: sibling.Consensus
+    Args:
+        answers: on training images of the source.
+        unseen: on images that no model was trained on.
+        labels: of the training images.
+        verifiers: the variants of MGMP, by name.
+    """
 
-    def scores(
-        self,
-        candidates: Sequence[ModelSpec],
-        suspects: Sequence[ModelSpec],
-        strangers: Sequence[ModelSpec],
-        answers: Answers,
-    ) -> np.ndarray:
-        """Centred scores of each suspect with each candidate, ``[t, c]``."""
-        return sibling.centred_scores(
-            np.stack([answers[spec] for spec in candidates]),
-            [answers[spec] for spec in suspects],
-            [answers[spec] for spec in strangers],
-            STATISTICS[self.name],
-            self.consensus,
-            np.array([[spec != other for other in strangers] for spec in suspects]),
-        )
-
-
-def take_part(answers: Answers, part: np.ndarray) -> Answers:
-    """The answers to some of the queries."""
-    return {spec: values[part] for spec, values in answers.items()}
+    answers: Answers
+    unseen: Answers
+    labels: np.ndarray
+    verifiers: Mapping[str, Verifier]
 
 
 def similarities(zoo: Zoo, answers: Answers, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -168,110 +153,8 @@ def by_kind(zoo: Zoo, scores: np.ndarray) -> dict[str, Any]:
     return {
         kind: reporting.separation(positive, scores[zoo.of_kind(kind)])
         for kind in KINDS
-        if kind != "homologous"
+        if kind != "homologous" and zoo.of_kind(kind)
     }
-
-
-def strangers(zoo: Zoo) -> list[ModelSpec]:
-    """The non-homologous models of the pool, by which scores are centred."""
-    return [pair.non_homologous for pair in zoo.row.pool]
-
-
-def trace(statistic: Statistic, zoo: Zoo, answers: Answers) -> list[np.ndarray]:
-    """For each suspect its scores with the candidates, the zoo's source first.
-
-    A suspect that is itself a sibling is left out of its own candidates.
-    """
-    everybody = [zoo.row.source, *zoo.siblings]
-    outside = [s.spec for s in zoo.suspects if s.spec not in everybody]
-    scores = dict(
-        zip(outside, statistic.scores(everybody, outside, strangers(zoo), answers), strict=True)
-    )
-    for spec in zoo.siblings:
-        if any(suspect.spec == spec for suspect in zoo.suspects):
-            candidates = [c for c in everybody if c != spec]
-            scores[spec] = statistic.scores(candidates, [spec], strangers(zoo), answers)[0]
-    return [scores[suspect.spec] for suspect in zoo.suspects]
-
-
-def trace_origin(
-    statistic: Statistic, zoo: Zoo, answers: Answers
-) -> tuple[list[Suspect], np.ndarray]:
-    """The descendants of other sources, each with its own source among the candidates, first."""
-    found, scores = [], []
-    for origin in dict.fromkeys(s.origin for s in zoo.suspects if s.kind == "sibling"):
-        suspects = [s for s in zoo.suspects if s.kind == "sibling" and s.origin == origin]
-        candidates = [origin, zoo.row.source, *zoo.siblings]
-        specs = [suspect.spec for suspect in suspects]
-        found += suspects
-        scores.append(statistic.scores(candidates, specs, strangers(zoo), answers))
-    return found, np.concatenate(scores)
-
-
-def tests(scores: Sequence[np.ndarray]) -> dict[str, Any]:
-    """What the sibling test said of some suspects."""
-    exact = np.array([float(sibling.exact_p(s)) for s in scores])
-    t_tail = np.array([float(sibling.t_tail_p(s)) for s in scores])
-    first = [p * len(s) < 1.5 for p, s in zip(exact, scores, strict=True)]
-    return {
-        "models": len(first),
-        "candidates": len(scores[0]),
-        "first": int(np.sum(first)),
-        "first_interval": reporting.clopper_pearson(int(np.sum(first)), len(first)),
-        "p_exact": exact.tolist(),
-        "p_t_tail": t_tail.tolist(),
-    }
-
-
-def choose_statistic(zoo: Zoo, answers: Answers) -> tuple[Statistic, list[dict[str, Any]]]:
-    """The statistic with the smallest median approximate p-value for the pool's descendants.
-
-    Only pool models are looked at.
-    """
-    candidates = [zoo.row.source, *zoo.siblings]
-    descendants = [pair.homologous for pair in zoo.row.pool]
-    tried = []
-    for name in STATISTICS:
-        for consensus in ("none", "mean", "all"):
-            statistic = Statistic(name, consensus)
-            scores = statistic.scores(candidates, descendants, strangers(zoo), answers)
-            null = statistic.scores(candidates, strangers(zoo), strangers(zoo), answers)
-            tried.append(
-                {
-                    "statistic": name,
-                    "consensus": consensus,
-                    "median_t_p": float(np.median(sibling.t_tail_p(scores))),
-                    "descendants": tests(list(scores)),
-                    "strangers": tests(list(null)),
-                }
-            )
-    best = min(tried, key=lambda row: row["median_t_p"])
-    return Statistic(best["statistic"], best["consensus"]), tried
-
-
-def sibling_results(statistic: Statistic, zoo: Zoo, answers: Answers) -> dict[str, Any]:
-    """The sibling test of all suspects, by what they are."""
-    scores = trace(statistic, zoo, answers)
-    groups: dict[str, list[np.ndarray]] = {}
-    for suspect, of_suspect in zip(zoo.suspects, scores, strict=True):
-        name = f"{suspect.kind}{_head(suspect)}"
-        groups.setdefault(name, []).append(of_suspect)
-    others, of_others = trace_origin(statistic, zoo, answers)
-    for suspect, of_suspect in zip(others, of_others, strict=True):
-        groups.setdefault(f"homologous to another source{_head(suspect)}", []).append(of_suspect)
-    return {name: tests(of_group) for name, of_group in groups.items()}
-
-
-def _head(suspect: Suspect) -> str:
-    if suspect.spec.start is None:
-        return ""
-    return ", head kept" if suspect.spec.head == "keep" else ", new head"
-
-
-def margins(statistic: Statistic, zoo: Zoo, answers: Answers) -> np.ndarray:
-    """How far the source stands above its siblings, for each suspect, in their deviations."""
-    scores = trace(statistic, zoo, answers)
-    return np.array([(s[0] - s[1:].mean()) / s[1:].std(ddof=1) for s in scores])
 
 
 def against_queries(
@@ -292,6 +175,82 @@ def against_queries(
     return found
 
 
+def gather(zoo: Zoo, pool: Pool, out: Path) -> Material:
+    """Trains all models and all MGMPs that are not there yet, and takes all answers."""
+    generators = [g for method in zoo.row.methods.values() for g in method.generators]
+    console.print(f"[bold]1. {len(zoo.specs)} models[/] and a generator")
+    pool.train([*zoo.specs, *generators])
+    examples = pool.examples(zoo.row.source, "train").take(zoo.row.num_queries)
+    unseen = pool.examples(zoo.row.source, "test").take(zoo.row.num_queries)
+    of_row = take_responses(zoo.row, pool, examples.inputs)
+    folder = out / zoo.row.address
+    trained = train_mgmp(zoo.row, pool, folder, examples.inputs, of_row)
+    verifiers = {f"MGMP {name}": verifier for (name, _), verifier in trained.items()}
+    verifiers["MGMP paper, frozen random generator"] = frozen_random(
+        zoo, pool, examples.inputs, folder
+    )
+    of_training, of_unseen = (
+        {spec: pool.responses(spec, inputs).values for spec in zoo.specs}
+        for inputs in (examples.inputs, unseen.inputs)
+    )
+    return Material(of_training, of_unseen, examples.labels, verifiers)
+
+
+def choose(zoo: Zoo, material: Material) -> tuple[Statistic, list[dict[str, Any]]]:
+    """:func:`choose_statistic` on the first thousand training images."""
+    first = np.arange(min(1000, len(material.labels)))
+    return choose_statistic(zoo, take_part(material.answers, first))
+
+
+def all_scores(
+    zoo: Zoo, material: Material, statistic: Statistic, part: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """The scores of all suspects by every method that needs answers only."""
+    part_or_all = np.arange(len(material.labels)) if part is None else part
+    some = take_part(material.answers, part_or_all)
+    return {
+        **similarities(zoo, some, material.labels[part_or_all]),
+        **{
+            name: verdict_scores(verifier, zoo, material.answers, part)
+            for name, verifier in material.verifiers.items()
+        },
+        "sibling test": margins(statistic, zoo, some),
+    }
+
+
+def compare(zoo: Zoo, pool: Pool, material: Material) -> dict[str, Any]:
+    """All scores of all methods, and what the sibling test says."""
+    console.print("[bold]5. Comparison[/]")
+    chosen, tried = choose(zoo, material)
+    methods = {**all_scores(zoo, material, chosen), **weights(zoo, pool)}
+    everything = {
+        f"{name}, {consensus}": {
+            "training images": sibling_results(Statistic(name, consensus), zoo, material.answers),
+            "unseen images": sibling_results(Statistic(name, consensus), zoo, material.unseen),
+        }
+        for name in STATISTICS
+        for consensus in ("none", "mean", "all")
+    }
+    num_queries = len(material.labels)
+    return {
+        "models": {spec.address: pool.accuracy(spec) for spec in zoo.specs},
+        "suspects": [{"model": s.spec.address, "kind": s.kind} for s in zoo.suspects],
+        "methods": {
+            name: {"scores": values.tolist(), "against": by_kind(zoo, values)}
+            for name, values in methods.items()
+        },
+        "num_queries": num_queries,
+        "against_queries": against_queries(
+            lambda part: all_scores(zoo, material, chosen, part), zoo, num_queries
+        ),
+        "sibling_test": {
+            "chosen": f"{chosen.name}, {chosen.consensus}",
+            "on_pool_tasks": tried,
+            "on_evaluation_tasks": everything,
+        },
+    }
+
+
 def main(args: Args) -> dict[str, Any]:
     """Runs the comparison; see the module's docstring."""
     claim(args.out)
@@ -300,74 +259,25 @@ def main(args: Args) -> dict[str, Any]:
     folder = args.out / f"compare-{zoo.row.address}"
     if not (folder / "results.json").is_file():
         found = sum(pool.is_trained(spec) for spec in zoo.specs)
-        results = compare(zoo, pool, folder)
-        results["settings"] = settings(args)
-        results["run"] = {
-            **reporting.environment(),
-            "wall_time_s": round(time.perf_counter() - start, 1),
-            "models_trained_before": found,
-        }
-        files.write_json(folder / "results.json", results)
+        results = compare(zoo, pool, gather(zoo, pool, args.out))
+        write_results(folder, results, args, start, found)
     results = files.read_json(folder / "results.json")
     reporting.plot_curves(folder / "queries.png", results["against_queries"], "AUC by model")
     show(results, folder)
     return results
 
 
-def compare(zoo: Zoo, pool: Pool, folder: Path) -> dict[str, Any]:
-    """All scores of all methods."""
-    generators = [g for method in zoo.row.methods.values() for g in method.generators]
-    console.print(f"[bold]1. {len(zoo.specs)} models[/] and a generator")
-    pool.train([*zoo.specs, *generators])
-    examples = pool.examples(zoo.row.source, "train").take(zoo.row.num_queries)
-    unseen = pool.examples(zoo.row.source, "test").take(zoo.row.num_queries)
-    answers, of_unseen = (
-        {spec: pool.responses(spec, inputs).values for spec in zoo.specs}
-        for inputs in (examples.inputs, unseen.inputs)
-    )
-    of_row = take_responses(zoo.row, pool, examples.inputs)
-    trained = train_mgmp(zoo.row, pool, folder, examples.inputs, of_row)
-    verifiers = {f"MGMP {name}": verifier for (name, _), verifier in trained.items()}
-    verifiers["MGMP paper, frozen random generator"] = frozen_random(
-        zoo, pool, examples.inputs, folder
-    )
-    console.print("[bold]5. Comparison[/]")
-    chosen, tried = choose_statistic(zoo, take_part(answers, np.arange(min(1000, len(examples)))))
-
-    def scores(part: np.ndarray | None) -> dict[str, np.ndarray]:
-        some = answers if part is None else take_part(answers, part)
-        labels = examples.labels if part is None else examples.labels[part]
-        return {
-            **similarities(zoo, some, labels),
-            **{name: verdict_scores(v, zoo, answers, part) for name, v in verifiers.items()},
-            "sibling test": margins(chosen, zoo, some),
-        }
-
-    methods = {**scores(None), **weights(zoo, pool)}
-    accuracies = {spec.address: pool.accuracy(spec) for spec in zoo.specs}
-    everything = {
-        f"{name}, {consensus}": {
-            "training images": sibling_results(Statistic(name, consensus), zoo, answers),
-            "unseen images": sibling_results(Statistic(name, consensus), zoo, of_unseen),
-        }
-        for name in STATISTICS
-        for consensus in ("none", "mean", "all")
+def write_results(
+    folder: Path, results: dict[str, Any], args: Args, start: float, found: int
+) -> None:
+    """Writes ``results.json`` with what was asked for and where it ran."""
+    results["settings"] = settings(args)
+    results["run"] = {
+        **reporting.environment(),
+        "wall_time_s": round(time.perf_counter() - start, 1),
+        "models_trained_before": found,
     }
-    return {
-        "models": accuracies,
-        "suspects": [{"model": s.spec.address, "kind": s.kind} for s in zoo.suspects],
-        "methods": {
-            name: {"scores": values.tolist(), "against": by_kind(zoo, values)}
-            for name, values in methods.items()
-        },
-        "against_queries": against_queries(scores, zoo, len(examples)),
-        "num_queries": len(examples),
-        "sibling_test": {
-            "chosen": f"{chosen.name}, {chosen.consensus}",
-            "on_pool_tasks": tried,
-            "on_evaluation_tasks": everything,
-        },
-    }
+    files.write_json(folder / "results.json", results)
 
 
 def show(results: dict[str, Any], folder: Path) -> None:
