@@ -1,6 +1,12 @@
 """What a finished run leaves behind: its ``results.json`` and its pictures."""
 
-from mgmp_jax.reporting.figures import plot_curves, plot_fragments, plot_scores, plot_training
+from mgmp_jax.reporting.figures import (
+    plot_curves,
+    plot_forgetting,
+    plot_fragments,
+    plot_scores,
+    plot_training,
+)
 from mgmp_jax.reporting.results import (
     accuracy,
     clopper_pearson,
@@ -16,6 +22,7 @@ __all__ = [
     "count",
     "environment",
     "plot_curves",
+    "plot_forgetting",
     "plot_fragments",
     "plot_scores",
     "plot_training",

@@ -10,7 +10,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "plot_curves", "plot_fragments", "plot_scores", "plot_training"]
+__all__ = [
+    "COLOURS",
+    "plot_curves",
+    "plot_forgetting",
+    "plot_fragments",
+    "plot_scores",
+    "plot_training",
+]
 
 COLOURS = {"source": "#d62728", "homologous": "#e6b800", "non-homologous": "#1f77b4"}
 """The paper's colours (figures 4 and 6)."""
@@ -112,6 +119,26 @@ def plot_curves(
     axes[0].set_ylabel(label)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="x-small")
+    _save(figure, path, None)
+
+
+def plot_forgetting(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Accuracy on the source's and on the target's data over epochs, the paper's figures 1 and 5.
+
+    Args:
+        path: of the PNG.
+        panels: for each panel's title its ``"epochs"``, and its accuracies on ``"source data"``
+            and ``"target data"``.
+    """
+    figure, axes = _panels(len(panels), 2.9, 2.9)
+    colours = {"source data": COLOURS["source"], "target data": COLOURS["non-homologous"]}
+    for axis, (title, panel) in zip(axes, panels.items(), strict=True):
+        for name, colour in colours.items():
+            axis.plot(panel["epochs"], panel[name], marker=".", color=colour, label=name)
+        axis.set(xlabel="epoch", ylim=(0, 1.02))
+        axis.set_title(title, fontsize="medium")
+    axes[0].set_ylabel("accuracy")
+    _legend_below(figure, axes[0])
     _save(figure, path, None)
 
 

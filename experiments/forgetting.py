@@ -1,0 +1,195 @@
+"""Figures 1 and 5 and section 3.2 of the paper: what fine-tuning leaves of its start.
+
+    python experiments/forgetting.py --preset small --data-dir DIR    # narrow models, for CPUs
+    python experiments/forgetting.py --preset demo --data glyphs      # generated images
+
+A source goes on training on ten classes of other data. After each kept epoch: what the target
+still knows of the source's data with its own layers, and with its last layers replaced by the
+source's. Then the straightforward test of provenance, the distance of the weights, beside its
+bound. Reads the models of cifar.py from the same --out. Run it again to go on.
+"""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import cifar
+import jax
+import numpy as np
+import optax
+from command import claim, run, settings
+from rich.table import Table
+from row import Pair, Row
+
+from mgmp_jax import baselines, data, files, reporting, training
+from mgmp_jax.curvature import largest_eigenvalue
+from mgmp_jax.pool import Pool
+from mgmp_jax.spec import ModelSpec
+from mgmp_jax.training import console
+
+REPLACED = (0, 1, 2, 3)
+IMAGES = 2000
+HESSIAN_IMAGES = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    """Figures 1 and 5 and section 3.2 of the paper."""
+
+    archs: tuple[Literal["resnet18", "alexnet", "vit-small"], ...] = ("resnet18", "alexnet")
+    """Architectures, each a figure."""
+    preset: Literal["demo", "small", "paper"] = "paper"
+    """How large everything is, as in cifar.py."""
+    data: Literal["cifar", "glyphs"] = "cifar"
+    """CIFAR-10 and CIFAR-100, or generated digits and letters."""
+    data_dir: Path | None = None
+    """Where CIFAR lies; by default MGMP_DATA_DIR or ~/tensorflow_datasets."""
+    out: Path = Path("runs")
+    """Folder for models and results. One folder is for one state of the data in --data-dir, and
+    for one command at a time."""
+
+
+def replace_last(module: Any, target: Any, source: Any, number: int) -> Any:
+    """The target's variables with its last layers taken from the source."""
+    layers = module.layers[:number]
+    return {
+        collection: {
+            layer: source[collection][layer] if layer in layers else below
+            for layer, below in of_target.items()
+        }
+        for collection, of_target in target.items()
+    }
+
+
+def panels(source: ModelSpec, pair: Pair, pool: Pool) -> dict[str, Any]:
+    """The five panels of a figure: accuracies after each kept epoch, the start first."""
+    images = pool.examples(source, "train").take(IMAGES)
+    of_task = pool.examples(pair.homologous, "train").take(IMAGES)
+    module, of_source = pool.module(source), pool.variables(source)
+
+    def accuracy(variables: Any, on: data.Examples) -> float:
+        logits, _ = training.predict(module, variables, on.inputs)
+        return float(np.mean(logits.argmax(axis=-1) == on.labels))
+
+    def states(spec: ModelSpec) -> list[tuple[int, Any]]:
+        kept = [(epoch, pool.variables(spec, epoch)) for epoch in spec.recipe.kept_epochs]
+        return [(0, of_source), *kept] if spec.start else kept
+
+    found: dict[str, Any] = {}
+    for name, spec, numbers in (
+        ("target", pair.homologous, REPLACED),
+        ("random target", pair.non_homologous, REPLACED[-1:]),
+    ):
+        for number in numbers:
+            replaced = f", last {number} replaced" if number else ""
+            found[f"{name}{replaced}"] = {
+                "epochs": [epoch for epoch, _ in states(spec)],
+                "source data": [
+                    accuracy(replace_last(module, variables, of_source, number), images)
+                    for _, variables in states(spec)
+                ],
+                "target data": [accuracy(variables, of_task) for _, variables in states(spec)],
+            }
+    return found
+
+
+def bound(row: Row, pool: Pool) -> dict[str, Any]:
+    """Section 3.2: the distance of the weights, the Hessian's bound and the forgetting itself."""
+    module, source = pool.module(row.source), pool.variables(row.source)
+    images = pool.examples(row.source, "train").take(HESSIAN_IMAGES)
+    inputs = data.model_inputs(images.inputs)
+
+    def loss(params: Any, batch_stats: Any) -> Any:
+        variables = {"params": params, "batch_stats": batch_stats}
+        logits = module.apply(variables, inputs, train=False)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, images.labels).mean()
+
+    at = jax.tree.map(jax.numpy.asarray, source["params"])
+    curvature = largest_eigenvalue(
+        lambda params: loss(params, source["batch_stats"]), at, jax.random.key(0)
+    )
+    start, compiled = float(loss(at, source["batch_stats"])), jax.jit(loss)
+    models = []
+    for pair in row.pool + row.evaluation:
+        for kind, spec in (
+            ("homologous", pair.homologous),
+            ("non-homologous", pair.non_homologous),
+        ):
+            variables = pool.variables(spec)
+            distance = -float(baselines.weight_distance(at, variables["params"]))
+            models.append(
+                {
+                    "model": spec.address,
+                    "kind": kind,
+                    "distance": distance,
+                    "cosine": float(baselines.weight_cosine(at, variables["params"])),
+                    "bound": curvature * distance**2 / 2,
+                    "forgetting": float(compiled(variables["params"], variables["batch_stats"]))
+                    - start,
+                }
+            )
+    near, far = (
+        -np.array([m["distance"] for m in models if m["kind"] == kind])
+        for kind in ("homologous", "non-homologous")
+    )
+    return {
+        "lambda_max": curvature,
+        "source_loss": start,
+        "models": models,
+        "distance": reporting.separation(near, far),
+    }
+
+
+def main(args: Args) -> list[dict[str, Any]]:
+    """Draws the figures; see the module's docstring."""
+    claim(args.out)
+    pool = Pool(args.out / "models", args.data_dir, download=True)
+    everything = []
+    for arch in args.archs:
+        start = time.perf_counter()
+        row = cifar.make_row(cifar.Args(arch=arch, preset=args.preset, data=args.data))
+        folder = args.out / f"forgetting-{row.address}"
+        if not (folder / "results.json").is_file():
+            pairs = row.pool + row.evaluation
+            specs = [s for pair in pairs for s in (pair.homologous, pair.non_homologous)]
+            found = sum(pool.is_trained(spec) for spec in (row.source, *specs))
+            pool.train([row.source, *specs])
+            results = {
+                "arch": arch,
+                "panels": panels(row.source, row.evaluation[0], pool),
+                "weights": bound(row, pool),
+                "settings": settings(args),
+            }
+            results["run"] = reporting.environment() | {
+                "wall_time_s": round(time.perf_counter() - start, 1),
+                "models_trained_before": found,
+            }
+            files.write_json(folder / "results.json", results)
+        results = files.read_json(folder / "results.json")
+        reporting.plot_forgetting(folder / "forgetting.png", results["panels"])
+        show(results, folder)
+        everything.append(results)
+    return everything
+
+
+def show(results: dict[str, Any], folder: Path) -> None:
+    """Prints what is left of the source at the end, and how the distances separate."""
+    table = Table(title=f"{results['arch']}: accuracy on the source's data, first and last epoch")
+    for column in ("panel", "first", "last"):
+        table.add_column(column)
+    for name, panel in results["panels"].items():
+        first, *_, last = panel["source data"]
+        table.add_row(name, f"{first:.3f}", f"{last:.3f}")
+    console.print(table)
+    found = results["weights"]
+    console.print(
+        f"λ_max {found['lambda_max']:.3g}; ‖Δw‖ tells homologous from non-homologous models with "
+        f"an AUC of {found['distance']['auc']:.2f}"
+    )
+    names = ("results.json", "forgetting.png")
+    console.print("Files: " + ", ".join(str(folder / name) for name in names), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    run(main, Args)

@@ -1,0 +1,117 @@
+"""experiments/zoo.py, tracing.py, compare.py and robustness.py."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "experiments"))
+import compare  # noqa: E402
+import robustness  # noqa: E402
+import tracing  # noqa: E402
+import zoo  # noqa: E402
+
+SMALL = zoo.make_zoo(zoo.Args(preset="small"))
+
+
+def test_every_kind_has_ten_suspects_on_five_tasks() -> None:
+    for kind in zoo.KINDS:
+        suspects = [SMALL.suspects[i] for i in SMALL.of_kind(kind)]
+        assert len({suspect.spec.address for suspect in suspects}) == len(suspects) >= 10
+        tasks = {suspect.spec.subset for suspect in suspects}
+        assert tasks == ({None} if kind == "independent" else {0, 1, 2, 4, 7})
+    assert len(SMALL.siblings) == 9
+
+
+def test_suspects_are_what_their_kind_says() -> None:
+    source = SMALL.row.source
+    for suspect in SMALL.suspects:
+        start = suspect.spec.start
+        if suspect.kind == "homologous":
+            assert start == source
+        elif suspect.kind == "scratch":
+            assert start is None and suspect.spec.subset is not None
+        elif suspect.kind == "sibling":
+            assert start == source.sibling(start.seed) != source
+        elif suspect.kind == "cousin":
+            assert start.skip == source.num_examples
+        else:
+            assert suspect.spec == source.sibling(suspect.spec.seed) != source
+
+
+def test_no_negative_comes_from_a_candidate_and_no_task_is_in_the_pool() -> None:
+    candidates = {SMALL.row.source, *SMALL.siblings}
+    pool = {pair.homologous.subset for pair in SMALL.row.pool}
+    for suspect in SMALL.suspects:
+        assert suspect.spec.subset not in pool
+        assert suspect.kind in ("homologous", "independent") or suspect.origin not in candidates
+
+
+def answers_of(model: zoo.Zoo) -> dict:
+    """Random answers, in which every descendant repeats a part of what it started from."""
+    rng = np.random.default_rng(0)
+    known = rng.normal(size=(300, 10))
+    answers: dict = {}
+
+    def answer(spec):
+        if spec not in answers:
+            start = 0 if spec.start is None else answer(spec.start)
+            learnt = known if spec.subset is None else known @ rng.normal(size=(10, 10))
+            answers[spec] = (learnt + start + rng.normal(size=(300, 10))).astype(np.float32)
+        return answers[spec]
+
+    for spec in model.specs:
+        answer(spec)
+    return answers
+
+
+def test_descendants_are_traced_to_their_own_source_only() -> None:
+    answers = answers_of(SMALL)
+    chosen, tried = tracing.choose_statistic(SMALL, answers)
+    assert len(tried) == 3 * len(tracing.STATISTICS)
+    found = tracing.sibling_results(chosen, SMALL, answers)
+    for group, result in found.items():
+        others = group.startswith("homologous to another")
+        assert group == "independent" or result["candidates"] == 10 + others
+        if group.startswith("homologous"):
+            assert result["first"] == result["models"] == 5
+        else:
+            assert result["first"] <= result["models"] / 2
+    independent = tracing.trace(chosen, SMALL, answers)[SMALL.of_kind("independent")[-1]]
+    assert len(independent) == 9  # it is a sibling itself, so no candidate
+
+
+@pytest.mark.slow
+def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
+    demo = zoo.PRESETS["demo"]
+    tiny = dataclasses.replace(
+        demo,
+        width=2,
+        source_images=60,
+        target_images=30,
+        source=dataclasses.replace(demo.source, epochs=1, batch_size=20),
+        target=dataclasses.replace(demo.target, epochs=1, batch_size=10, snapshots=1),
+        num_siblings=2,
+        num_queries=40,
+        generator_width=2,
+        mgmp={"epochs": 1, "batch_size": 20},
+    )
+    monkeypatch.setitem(zoo.PRESETS, "demo", tiny)
+    monkeypatch.setattr(compare, "QUERIES", (16,))
+    args = zoo.Args(
+        arch="alexnet", preset="demo", pool_subsets=(3, 6), eval_subsets=(1,), out=tmp_path
+    )
+    results = compare.main(args)
+    assert results["run"]["models_trained_before"] == 0
+    assert {"linear CKA", "MGMP extended", "sibling test", "‖Δw‖"} <= set(results["methods"])
+    for method in results["methods"].values():
+        assert set(method["against"]) == {"scratch", "sibling", "cousin", "independent"}
+    changed = robustness.main(args)["transformations"]
+    expected = {"none", "distilled", "100 classes", *robustness.WEIGHTS, *robustness.ANSWERS}
+    assert expected <= set(changed)
+    monkeypatch.setattr(compare.Pool, "train", lambda *_: pytest.fail("trained twice"))
+    assert compare.main(args) == json.loads(json.dumps(results))
