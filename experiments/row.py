@@ -7,6 +7,7 @@ a finished one ends at once.
 import dataclasses
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -385,4 +386,4 @@ def _specs(pairs: Sequence[Pair]) -> list[ModelSpec]:
 
 
 def _slug(name: str) -> str:
-    return name.replace(",", "").replace(" ", "-")
+    return re.sub(r"[^\w.]+", "-", name)

@@ -1,0 +1,102 @@
+"""Table 5 of the paper and more: generators, assemblies, and what each part of the loss brings.
+
+    python experiments/ablation.py                                    # the paper's scale
+    python experiments/ablation.py --preset small --data-dir DIR      # narrow models, for CPUs
+    python experiments/ablation.py --preset demo --data glyphs        # generated images
+
+Row 1 of Table 1 with variants of the paper's method. Reads the models of cifar.py from the same
+--out. Run it again to go on after an interruption.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+import cifar
+from command import claim, run, settings
+from row import Method, Row, check_seeds, run_row
+
+from mgmp_jax.config import MGMPConfig
+from mgmp_jax.pool import Pool
+
+TABLE_5 = {
+    "ResNet50, addition, |o| = 10": 0.9193,
+    "ViT-small, addition, |o| = 10": 0.9004,
+    "ViT-base, addition, |o| = 10": 0.9137,
+    "ResNet50, concatenation, |o| = 20": 0.9264,
+    "ResNet50, concatenation, |o| = 60": 0.9416,
+    "ResNet50, concatenation, |o| = 110": 0.9478,
+}
+"""The paper's accuracy of each variant."""
+
+WIDTHS: dict[str, dict[str, int | None]] = {
+    "demo": {"resnet50": 4, "vit-small": 12, "vit-base": 24},
+    "small": {"resnet50": 8, "vit-small": 48, "vit-base": 96},
+    "paper": {"resnet50": None, "vit-small": None, "vit-base": None},
+}
+"""Of the generators; ``None`` is an architecture's own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    """Table 5 of the paper, and what each part of the method brings."""
+
+    preset: Literal["demo", "small", "paper"] = "paper"
+    """How large everything is, as in cifar.py."""
+    data: Literal["cifar", "glyphs"] = "cifar"
+    """CIFAR-10 and CIFAR-100, or generated digits and letters."""
+    data_dir: Path | None = None
+    """Where CIFAR lies; by default MGMP_DATA_DIR or ~/tensorflow_datasets."""
+    seeds: int = 1
+    """How many times each variant is trained."""
+    out: Path = Path("runs")
+    """Folder for models and results. One folder is for one state of the data in --data-dir, and
+    for one command at a time."""
+
+
+def variants(paper: MGMPConfig, widths: dict[str, int | None]) -> dict[str, MGMPConfig]:
+    """The rows of Table 5, then the paper's method with one thing changed each."""
+
+    def of(generator: str, **changes: Any) -> MGMPConfig:
+        return paper.replace(generator=generator, generator_width=widths[generator], **changes)
+
+    resnet50 = of("resnet50")
+    rows = [resnet50, of("vit-small"), of("vit-base")]
+    rows += [of("resnet50", assemble="concatenation", latent=width) for width in (10, 50, 100)]
+    changes: dict[str, dict[str, Any]] = {
+        "τ = 0.1": {"temperature": 0.1},
+        "τ = 1": {"temperature": 1.0},
+        "λ = 0": {"weight_decay": 0.0},
+        "λ = 0.01": {"weight_decay": 0.01},
+        "logits": {"response": "logits"},
+        "probabilities": {"response": "probs"},
+        "without L_S": {"similarity_weight": 0.0},
+        "without L_I": {"cohesion_weight": 0.0},
+        "without L_S and L_I": {"similarity_weight": 0.0, "cohesion_weight": 0.0},
+        "sums in L_S and L_I": {"reduction": "sum"},
+    }
+    changed = {f"ResNet50, {name}": resnet50.replace(**c) for name, c in changes.items()}
+    return dict(zip(TABLE_5, rows, strict=True)) | changed
+
+
+def make_row(args: Args) -> Row:
+    """Row 1 of Table 1 with the variants in the place of its methods."""
+    row = cifar.make_row(cifar.Args(preset=args.preset, data=args.data))
+    paper = row.methods["paper"].config
+    methods = {
+        name: Method(config, snapshots=False)
+        for name, config in variants(paper, WIDTHS[args.preset]).items()
+    }
+    name = f"ablation-{row.name}"
+    return dataclasses.replace(row, name=name, methods=methods, seeds=check_seeds(args.seeds))
+
+
+def main(args: Args) -> dict[str, Any]:
+    """Runs all variants; see the module's docstring."""
+    claim(args.out)
+    pool = Pool(args.out / "models", args.data_dir, download=True)
+    return run_row(make_row(args), pool, args.out, settings(args))
+
+
+if __name__ == "__main__":
+    run(main, Args)
