@@ -17,9 +17,13 @@ def test_snippets_run(number: int) -> None:
     assert done.returncode == 0, done.stderr
     if "Verifier" in SNIPPETS[number]:
         assert re.findall(r"verdict='(.*?)'", done.stdout) == ["homologous", "not homologous"]
+    elif "sibling_test" in SNIPPETS[number]:
+        exact, t_tail, _ = map(float, done.stdout.split())
+        assert exact == 1 / 20
+        assert t_tail < 0.05
     else:
         assert float(done.stdout) != 0
 
 
-def test_there_are_snippets_for_the_losses_and_for_the_library() -> None:
-    assert len(SNIPPETS) == 2
+def test_there_are_snippets_for_losses_library_and_sibling_test() -> None:
+    assert len(SNIPPETS) == 3
