@@ -59,10 +59,10 @@ PRESETS = {
     ),
     "small": Preset(
         data="cifar",
-        width=16,
+        width=8,
         source_images=10_000,
         target_images=1500,
-        source=Recipe(4, 64, 0.05),
+        source=Recipe(5, 64, 0.05),
         target=Recipe(4, 64, 0.05, snapshots=4),
         num_siblings=9,
         num_queries=2500,
