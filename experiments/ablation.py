@@ -76,7 +76,8 @@ def variants(paper: MGMPConfig, widths: dict[str, int | None]) -> dict[str, MGMP
         "sums in L_S and L_I": {"reduction": "sum"},
     }
     changed = {f"ResNet50, {name}": resnet50.replace(**c) for name, c in changes.items()}
-    return dict(zip(TABLE_5, rows, strict=True)) | changed
+    names = [f"{name} (the paper: {accuracy})" for name, accuracy in TABLE_5.items()]
+    return dict(zip(names, rows, strict=True)) | changed
 
 
 def make_row(args: Args) -> Row:
@@ -88,7 +89,8 @@ def make_row(args: Args) -> Row:
         for name, config in variants(paper, WIDTHS[args.preset]).items()
     }
     name = f"ablation-{row.name}"
-    return dataclasses.replace(row, name=name, methods=methods, seeds=check_seeds(args.seeds))
+    seeds = check_seeds(args.seeds)
+    return dataclasses.replace(row, name=name, methods=methods, seeds=seeds, paper="-")
 
 
 def main(args: Args) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from tracing import (
 from zoo import KINDS, Args, Zoo, make_zoo
 
 from mgmp_jax import baselines, files, mgmp, models, reporting, training
-from mgmp_jax.config import PAPER
+from mgmp_jax.config import PAPER_WITHOUT_GENERATOR
 from mgmp_jax.pool import Pool
 from mgmp_jax.responses import Responses, query_digest
 from mgmp_jax.training import console
@@ -48,47 +48,62 @@ class Material:
         answers: on training images of the source.
         unseen: on images that no model was trained on.
         labels: of the training images.
+        unseen_labels: of the unseen ones.
         verifiers: the variants of MGMP, by name.
     """
 
     answers: Answers
     unseen: Answers
     labels: np.ndarray
+    unseen_labels: np.ndarray
     verifiers: Mapping[str, Verifier]
 
 
-def similarities(zoo: Zoo, answers: Answers, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Every baseline's scores of all suspects."""
+def similarities(zoo: Zoo, answers: Answers) -> dict[str, np.ndarray]:
+    """The scores of all suspects by every statistic of responses."""
     source, scores = answers[zoo.row.source], {}
     targets = [answers[suspect.spec] for suspect in zoo.suspects]
     for name, statistic in baselines.RESPONSE_STATISTICS.items():
         if name == "mutual neighbours" and len(source) <= 10:
             continue
         scores[name] = np.array([float(statistic(source, target)) for target in targets])
-    scores["agreement on mistakes"] = np.array(
-        [float(baselines.mistake_agreement(source, target, labels)) for target in targets]
-    )
     return scores
+
+
+def mistakes(zoo: Zoo, answers: Answers, labels: np.ndarray) -> np.ndarray:
+    """The agreement of all suspects with the source's mistakes."""
+    source = answers[zoo.row.source]
+    return np.array(
+        [
+            float(baselines.mistake_agreement(source, answers[suspect.spec], labels))
+            for suspect in zoo.suspects
+        ]
+    )
 
 
 def weights(zoo: Zoo, pool: Pool) -> dict[str, np.ndarray]:
     """What can be said with the weights in hand."""
     source = pool.variables(zoo.row.source)["params"]
     targets = [pool.variables(suspect.spec)["params"] for suspect in zoo.suspects]
-    distances = {
-        f"‖Δw‖{' relative' * relative}": np.array(
-            [float(baselines.weight_distance(source, t, relative=relative)) for t in targets]
-        )
-        for relative in (False, True)
+    layers = [
+        baselines.weight_distance_by_layer(source, target, relative=True) for target in targets
+    ]
+    return {
+        "‖Δw‖": np.array([float(baselines.weight_distance(source, t)) for t in targets]),
+        "‖Δw‖, mean of layers": np.array(
+            [np.mean([float(of_layer) for of_layer in of.values()]) for of in layers]
+        ),
+        "weight cosine": np.array([float(baselines.weight_cosine(source, t)) for t in targets]),
     }
-    cosines = [float(baselines.weight_cosine(source, target)) for target in targets]
-    return {**distances, "weight cosine": np.array(cosines)}
 
 
 def verdict_scores(
     verifier: Verifier, zoo: Zoo, answers: Answers, part: np.ndarray | None = None
 ) -> np.ndarray:
-    """DNA scores of all suspects on all queries or a part of them."""
+    """DNA scores of all suspects on all queries or a part of them.
+
+    NaN for a suspect of another width than the source's where responses are not aligned.
+    """
     if part is not None:
         queries = verifier.queries[part]
         latents = verifier.latents if verifier.config.generator is None else None
@@ -99,9 +114,12 @@ def verdict_scores(
             _as_responses(verifier, verifier.source.values[part], queries),
             None if latents is None else latents[part],
         )
-    scores = []
+    scores, width = [], verifier.source.values.shape[1]
     for suspect in zoo.suspects:
         values = answers[suspect.spec]
+        if not verifier.config.align and values.shape[1] != width:
+            scores.append(np.nan)
+            continue
         if verifier.config.response == "logprobs":
             values = np.asarray(jax.nn.log_softmax(values))
         values = values if part is None else values[part]
@@ -120,9 +138,10 @@ def frozen_random(zoo: Zoo, pool: Pool, queries: np.ndarray, folder: Path) -> Ve
     module = models.create(
         paper.generator or "", num_outputs=source.values.shape[1], **_width(paper.generator_width)
     )
-    variables = module.init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False)
+    variables = module.init(jax.random.key(3001), np.zeros((1, 32, 32, 3), np.float32), train=False)
     latents, _ = training.predict(module, variables, queries)
-    config = PAPER.replace(generator=None, epochs=100, batch_size=paper.batch_size)
+    without = PAPER_WITHOUT_GENERATOR
+    config = without.replace(response=paper.response, batch_size=paper.batch_size)
     homologous, non_homologous = (
         [pool.responses(spec, queries, kind="logprobs") for spec in side]
         for side in (
@@ -162,10 +181,10 @@ def against_queries(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """The AUC of each method against each kind, for several numbers of queries, mean of draws."""
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for n in (n for n in QUERIES if n < num_queries):
+    for n in (*(n for n in QUERIES if n < num_queries), num_queries):
         rng = np.random.default_rng(n)
         aucs: dict[tuple[str, str], list[float]] = {}
-        for _ in range(DRAWS):
+        for _ in range(DRAWS if n < num_queries else 1):
             part = np.sort(rng.permutation(num_queries)[:n])
             for method, scores in score(part).items():
                 for kind, of_kind in by_kind(zoo, scores).items():
@@ -193,7 +212,7 @@ def gather(zoo: Zoo, pool: Pool, out: Path) -> Material:
         {spec: pool.responses(spec, inputs).values for spec in zoo.specs}
         for inputs in (examples.inputs, unseen.inputs)
     )
-    return Material(of_training, of_unseen, examples.labels, verifiers)
+    return Material(of_training, of_unseen, examples.labels, unseen.labels, verifiers)
 
 
 def choose(zoo: Zoo, material: Material) -> tuple[Statistic, list[dict[str, Any]]]:
@@ -209,7 +228,10 @@ def all_scores(
     part_or_all = np.arange(len(material.labels)) if part is None else part
     some = take_part(material.answers, part_or_all)
     return {
-        **similarities(zoo, some, material.labels[part_or_all]),
+        **similarities(zoo, some),
+        "agreement on mistakes": mistakes(
+            zoo, take_part(material.unseen, part_or_all), material.unseen_labels[part_or_all]
+        ),
         **{
             name: verdict_scores(verifier, zoo, material.answers, part)
             for name, verifier in material.verifiers.items()
@@ -247,6 +269,7 @@ def compare(zoo: Zoo, pool: Pool, material: Material) -> dict[str, Any]:
             "chosen": f"{chosen.name}, {chosen.consensus}",
             "on_pool_tasks": tried,
             "on_evaluation_tasks": everything,
+            "power": chosen.power(zoo, material.answers),
         },
     }
 
@@ -256,7 +279,7 @@ def main(args: Args) -> dict[str, Any]:
     claim(args.out)
     zoo, start = make_zoo(args), time.perf_counter()
     pool = Pool(args.out / "models", args.data_dir, download=True)
-    folder = args.out / f"compare-{zoo.row.address}"
+    folder = args.out / f"compare-{zoo.address}"
     if not (folder / "results.json").is_file():
         found = sum(pool.is_trained(spec) for spec in zoo.specs)
         results = compare(zoo, pool, gather(zoo, pool, args.out))

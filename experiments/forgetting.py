@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import cifar
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from command import claim, run, settings
@@ -95,8 +96,13 @@ def panels(source: ModelSpec, pair: Pair, pool: Pool) -> dict[str, Any]:
 
 
 def bound(row: Row, pool: Pool) -> dict[str, Any]:
-    """Section 3.2: the distance of the weights, the Hessian's bound and the forgetting itself."""
+    """Section 3.2: the distance of the weights, its second-order bound and the forgetting itself.
+
+    The bound is for weights alone, at a point where the gradient is zero: the gradient's norm, and
+    the loss with the source's batch statistics, stand beside it.
+    """
     module, source = pool.module(row.source), pool.variables(row.source)
+    module = module.clone(dtype=jnp.float32)
     images = pool.examples(row.source, "train").take(HESSIAN_IMAGES)
     inputs = data.model_inputs(images.inputs)
 
@@ -105,11 +111,11 @@ def bound(row: Row, pool: Pool) -> dict[str, Any]:
         logits = module.apply(variables, inputs, train=False)
         return optax.softmax_cross_entropy_with_integer_labels(logits, images.labels).mean()
 
-    at = jax.tree.map(jax.numpy.asarray, source["params"])
-    curvature = largest_eigenvalue(
-        lambda params: loss(params, source["batch_stats"]), at, jax.random.key(0)
-    )
-    start, compiled = float(loss(at, source["batch_stats"])), jax.jit(loss)
+    at = jax.tree.map(jnp.asarray, source["params"])
+    of_source = source["batch_stats"]
+    curvature = largest_eigenvalue(lambda params: loss(params, of_source), at, jax.random.key(0))
+    slope = jax.grad(loss)(at, of_source)
+    start, compiled = float(loss(at, of_source)), jax.jit(loss)
     models = []
     for pair in row.pool + row.evaluation:
         for kind, spec in (
@@ -127,6 +133,8 @@ def bound(row: Row, pool: Pool) -> dict[str, Any]:
                     "bound": curvature * distance**2 / 2,
                     "forgetting": float(compiled(variables["params"], variables["batch_stats"]))
                     - start,
+                    "forgetting_of_weights_alone": float(compiled(variables["params"], of_source))
+                    - start,
                 }
             )
     near, far = (
@@ -135,6 +143,7 @@ def bound(row: Row, pool: Pool) -> dict[str, Any]:
     )
     return {
         "lambda_max": curvature,
+        "gradient_norm": float(optax.tree.norm(slope)),
         "source_loss": start,
         "models": models,
         "distance": reporting.separation(near, far),

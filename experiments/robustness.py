@@ -3,8 +3,10 @@
     python experiments/robustness.py --preset small --data-dir DIR    # narrow models, for CPUs
     python experiments/robustness.py --preset demo                    # generated images
 
-Reads the zoo of compare.py from the same --out and trains what it lacks. Strangers go through the
-same where it is done to weights or answers. Run it again to go on after an interruption.
+Reads the zoo of compare.py from the same --out and trains what it lacks. Whatever is done to
+homologous models is done to the others too: to models from scratch and to those started from
+another model of the source's data where it is done to weights or answers; to the latter where it is
+another training. Run it again to go on after an interruption.
 """
 
 import dataclasses
@@ -18,7 +20,7 @@ import numpy as np
 from command import claim, run
 from compare import Material, all_scores, by_kind, choose, gather, write_results
 from rich.table import Table
-from tracing import Answers, Statistic, sibling_results
+from tracing import Answers, Statistic, sibling_results, strangers
 from zoo import PRESETS, Args, Suspect, Zoo, make_zoo
 
 from mgmp_jax import files, training, transformations
@@ -35,16 +37,17 @@ WEIGHTS: dict[str, Callable[[Any], Any]] = {
 }
 """What is done to a suspect's weights."""
 
-ANSWERS: dict[str, Callable[[Any], Any]] = {
-    "rounded to 2 decimals": lambda p: _log(transformations.round_to(p, 2)),
-    "temperature 4": lambda p: _log(transformations.temper(p, 4.0)),
-    "top 3": lambda p: _log(transformations.keep_top(p, 3)),
-    "label only": transformations.one_hot_label,
-    "ranks": transformations.ranks,
-    "noise 0.1": lambda p: transformations.add_noise(_log(p), 0.1, jax.random.key(0)),
-    "noise 1": lambda p: transformations.add_noise(_log(p), 1.0, jax.random.key(0)),
+ANSWERS: dict[str, Callable[[Any, Any], Any]] = {
+    "log-probabilities": lambda p, _: _log(p),
+    "rounded to 2 decimals": lambda p, _: _log(transformations.round_to(p, 2)),
+    "temperature 4": lambda p, _: _log(transformations.temper(p, 4.0)),
+    "top 3": lambda p, _: _log(transformations.keep_top(p, 3)),
+    "label only": lambda p, _: transformations.one_hot_label(p),
+    "ranks": lambda p, _: transformations.ranks(p),
+    "noise 0.1": lambda p, key: transformations.add_noise(_log(p), 0.1, key),
+    "noise 1": lambda p, key: transformations.add_noise(_log(p), 1.0, key),
 }
-"""What is done to a suspect's probabilities, and how it is read; noise is on their logarithms."""
+"""What is done to a suspect's probabilities ``(p, key)``, and how it is read; noise is on logarithms."""
 
 
 def _log(probabilities: Any) -> Any:
@@ -52,15 +55,19 @@ def _log(probabilities: Any) -> Any:
 
 
 def trained_otherwise(zoo: Zoo, args: Args, pool: Pool) -> dict[str, list[ModelSpec]]:
-    """Descendants and students of the source that were made otherwise than the zoo's."""
+    """Descendants and students of the source, and the same of another model of its data.
+
+    For each way of training the former come first, then equally many of the latter.
+    """
     source, target = zoo.row.source, PRESETS[args.preset].target
-    kept = [s.spec for s in zoo.suspects if s.kind == "homologous" and s.spec.head == "keep"]
+    own = [s.spec for s in zoo.suspects if s.kind == "homologous" and s.spec.head == "keep"]
+    kept = own + [dataclasses.replace(spec, start=zoo.others[0]) for spec in own]
     recipe = dataclasses.replace(kept[0].recipe, snapshots=1)
     long = dataclasses.replace(
         recipe, epochs=4 * target.epochs, learning_rate=3 * recipe.learning_rate
     )
     last = dataclasses.replace(recipe, frozen=len(pool.module(source).layers) - 1)
-    pupils = [source.sibling(spec.seed) for spec in kept]
+    pupils = [(spec.start or source, source.sibling(spec.seed)) for spec in kept]
 
     def changed(**changes: Any) -> list[ModelSpec]:
         return [dataclasses.replace(spec, **changes) for spec in kept]
@@ -69,22 +76,24 @@ def trained_otherwise(zoo: Zoo, args: Args, pool: Pool) -> dict[str, list[ModelS
         "last layer only": changed(recipe=last, head="reinit"),
         "100 classes": changed(subset=None, head="reinit"),
         "long, high learning rate": changed(recipe=long),
-        "distilled": [source.student(pupil) for pupil in pupils],
-        "extracted from labels": [source.student(pupil, "labels") for pupil in pupils],
+        "distilled": [teacher.student(pupil) for teacher, pupil in pupils],
+        "extracted from labels": [teacher.student(pupil, "labels") for teacher, pupil in pupils],
     }
 
 
 def transformed(zoo: Zoo, pool: Pool, queries: np.ndarray) -> Mapping[str, Answers]:
-    """What the suspects answer after each of :data:`WEIGHTS` and :data:`ANSWERS`."""
+    """What suspects and strangers answer after each of :data:`WEIGHTS` and :data:`ANSWERS`."""
     found: dict[str, dict[ModelSpec, np.ndarray]] = {}
-    for spec in (suspect.spec for suspect in zoo.suspects):
+    everybody = [*(suspect.spec for suspect in zoo.suspects), *strangers(zoo)]
+    for number, spec in enumerate(everybody):
         variables, module = pool.variables(spec), pool.module(spec)
         for name, change in WEIGHTS.items():
             changed = {**variables, "params": change(variables["params"])}
             found.setdefault(name, {})[spec] = training.predict(module, changed, queries)[0]
         probabilities = jnp.asarray(pool.responses(spec, queries, kind="probs").values)
-        for name, change in ANSWERS.items():
-            found.setdefault(name, {})[spec] = np.asarray(change(probabilities))
+        for i, (name, change) in enumerate(ANSWERS.items()):
+            key = jax.random.fold_in(jax.random.key(i), number)
+            found.setdefault(name, {})[spec] = np.asarray(change(probabilities, key))
     return found
 
 
@@ -94,8 +103,9 @@ def judge(zoo: Zoo, material: Material, statistic: Statistic) -> dict[str, Any]:
     traces = sibling_results(statistic, zoo, material.answers)
     return {
         "methods": {
-            method: {"scores": values.tolist(), **by_kind(zoo, values)["scratch"]}
+            method: {"scores": values.tolist(), "against": by_kind(zoo, values)}
             for method, values in scores.items()
+            if np.isfinite(values).all()  # without alignment, widths must be alike
         },
         "sibling_test": traces,
     }
@@ -108,15 +118,16 @@ def robustness(zoo: Zoo, pool: Pool, args: Args) -> dict[str, Any]:
     specs = trained_otherwise(zoo, args, pool)
     pool.train([spec for of_name in specs.values() for spec in of_name])
     queries = pool.examples(zoo.row.source, "train").inputs[: zoo.row.num_queries]
-    known = tuple(s for s in zoo.suspects if s.kind in ("homologous", "scratch"))
+    known = tuple(s for s in zoo.suspects if s.kind in ("homologous", "scratch", "sibling"))
     console.print("[bold]6. Transformations[/]")
     found = {"none": judge(dataclasses.replace(zoo, suspects=known), material, chosen)}
-    scratch = tuple(s for s in known if s.kind == "scratch")
     for name, changed in specs.items():
-        made = tuple(Suspect(spec, "homologous", zoo.row.source) for spec in changed)
+        half = len(changed) // 2
+        made = [Suspect(spec, "homologous", zoo.row.source) for spec in changed[:half]]
+        made += [Suspect(spec, "sibling", zoo.others[0]) for spec in changed[half:]]
         answers = {spec: pool.responses(spec, queries).values for spec in changed}
         found[name] = judge(
-            dataclasses.replace(zoo, suspects=made + scratch),
+            dataclasses.replace(zoo, suspects=tuple(made)),
             dataclasses.replace(material, answers={**material.answers, **answers}),
             chosen,
         )
@@ -137,7 +148,7 @@ def main(args: Args) -> dict[str, Any]:
     claim(args.out)
     start, zoo = time.perf_counter(), make_zoo(args)
     pool = Pool(args.out / "models", args.data_dir, download=True)
-    folder = args.out / f"robustness-{zoo.row.address}"
+    folder = args.out / f"robustness-{zoo.address}"
     if not (folder / "results.json").is_file():
         found = sum(pool.is_trained(spec) for spec in zoo.specs)
         write_results(folder, robustness(zoo, pool, args), args, start, found)
@@ -147,17 +158,23 @@ def main(args: Args) -> dict[str, Any]:
     return results
 
 
+def traced(of_transformation: dict[str, Any], kind: str) -> str:
+    """Of how many models of a kind the source came first, in words."""
+    groups = of_transformation["sibling_test"].items()
+    traces = [t for name, t in groups if name.split(",")[0] == kind]
+    return f"{sum(t['first'] for t in traces)} of {sum(t['models'] for t in traces)}"
+
+
 def show(results: dict[str, Any]) -> None:
     """Prints the AUC of each method after each transformation, and the source's first places."""
     shown = ("linear CKA", "fit to source", "MGMP paper", "MGMP extended")
-    table = Table(title="Homologous against scratch, AUC by model; and traced to the source")
+    table = Table(title="Homologous against sibling, AUC by model; and traced to the source")
     for column in ("transformation", *shown, "sibling test: source first"):
         table.add_column(column)
     for name, of_name in results["transformations"].items():
-        aucs = (f"{of_name['methods'][method]['auc']:.2f}" for method in shown)
-        traces = [t for kind, t in of_name["sibling_test"].items() if kind != "scratch"]
-        first, models = (sum(t[key] for t in traces) for key in ("first", "models"))
-        table.add_row(name, *aucs, f"{first} of {models}")
+        found = (of_name["methods"].get(method) for method in shown)
+        aucs = (f"{m['against']['sibling']['auc']:.2f}" if m else "-" for m in found)
+        table.add_row(name, *aucs, traced(of_name, "homologous"))
     console.print(table)
 
 

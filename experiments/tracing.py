@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from zoo import Suspect, Zoo
 
-from mgmp_jax import baselines, reporting, sibling
+from mgmp_jax import baselines, sibling
 from mgmp_jax.spec import ModelSpec
 
 STATISTICS: dict[str, tuple[sibling.Statistic, ...]] = {
@@ -44,6 +44,22 @@ class Statistic:
             STATISTICS[self.name],
             self.consensus,
             np.array([[spec != other for other in strangers] for spec in suspects]),
+        )
+
+    def power(self, zoo: Zoo, answers: Answers) -> list[dict[str, float]]:
+        """How often the source's descendants are traced, by numbers of queries and siblings."""
+        descendants = [zoo.suspects[i].spec for i in zoo.of_kind("homologous")]
+        num_queries = len(answers[zoo.row.source])
+        return sibling.power(
+            answers[zoo.row.source],
+            [answers[spec] for spec in zoo.siblings],
+            [answers[spec] for spec in descendants],
+            STATISTICS[self.name],
+            consensus=self.consensus,
+            strangers=[answers[spec] for spec in strangers(zoo)],
+            num_queries=[n for n in (64, 256, 1000) if n <= num_queries],
+            num_siblings=sorted({3, len(zoo.siblings)}),
+            draws=2,
         )
 
 
@@ -98,32 +114,39 @@ def tests(scores: Sequence[np.ndarray]) -> dict[str, Any]:
         "models": len(first),
         "candidates": min(len(of_suspect) for of_suspect in scores),
         "first": int(np.sum(first)),
-        "first_interval": reporting.clopper_pearson(int(np.sum(first)), len(first)),
         "p_exact": exact.tolist(),
         "p_t_tail": t_tail.tolist(),
     }
 
 
 def choose_statistic(zoo: Zoo, answers: Answers) -> tuple[Statistic, list[dict[str, Any]]]:
-    """The statistic with the smallest median approximate p-value for the pool's descendants.
+    """The statistic with the smallest median approximate p-value in a rehearsal.
 
-    Only pool models are looked at.
+    Descendants of other models than the candidates are traced to their own start on the pool
+    tasks; the zoo's source and its siblings are all strangers to them, so the choice does not know
+    which of the candidates is the source.
     """
-    candidates = [zoo.row.source, *zoo.siblings]
-    descendants = [pair.homologous for pair in zoo.row.pool]
     tried = []
     for name in STATISTICS:
         for consensus in ("none", "mean", "all"):
             statistic = Statistic(name, consensus)
-            scores = statistic.scores(candidates, descendants, strangers(zoo), answers)
-            null = statistic.scores(candidates, strangers(zoo), strangers(zoo), answers)
+            scores = np.concatenate(
+                [
+                    statistic.scores(
+                        [other, zoo.row.source, *zoo.siblings],
+                        [spec for spec in zoo.rehearsal if spec.start == other],
+                        strangers(zoo),
+                        answers,
+                    )
+                    for other in zoo.others
+                ]
+            )
             tried.append(
                 {
                     "statistic": name,
                     "consensus": consensus,
                     "median_t_p": float(np.median(sibling.t_tail_p(scores))),
                     "descendants": tests(list(scores)),
-                    "strangers": tests(list(null)),
                 }
             )
     best = min(tried, key=lambda row: row["median_t_p"])
@@ -152,4 +175,4 @@ def _head(suspect: Suspect) -> str:
 def margins(statistic: Statistic, zoo: Zoo, answers: Answers) -> np.ndarray:
     """How far the source stands above its siblings, for each suspect, in their deviations."""
     scores = trace(statistic, zoo, answers)
-    return np.array([(s[0] - s[1:].mean()) / s[1:].std(ddof=1) for s in scores])
+    return np.array([(s[0] - s[1:].mean()) / max(s[1:].std(ddof=1), 1e-12) for s in scores])

@@ -1,6 +1,7 @@
 """A source with its siblings, and suspects of every kind on tasks that nothing was trained for."""
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -126,18 +127,31 @@ class Zoo:
         row: source, pool and methods of MGMP; its evaluation pairs are left out.
         siblings: of the source; with it the candidates of the sibling test.
         suspects: of every kind, on the evaluation tasks.
+        others: models made as the siblings that are no candidates.
+        rehearsal: descendants of the others on the pool tasks, by which the statistic of the sibling
+            test is chosen: source and siblings are strangers to them alike.
     """
 
     row: Row
     siblings: tuple[ModelSpec, ...]
     suspects: tuple[Suspect, ...]
+    others: tuple[ModelSpec, ...]
+    rehearsal: tuple[ModelSpec, ...]
+
+    @property
+    def address(self) -> str:
+        """A name unique to all that decides its numbers."""
+        models = [spec.address for spec in self.specs]
+        digest = hashlib.sha256(f"{self.row.address}{models}".encode()).hexdigest()
+        return f"{self.row.name}-{digest[:8]}"
 
     @property
     def specs(self) -> list[ModelSpec]:
         """All models once, the source first."""
         pairs = [s for pair in self.row.pool for s in (pair.homologous, pair.non_homologous)]
         suspects = [suspect.spec for suspect in self.suspects]
-        return list(dict.fromkeys([self.row.source, *self.siblings, *pairs, *suspects]))
+        everybody = [self.row.source, *self.siblings, *pairs, *suspects, *self.rehearsal]
+        return list(dict.fromkeys(everybody))
 
     def of_kind(self, kind: str) -> list[int]:
         """Which of the suspects are of a kind."""
@@ -193,6 +207,12 @@ def make_zoo(args: Args) -> Zoo:
         ),
         siblings=siblings,
         suspects=tuple(_suspects(args, preset, source, siblings, others, cousins)),
+        others=tuple(others),
+        rehearsal=tuple(
+            start.descendant(_task(args, preset, s, 51 + s), head)
+            for start, head in zip(others, ("keep", "reinit"), strict=True)
+            for s in args.pool_subsets
+        ),
     )
 
 

@@ -179,6 +179,8 @@ def centred_scores(
         if len(strangers):
             of_strangers = np.stack([np.asarray(score(suspect=s), np.float64) for s in strangers])
             weight = np.ones((len(suspects), len(strangers))) if others is None else others
+            if not weight.any(axis=1).all():
+                raise ValueError("a suspect is the only stranger; give more strangers")
             table = table - weight @ of_strangers / weight.sum(axis=1, keepdims=True)
         tables.append(table)
     scores = np.stack(tables, axis=1)
@@ -204,9 +206,14 @@ def t_tail_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:
 
     The source is compared with the distribution of one more sibling, of which the ``m`` siblings
     give mean and spread: ``m - 1`` degrees of freedom.
+
+    Raises:
+        ValueError: there are fewer than two siblings.
     """
     siblings = scores[..., 1:]
     m = siblings.shape[-1]
+    if m < 2:
+        raise ValueError(f"the spread of siblings needs at least two of them, got {m}")
     spread = siblings.std(axis=-1, ddof=1) * np.sqrt(1 + 1 / m)
     above = scores[..., 0] - siblings.mean(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):

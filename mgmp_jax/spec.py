@@ -64,7 +64,13 @@ class ModelSpec:
         return f"{self.arch}-{task}-{start}-seed{self.seed}-{digest}"
 
     def sibling(self, seed: int) -> ModelSpec:
-        """A model made as this one, of the same data, with another seed."""
+        """A model made as this one, of the same data, with another seed.
+
+        Raises:
+            ValueError: it is this one's own seed.
+        """
+        if seed == self.seed:
+            raise ValueError(f"a sibling needs another seed than the model's own, {seed}")
         return dataclasses.replace(self, seed=seed)
 
     def cousin(self, seed: int) -> ModelSpec:

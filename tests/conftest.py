@@ -10,6 +10,7 @@ from jaxtyping import install_import_hook
 CHECKED = [
     "baselines",
     "config",
+    "curvature",
     "data",
     "dna",
     "fragments",
@@ -19,7 +20,7 @@ CHECKED = [
     "recipe",
     "responses",
 ]
-CHECKED += ["spec", "training", "transformations", "verifier"]
+CHECKED += ["sibling", "spec", "training", "transformations", "verifier"]
 install_import_hook([f"mgmp_jax.{name}" for name in CHECKED], "beartype.beartype")
 
 ROOT = Path(__file__).parents[1]
