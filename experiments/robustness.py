@@ -47,7 +47,7 @@ ANSWERS: dict[str, Callable[[Any, Any], Any]] = {
     "noise 0.1": lambda p, key: transformations.add_noise(_log(p), 0.1, key),
     "noise 1": lambda p, key: transformations.add_noise(_log(p), 1.0, key),
 }
-"""What is done to a suspect's probabilities ``(p, key)``, and how it is read; noise is on logarithms."""
+"""What is done to a suspect's probabilities ``(p, key)``, and how it is read."""
 
 
 def _log(probabilities: Any) -> Any:

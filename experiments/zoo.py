@@ -128,8 +128,8 @@ class Zoo:
         siblings: of the source; with it the candidates of the sibling test.
         suspects: of every kind, on the evaluation tasks.
         others: models made as the siblings that are no candidates.
-        rehearsal: descendants of the others on the pool tasks, by which the statistic of the sibling
-            test is chosen: source and siblings are strangers to them alike.
+        rehearsal: descendants of the others on the pool tasks, by which the sibling test's
+            statistic is chosen: source and siblings are strangers to them alike.
     """
 
     row: Row

@@ -85,6 +85,22 @@ def test_descendants_are_traced_to_their_own_source_only() -> None:
     assert len(independent) == 9  # it is a sibling itself, so no candidate
 
 
+def test_the_statistic_is_chosen_without_knowing_the_source() -> None:
+    answers, (sibling, *_) = answers_of(SMALL), SMALL.siblings
+    swapped = answers | {
+        SMALL.row.source: answers[sibling],
+        sibling: answers[SMALL.row.source],
+    }
+    (chosen, tried), (again, of_swapped) = (
+        tracing.choose_statistic(SMALL, a) for a in (answers, swapped)
+    )
+    assert chosen == again
+    for one, other in zip(tried, of_swapped, strict=True):
+        p = [t["descendants"]["p_exact"] for t in (one, other)]
+        assert p[0] == p[1]
+        assert one["median_t_p"] == pytest.approx(other["median_t_p"], rel=0.05)
+
+
 @pytest.mark.slow
 def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
     demo = zoo.PRESETS["demo"]
