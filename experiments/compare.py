@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from command import claim, run, settings
 from rich.table import Table
@@ -138,7 +139,7 @@ def frozen_random(zoo: Zoo, pool: Pool, queries: np.ndarray, folder: Path) -> Ve
     module = models.create(
         paper.generator or "", num_outputs=source.values.shape[1], **_width(paper.generator_width)
     )
-    variables = module.init(jax.random.key(3001), np.zeros((1, 32, 32, 3), np.float32), train=False)
+    variables = module.init(jax.random.key(3001), jnp.zeros((1, 32, 32, 3)), train=False)
     latents, _ = training.predict(module, variables, queries)
     without = PAPER_WITHOUT_GENERATOR
     config = without.replace(response=paper.response, batch_size=paper.batch_size)
