@@ -104,7 +104,7 @@ def bound(row: Row, pool: Pool) -> dict[str, Any]:
     module, source = pool.module(row.source), pool.variables(row.source)
     module = module.clone(dtype=jnp.float32)
     images = pool.examples(row.source, "train").take(HESSIAN_IMAGES)
-    inputs = data.model_inputs(images.inputs)
+    inputs = jnp.asarray(data.model_inputs(images.inputs))
 
     def loss(params: Any, batch_stats: Any) -> Any:
         variables = {"params": params, "batch_stats": batch_stats}
