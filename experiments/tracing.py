@@ -46,7 +46,7 @@ class Statistic:
             np.array([[spec != other for other in strangers] for spec in suspects]),
         )
 
-    def power(self, zoo: Zoo, answers: Answers) -> list[dict[str, float]]:
+    def power(self, zoo: Zoo, answers: Answers) -> list[dict[str, int | float]]:
         """How often the source's descendants are traced, by numbers of queries and siblings."""
         descendants = [zoo.suspects[i].spec for i in zoo.of_kind("homologous")]
         num_queries = len(answers[zoo.row.source])

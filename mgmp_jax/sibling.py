@@ -40,6 +40,9 @@ __all__ = [
 Statistic = Callable[[Any, Any], Any]
 """``(candidate [n, d], suspect [n, p]) -> scalar``, larger for models that are more alike."""
 
+Models = Sequence[Any] | np.ndarray | Array
+"""Responses of several models, each ``[n, any]``, row ``i`` to query ``i``."""
+
 Consensus = Literal["none", "mean", "all"]
 """What of the other candidates is regressed out of candidate and suspect before they are compared:
 nothing, the mean of their standardised responses, or the responses of all of them."""
@@ -71,12 +74,12 @@ class SiblingResult:
 
 def sibling_test(
     source: Float[Array, "n d"] | np.ndarray,
-    siblings: Sequence[Any] | np.ndarray,
+    siblings: Models,
     suspect: Float[Array, "n p"] | np.ndarray,
     statistics: Sequence[Statistic],
     *,
     consensus: Consensus = "none",
-    strangers: Sequence[Any] = (),
+    strangers: Models = (),
 ) -> SiblingResult:
     """Tests whether a suspect depends on the source's own training.
 
@@ -144,8 +147,8 @@ def candidate_scores(
 
 def centred_scores(
     candidates: np.ndarray,
-    suspects: Sequence[Any],
-    strangers: Sequence[Any],
+    suspects: Models,
+    strangers: Models,
     statistics: Sequence[Statistic],
     consensus: Consensus,
     others: np.ndarray | None = None,
@@ -198,7 +201,7 @@ def combine(scores: Float[np.ndarray, "... k c"]) -> Float[np.ndarray, "... c"]:
 
 def exact_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:
     """Exact permutation p-value of scores whose first is the source's; ties count against it."""
-    return np.mean(scores >= scores[..., :1], axis=-1)
+    return np.asarray(np.mean(scores >= scores[..., :1], axis=-1))
 
 
 def t_tail_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:
@@ -218,23 +221,23 @@ def t_tail_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:
     above = scores[..., 0] - siblings.mean(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(spread > 0, above / spread, np.where(above > 0, np.inf, 0.0))
-    return stats.t.sf(t, m - 1)
+    return np.asarray(stats.t.sf(t, m - 1))
 
 
 def power(
     source: Float[Array, "n d"] | np.ndarray,
-    siblings: Sequence[Any] | np.ndarray,
-    suspects: Sequence[Any],
+    siblings: Models,
+    suspects: Models,
     statistics: Sequence[Statistic],
     *,
     consensus: Consensus = "none",
-    strangers: Sequence[Any] = (),
+    strangers: Models = (),
     num_queries: Sequence[int],
     num_siblings: Sequence[int],
     alpha: float = 0.05,
     draws: int = 3,
     seed: int = 0,
-) -> list[dict[str, float]]:
+) -> list[dict[str, int | float]]:
     """How often suspects of one kind are traced, against the number of queries and of siblings.
 
     Args:
@@ -299,7 +302,7 @@ def power(
     return rows
 
 
-def _stack(source: Any, siblings: Sequence[Any] | np.ndarray) -> np.ndarray:
+def _stack(source: Any, siblings: Models) -> np.ndarray:
     shapes = {np.shape(candidate) for candidate in (source, *siblings)}
     if len(siblings) < 2 or len(shapes) > 1 or len(next(iter(shapes))) != 2:
         raise ValueError(

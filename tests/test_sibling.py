@@ -194,7 +194,9 @@ def test_impossible_arguments() -> None:
     with pytest.raises(ValueError, match="at least two siblings, all of one shape; got 1 siblings"):
         sibling.sibling_test(candidates[0], candidates[1:2], descendant, [baselines.sac])
     with pytest.raises(ValueError, match="answered 40 queries, a suspect or stranger"):
-        sibling.sibling_test(candidates[0], candidates[1:], descendant[:20], [baselines.sac])
+        sibling.sibling_test(
+            candidates[0], candidates[1:], np.asarray(descendant)[:20], [baselines.sac]
+        )
     with pytest.raises(ValueError, match="at least one statistic"):
         sibling.sibling_test(candidates[0], candidates[1:], descendant, [])
     with pytest.raises(ValueError, match="100 queries and 3 siblings were asked for"):
