@@ -132,7 +132,7 @@ def candidate_scores(
     def score(i: Array) -> Array:
         candidate = candidates[i]
         if consensus == "none":
-            return statistic(candidate, suspect)
+            return jnp.asarray(statistic(candidate, suspect))
         if consensus == "mean":
             common = (total - standardised[i]) / (number - 1)
         else:
@@ -140,7 +140,7 @@ def candidate_scores(
             common = standardised[others + (others >= i)]
             common = common.transpose(1, 0, 2).reshape(n, (number - 1) * width)
         left = (assemble(common, responses, "residual") for responses in (candidate, suspect))
-        return statistic(*left)
+        return jnp.asarray(statistic(*left))
 
     return jax.lax.map(score, jnp.arange(number))
 
