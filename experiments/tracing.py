@@ -57,7 +57,7 @@ class Statistic:
             STATISTICS[self.name],
             consensus=self.consensus,
             strangers=[answers[spec] for spec in strangers(zoo)],
-            num_queries=[n for n in (64, 256, 1000) if n <= num_queries],
+            num_queries=[n for n in (64, 256, 1000) if n <= num_queries] or [num_queries],
             num_siblings=sorted({3, len(zoo.siblings)}),
             draws=2,
         )
