@@ -47,7 +47,7 @@ class Material:
 
     Args:
         answers: on training images of the source.
-        unseen: on images that no model was trained on.
+        unseen: on images that no model was trained on, or none.
         labels: of the training images.
         unseen_labels: of the unseen ones.
         verifiers: the variants of MGMP, by name.
@@ -228,11 +228,12 @@ def all_scores(
     """The scores of all suspects by every method that needs answers only."""
     part_or_all = np.arange(len(material.labels)) if part is None else part
     some = take_part(material.answers, part_or_all)
+    unseen, scores = take_part(material.unseen, part_or_all), similarities(zoo, some)
+    if unseen:
+        of_unseen = material.unseen_labels[part_or_all]
+        scores["agreement on mistakes"] = mistakes(zoo, unseen, of_unseen)
     return {
-        **similarities(zoo, some),
-        "agreement on mistakes": mistakes(
-            zoo, take_part(material.unseen, part_or_all), material.unseen_labels[part_or_all]
-        ),
+        **scores,
         **{
             name: verdict_scores(verifier, zoo, material.answers, part)
             for name, verifier in material.verifiers.items()

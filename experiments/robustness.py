@@ -99,7 +99,7 @@ def transformed(zoo: Zoo, pool: Pool, queries: np.ndarray) -> Mapping[str, Answe
 
 def judge(zoo: Zoo, material: Material, statistic: Statistic) -> dict[str, Any]:
     """Scores of each method, how well they tell the homologous from strangers, and the traces."""
-    scores = all_scores(zoo, material, statistic)
+    scores = all_scores(zoo, dataclasses.replace(material, unseen={}), statistic)
     traces = sibling_results(statistic, zoo, material.answers)
     return {
         "methods": {
