@@ -20,11 +20,13 @@ from command import claim, run, settings
 from rich.table import Table
 from row import take_responses, train_mgmp
 from tracing import (
-    STATISTICS,
+    ALL,
     Answers,
     Statistic,
     choose_statistic,
+    family_results,
     margins,
+    power,
     sibling_results,
     take_part,
 )
@@ -247,14 +249,7 @@ def compare(zoo: Zoo, pool: Pool, material: Material) -> dict[str, Any]:
     console.print("[bold]5. Comparison[/]")
     chosen, tried = choose(zoo, material)
     methods = {**all_scores(zoo, material, chosen), **weights(zoo, pool)}
-    everything = {
-        f"{name}, {consensus}": {
-            "training images": sibling_results(Statistic(name, consensus), zoo, material.answers),
-            "unseen images": sibling_results(Statistic(name, consensus), zoo, material.unseen),
-        }
-        for name in STATISTICS
-        for consensus in ("none", "mean", "all")
-    }
+    images = {"training images": material.answers, "unseen images": material.unseen}
     num_queries = len(material.labels)
     return {
         "models": {spec.address: pool.accuracy(spec) for spec in zoo.specs},
@@ -268,10 +263,19 @@ def compare(zoo: Zoo, pool: Pool, material: Material) -> dict[str, Any]:
             lambda part: all_scores(zoo, material, chosen, part), zoo, num_queries
         ),
         "sibling_test": {
-            "chosen": f"{chosen.name}, {chosen.consensus}",
+            "chosen": str(chosen),
             "on_pool_tasks": tried,
-            "on_evaluation_tasks": everything,
-            "power": chosen.power(zoo, material.answers),
+            "on_evaluation_tasks": {
+                str(statistic): {
+                    name: family_results(statistic, zoo, answers)
+                    for name, answers in images.items()
+                }
+                for statistic in ALL
+            },
+            "suspects": {
+                name: sibling_results(chosen, zoo, answers) for name, answers in images.items()
+            },
+            "power": power(chosen, zoo, material.unseen),
         },
     }
 
@@ -314,15 +318,21 @@ def show(results: dict[str, Any], folder: Path) -> None:
     for name, method in results["methods"].items():
         table.add_row(name, *(f"{method['against'][kind]['auc']:.2f}" for kind in kinds))
     console.print(table)
-    chosen = results["sibling_test"]["chosen"]
-    for queries, groups in results["sibling_test"]["on_evaluation_tasks"][chosen].items():
-        table = Table(title=f"Sibling test ({chosen}), {queries}: source first")
+    found = results["sibling_test"]
+    for queries, groups in found["suspects"].items():
+        families = found["on_evaluation_tasks"][found["chosen"]][queries]
+        level = families.pop("level")
+        table = Table(title=f"Sibling test ({found['chosen']}), {queries}: own source first")
         for column in ("suspects", "first", "median p (t)"):
             table.add_column(column)
-        for name, group in groups.items():
+        for name, group in (groups | families).items():
             median = float(np.median(group["p_t_tail"]))
             table.add_row(name, f"{group['first']} of {group['models']}", f"{median:.3g}")
         console.print(table)
+        console.print(
+            f"Of {level['pairs']} pairs of a descendant and a model that is not its source, "
+            f"{level['t_tail_5']:.1%} have p (t) ≤ 0.05 and {level['t_tail_1']:.1%} p (t) ≤ 0.01.\n"
+        )
     console.print(f"Files: {folder / 'results.json'}, {folder / 'queries.png'}", soft_wrap=True)
 
 

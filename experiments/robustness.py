@@ -54,6 +54,11 @@ def _log(probabilities: Any) -> Any:
     return jnp.log(jnp.maximum(probabilities, 1e-6))
 
 
+def another(zoo: Zoo) -> ModelSpec:
+    """The model of the source's data that some suspects started from instead of the source."""
+    return next(s.spec.start for s in zoo.suspects if s.kind == "sibling" and s.spec.start)
+
+
 def trained_otherwise(zoo: Zoo, args: Args, pool: Pool) -> dict[str, list[ModelSpec]]:
     """Descendants and students of the source, and the same of another model of its data.
 
@@ -61,13 +66,15 @@ def trained_otherwise(zoo: Zoo, args: Args, pool: Pool) -> dict[str, list[ModelS
     """
     source, target = zoo.row.source, PRESETS[args.preset].target
     own = [s.spec for s in zoo.suspects if s.kind == "homologous" and s.spec.head == "keep"]
-    kept = own + [dataclasses.replace(spec, start=zoo.others[0]) for spec in own]
+    kept = own + [dataclasses.replace(spec, start=another(zoo)) for spec in own]
     recipe = dataclasses.replace(kept[0].recipe, snapshots=1)
     long = dataclasses.replace(
         recipe, epochs=4 * target.epochs, learning_rate=3 * recipe.learning_rate
     )
     last = dataclasses.replace(recipe, frozen=len(pool.module(source).layers) - 1)
-    pupils = [(spec.start or source, source.sibling(spec.seed)) for spec in kept]
+    half = (source.num_examples or 0) // 2
+    pupil = dataclasses.replace(source.cousin(0), num_examples=half)  # a thief has his own images
+    pupils = [(spec.start or source, dataclasses.replace(pupil, seed=spec.seed)) for spec in kept]
 
     def changed(**changes: Any) -> list[ModelSpec]:
         return [dataclasses.replace(spec, **changes) for spec in kept]
@@ -123,8 +130,8 @@ def robustness(zoo: Zoo, pool: Pool, args: Args) -> dict[str, Any]:
     found = {"none": judge(dataclasses.replace(zoo, suspects=known), material, chosen)}
     for name, changed in specs.items():
         half = len(changed) // 2
-        made = [Suspect(spec, "homologous", zoo.row.source) for spec in changed[:half]]
-        made += [Suspect(spec, "sibling", zoo.others[0]) for spec in changed[half:]]
+        made = [Suspect(spec, "homologous") for spec in changed[:half]]
+        made += [Suspect(spec, "sibling") for spec in changed[half:]]
         answers = {spec: pool.responses(spec, queries).values for spec in changed}
         found[name] = judge(
             dataclasses.replace(zoo, suspects=tuple(made)),
@@ -137,7 +144,7 @@ def robustness(zoo: Zoo, pool: Pool, args: Args) -> dict[str, Any]:
         found[name] = judge(few, changed, chosen)
     accuracies = {spec.address: pool.accuracy(spec) for of in specs.values() for spec in of}
     return {
-        "chosen": f"{chosen.name}, {chosen.consensus}",
+        "chosen": str(chosen),
         "transformations": found,
         "models": accuracies,
     }

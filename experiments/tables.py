@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ablation import TABLE_5
 from robustness import traced
 
 from mgmp_jax import reporting
@@ -14,12 +15,18 @@ ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
-def committed(key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and content of every committed ``results.json`` that has ``key``."""
+def committed(key: str, script: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and content of every committed ``results.json`` of a script that has ``key``."""
     for path in sorted((ROOT / "experiments" / "results").glob("*/results.json")):
         results = json.loads(path.read_text())
-        if key in results:
+        if key in results and script in results["run"]["command"]:
             yield path.parent.name, results
+
+
+def rows() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The committed rows of Table 1 and 2."""
+    yield from committed("paper", "cifar.py")
+    yield from committed("paper", "nlp.py")
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -50,17 +57,27 @@ def provenance(results: dict[str, Any]) -> str:
 
 def rows_table(to_root: str = "") -> str:
     """One line for each method of each committed row of Table 1 and 2."""
-    header = ["row, preset", "method", "accuracy per fragment", "AUC by model", "missed"]
+    header = ["row, preset", "method", "accuracy per fragment", "AUC by model", "TPR", "missed"]
     header += ["false alarms", "pairs × seeds", "device"]
-    rows = []
-    for name, results in committed("paper"):
+    lines = []
+    for name, results in rows():
         paper = "*the paper, with (without) generator*"
-        rows.append([name, paper, results["paper"], "", "", "", "", ""])
+        lines.append([name, paper, results["paper"], "", "", "", "", "", ""])
         for method, s in results["methods"].items():
             counts = [reporting.count(s, key) for key in ("missed", "false_alarms")]
-            scored = [link(name, to_root), method, reporting.accuracy(s), f"{s['auc']:.3f}"]
-            rows.append([*scored, *counts, f"{s['pairs']} × {s['seeds']}", device(results)])
-    return markdown(header, rows)
+            scored = [link(name, to_root), method, reporting.accuracy(s), f"{s['auc']:.3f}", tpr(s)]
+            lines.append([*scored, *counts, f"{s['pairs']} × {s['seeds']}", device(results)])
+    return markdown(header, lines)
+
+
+def tpr(summary: dict[str, Any]) -> str:
+    """The share of homologous models above every non-homologous one, with its interval."""
+    scores: dict[str, list[float]] = {"homologous": [], "not homologous": []}
+    for judged in summary["evaluation"]:
+        scores[judged["truth"]].append(float(np.mean(judged["dna_score_by_seed"])))
+    s = reporting.separation(*(np.array(of_kind) for of_kind in scores.values()))
+    low, high = s["tpr_1_interval"]
+    return f"{s['tpr_1']:.2f} ({low:.2f} to {high:.2f})"
 
 
 def with_table(readme: str) -> str:
@@ -71,13 +88,54 @@ def with_table(readme: str) -> str:
 
 def model_tables() -> Iterator[str]:
     """For each committed row the accuracies of its models."""
-    for name, results in committed("paper"):
+    for name, results in rows():
         yield f"\n### {name}\n\n{provenance(results)}.\n"
-        rows = [
+        lines = [
             [address.rsplit("-", 1)[0], f"{accuracy['train']:.3f}", f"{accuracy['test']:.3f}"]
             for address, accuracy in results["models"].items()
         ]
-        yield markdown(["model", "accuracy on its training data", "on its test data"], rows)
+        yield markdown(["model", "accuracy on its training data", "on its test data"], lines)
+
+
+def ablation_tables() -> Iterator[str]:
+    """For each committed ablation: its variants, beside the paper's Table 5."""
+    header = ["variant", "the paper", "accuracy per fragment", "AUC by model", "TPR", "missed"]
+    for name, results in committed("paper", "ablation.py"):
+        yield f"\n### {link(name, '../')}\n\n{provenance(results)}.\n"
+        lines = []
+        for variant, s in results["methods"].items():
+            paper = f"{TABLE_5[variant]:.4f}" if variant in TABLE_5 else ""
+            scored = [reporting.accuracy(s), f"{s['auc']:.3f}", tpr(s)]
+            counts = [reporting.count(s, key) for key in ("missed", "false_alarms")]
+            lines.append([variant, paper, *scored, *counts])
+        yield markdown([*header, "false alarms"], lines)
+
+
+def forgetting_tables() -> Iterator[str]:
+    """For each committed figure: the accuracies that it shows, and the distances of the weights."""
+    for name, results in committed("panels"):
+        yield f"\n### {link(name, '../')}\n\n{provenance(results)}.\n"
+        yield f"![Accuracy over epochs](../experiments/results/{name}/forgetting.png)\n"
+        lines = [
+            [panel, *(f"{p[of][i]:.3f}" for of in ("source data", "target data") for i in (0, -1))]
+            for panel, p in results["panels"].items()
+        ]
+        header = ["panel", "source data, first", "source data, last", "target data, first"]
+        yield markdown([*header, "target data, last"], lines)
+        found = results["weights"]
+        lines = []
+        for kind in ("homologous", "non-homologous"):
+            models = [m for m in found["models"] if m["kind"] == kind]
+            columns = ("distance", "cosine", "bound", "forgetting", "forgetting_of_weights_alone")
+            spans = ([min(m[c] for m in models), max(m[c] for m in models)] for c in columns)
+            lines.append([f"{kind} ({len(models)})", *(f"{a:.3g} to {b:.3g}" for a, b in spans)])
+        yield (
+            f"\nλ_max {found['lambda_max']:.3g}, norm of the gradient "
+            f"{found['gradient_norm']:.3g}, loss of the source {found['source_loss']:.3g}. AUC of "
+            f"‖Δw‖ by model: {found['distance']['auc']:.3f}.\n"
+        )
+        header = ["models", "‖Δw‖", "cosine", "bound", "forgetting", "of weights alone"]
+        yield markdown(header, lines)
 
 
 def comparison_tables() -> Iterator[str]:
@@ -110,67 +168,71 @@ def _separation(s: dict[str, Any]) -> str:
 
 
 def _sibling_tables(found: dict[str, Any]) -> Iterator[str]:
-    tried = found["on_pool_tasks"]
     yield (
-        f"\nThe sibling test's statistic was chosen by descendants of other models on pool tasks, "
-        "to which the source and its siblings are strangers alike: "
-        f"*{found['chosen']}* (statistic, what of the other candidates is regressed out).\n"
+        "\nThe sibling test with every candidate in turn as the source and the others as its "
+        "siblings: how many of its descendants on pool tasks were traced to it (1,000 training "
+        "images), by which the statistic was chosen, and on evaluation tasks (all queries). In "
+        "brackets the median approximate p-value (Student's t). *Regressed out* is what of the "
+        f"other candidates. Chosen: *{found['chosen']}*.\n"
     )
-    header = ["statistic", "regressed out", "median p (t) of descendants", "descendants traced"]
-    rows = [
-        [
-            t["statistic"],
-            t["consensus"],
-            f"{t['median_t_p']:.2g}",
-            _first(t["descendants"]),
-        ]
-        for t in tried
-    ]
-    yield markdown(header, rows)
+    header = ["statistic", "regressed out", "pool tasks"]
+    of_all = found["on_evaluation_tasks"]
+    groups = {name: list(g) for name, g in of_all[found["chosen"]].items()}
+    header += [f"{queries}, {g}" for queries, of in groups.items() for g in of if g != "level"]
+    lines = []
+    for tried in found["on_pool_tasks"]:
+        line = [*tried["statistic"].rsplit(", ", 1), _traced(tried["descendants"])]
+        for families in of_all[tried["statistic"]].values():
+            line += [_traced(t) for name, t in families.items() if name != "level"]
+        lines.append(line)
+    yield markdown(header, lines)
     yield (
-        "\nOn evaluation tasks, how often the source came first among the candidates, with the "
-        "median exact p-value and the median and largest approximate one (Student's t). Chance is "
-        "one in the number of candidates, over sources: here there is one source, and all suspects "
-        "share its candidates and strangers, so strangers are not independent of each other.\n"
+        "\nLevel of the approximate p-value: pairs of a descendant and a candidate that is not its "
+        "source (its source left out), for the chosen statistic. Pairs share models and are not "
+        "independent.\n"
     )
-    rows = [
-        [statistic, queries, group, _first(t), f"1 in {t['candidates']}", *_p_values(t)]
-        for statistic, of_queries in found["on_evaluation_tasks"].items()
-        for queries, groups in of_queries.items()
-        if statistic == found["chosen"]
-        for group, t in groups.items()
-    ]
-    header = ["statistic", "queries", "suspects", "traced", "chance", "p (exact)", "p (t)"]
-    yield markdown(header, rows)
-    yield "\nDescendants of the source traced, by numbers of queries and of siblings:\n"
-    header = ["queries", "siblings", "source first", "p (t) ≤ 0.05", "median p (t)"]
-    rows = [
+    levels = [(name, of["level"]) for name, of in of_all[found["chosen"]].items()]
+    yield markdown(
+        ["queries", "pairs", "p (t) ≤ 0.05", "p (t) ≤ 0.01"],
         [
-            str(p["queries"]),
-            str(p["siblings"]),
+            [name, str(of["pairs"]), f"{of['t_tail_5']:.3f}", f"{of['t_tail_1']:.3f}"]
+            for name, of in levels
+        ],
+    )
+    yield (
+        "\nThe suspects of the table above, tested with the source as the source: how often it "
+        "came first, with the median exact p-value and the median and smallest approximate one. "
+        "All suspects share candidates and strangers and are not independent.\n"
+    )
+    lines = [
+        [queries, group, f"{t['first']} of {t['models']}", f"1 in {t['candidates']}", *_p_values(t)]
+        for queries, suspects in found["suspects"].items()
+        for group, t in suspects.items()
+    ]
+    yield markdown(["queries", "suspects", "first", "chance", "p (exact)", "p (t)"], lines)
+    yield (
+        "\nDescendants traced on evaluation tasks by numbers of queries (unseen images) and of "
+        "siblings, mean over sources:\n"
+    )
+    lines = [
+        [
+            f"{p['queries']:.0f}",
+            f"{p['siblings']:.0f}",
             f"{p['first']:.0%}",
             f"{p['t_tail']:.0%}",
             f"{p['t_p_median']:.2g}",
         ]
         for p in found["power"]
     ]
-    yield markdown(header, rows)
-    groups = list(next(iter(found["on_evaluation_tasks"].values()))["training images"])
-    rows = [
-        [statistic, queries, *(str(of_group[group]["first"]) for group in groups)]
-        for statistic, of_queries in found["on_evaluation_tasks"].items()
-        for queries, of_group in of_queries.items()
-    ]
-    yield "\nThe same of every statistic that was tried, models traced:\n"
-    yield markdown(["statistic", "queries", *groups], rows)
+    yield markdown(["queries", "siblings", "own source first", "p (t) ≤ 0.05", "median p"], lines)
 
 
-def _first(t: dict[str, Any]) -> str:
-    return f"{t['first']} of {t['models']}"
+def _traced(t: dict[str, Any]) -> str:
+    return f"{t['first']} of {t['models']} ({np.median(t['p_t_tail']):.1g})"
 
 
 def _p_values(t: dict[str, Any]) -> tuple[str, str]:
-    approximate = f"{np.median(t['p_t_tail']):.2g}, {max(t['p_t_tail']):.2g}"
+    approximate = f"{np.median(t['p_t_tail']):.2g}, {min(t['p_t_tail']):.2g}"
     return f"{np.median(t['p_exact']):.2g}", approximate
 
 
@@ -192,6 +254,8 @@ def results_page() -> str:
     """docs/results.md."""
     parts = [RESULTS, rows_table("../"), "\n## The models of these rows", *model_tables()]
     for title, about, tables in (
+        ("Generators, assemblies and the parts of the loss", ABLATION, list(ablation_tables())),
+        ("What fine-tuning leaves of its start", FORGETTING, list(forgetting_tables())),
         ("Every method against every kind of negative", COMPARISON, list(comparison_tables())),
         ("What a descendant may have gone through", ROBUSTNESS, list(robustness_tables())),
     ):
@@ -228,10 +292,23 @@ Made by `make tables` from `experiments/results/`.
 
 Accuracy per fragment is the paper's `(A_n + A_o) / 2N`; the other columns count whole models, over
 all seeds of the MGMP training: missed are homologous models with a DNA score below 0.9, false
-alarms non-homologous ones with at least that, in brackets with one half instead. Negatives are the
+alarms non-homologous ones with at least that, in brackets with one half instead. TPR is the share
+of homologous models whose DNA score (mean over seeds) is above that of every non-homologous one,
+with its 95 % interval: so few negatives allow no finer false positive rate. Negatives are the
 paper's: trained from random weights, or, for texts where the row says so, from the public
 checkpoint. The paper's figures are for its own, far larger models.
 """
+
+ABLATION = """
+Table 5 of the paper, and then the paper's method with the preset's generator and one thing changed;
+columns as above."""
+
+FORGETTING = """
+Figures 1 and 5 of the paper: a source goes on training on a task; accuracies after each kept epoch,
+with the target's own last layers and with the source's in their place. Then section 3.2: the
+distance of the weights, the second-order bound on forgetting λ_max ‖Δw‖² / 2, and the forgetting
+itself, the rise of the source's loss, with the target's batch statistics and without; from the
+smallest to the largest model."""
 
 COMPARISON = """
 Homologous suspects started from the source. Of the negatives, `scratch` had random weights;

@@ -5,16 +5,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from zoo import Suspect, Zoo
+from zoo import Zoo
 
 from mgmp_jax import baselines, sibling
 from mgmp_jax.spec import ModelSpec
 
+FITS = (baselines.fit_to_target, baselines.fit_to_source)
 STATISTICS: dict[str, tuple[sibling.Statistic, ...]] = {
     "linear CKA": (baselines.linear_cka,),
     "fit to target": (baselines.fit_to_target,),
     "fit to source": (baselines.fit_to_source,),
-    "all three": (baselines.linear_cka, baselines.fit_to_target, baselines.fit_to_source),
+    "both fits": FITS,
+    "all three": (baselines.linear_cka, *FITS),
 }
 """What the sibling test is tried with, each with every consensus."""
 
@@ -28,6 +30,9 @@ class Statistic:
 
     name: str
     consensus: sibling.Consensus
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.consensus}"
 
     def scores(
         self,
@@ -46,21 +51,9 @@ class Statistic:
             np.array([[spec != other for other in strangers] for spec in suspects]),
         )
 
-    def power(self, zoo: Zoo, answers: Answers) -> list[dict[str, int | float]]:
-        """How often the source's descendants are traced, by numbers of queries and siblings."""
-        descendants = [zoo.suspects[i].spec for i in zoo.of_kind("homologous")]
-        num_queries = len(answers[zoo.row.source])
-        return sibling.power(
-            answers[zoo.row.source],
-            [answers[spec] for spec in zoo.siblings],
-            [answers[spec] for spec in descendants],
-            STATISTICS[self.name],
-            consensus=self.consensus,
-            strangers=[answers[spec] for spec in strangers(zoo)],
-            num_queries=[n for n in (64, 256, 1000) if n <= num_queries] or [num_queries],
-            num_siblings=sorted({3, len(zoo.siblings)}),
-            draws=2,
-        )
+
+ALL = [Statistic(name, consensus) for name in STATISTICS for consensus in ("none", "mean", "all")]
+"""Everything that is tried."""
 
 
 def take_part(answers: Answers, part: np.ndarray) -> Answers:
@@ -78,7 +71,7 @@ def trace(statistic: Statistic, zoo: Zoo, answers: Answers) -> list[np.ndarray]:
 
     A suspect that is itself a sibling is left out of its own candidates.
     """
-    everybody = [zoo.row.source, *zoo.siblings]
+    everybody = zoo.candidates
     outside = [s.spec for s in zoo.suspects if s.spec not in everybody]
     scores = dict(
         zip(outside, statistic.scores(everybody, outside, strangers(zoo), answers), strict=True)
@@ -90,19 +83,13 @@ def trace(statistic: Statistic, zoo: Zoo, answers: Answers) -> list[np.ndarray]:
     return [scores[suspect.spec] for suspect in zoo.suspects]
 
 
-def trace_origin(
-    statistic: Statistic, zoo: Zoo, answers: Answers
-) -> tuple[list[Suspect], list[np.ndarray]]:
-    """The descendants of other sources, each with its own source among the candidates, first."""
-    found: list[Suspect] = []
-    scores: list[np.ndarray] = []
-    for origin in dict.fromkeys(s.origin for s in zoo.suspects if s.kind == "sibling"):
-        suspects = [s for s in zoo.suspects if s.kind == "sibling" and s.origin == origin]
-        candidates = [origin, zoo.row.source, *zoo.siblings]
-        specs = [suspect.spec for suspect in suspects]
-        found += suspects
-        scores += list(statistic.scores(candidates, specs, strangers(zoo), answers))
-    return found, scores
+def trace_families(
+    statistic: Statistic, zoo: Zoo, answers: Answers, descendants: Sequence[ModelSpec]
+) -> np.ndarray:
+    """Scores of descendants with the candidates, each one's own source first, ``[t, c]``."""
+    scores = statistic.scores(zoo.candidates, descendants, strangers(zoo), answers)
+    own = [zoo.candidates.index(spec.start) for spec in descendants if spec.start]
+    return np.stack([np.r_[s[i], np.delete(s, i)] for s, i in zip(scores, own, strict=True)])
 
 
 def tests(scores: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -119,57 +106,97 @@ def tests(scores: Sequence[np.ndarray]) -> dict[str, Any]:
     }
 
 
-def choose_statistic(zoo: Zoo, answers: Answers) -> tuple[Statistic, list[dict[str, Any]]]:
-    """The statistic with the smallest median approximate p-value in a rehearsal.
+def level(scores: np.ndarray) -> dict[str, float | int]:
+    """How often candidates that are not its source are taken for a descendant's.
 
-    Descendants of other models than the candidates are traced to their own start on the pool
-    tasks; the zoo's source and its siblings are all strangers to them, so the choice does not know
-    which of the candidates is the source.
+    Args:
+        scores: from :func:`trace_families`. Its own source is left out, then each of the others
+            takes the source's part in turn.
+
+    Returns:
+        ``pairs``: how many there are; ``t_tail_5`` and ``t_tail_1``, the shares of them with an
+        approximate p-value of at most 0.05 and 0.01; the exact one needs no such check.
+    """
+    others = scores[:, 1:]
+    turns = np.stack([np.roll(others, -i, axis=1) for i in range(others.shape[1])])
+    p = sibling.t_tail_p(turns)
+    return {
+        "pairs": p.size,
+        "t_tail_5": float(np.mean(p <= 0.05)),
+        "t_tail_1": float(np.mean(p <= 0.01)),
+    }
+
+
+def choose_statistic(zoo: Zoo, answers: Answers) -> tuple[Statistic, list[dict[str, Any]]]:
+    """The statistic that traces most models in a rehearsal, of equal ones that of smallest p.
+
+    Every candidate in turn is the source of its own descendants on the pool tasks. All have
+    equally many, so the choice does not know which of the candidates is the zoo's source.
     """
     tried = []
-    for name in STATISTICS:
-        for consensus in ("none", "mean", "all"):
-            statistic = Statistic(name, consensus)
-            scores = np.concatenate(
-                [
-                    statistic.scores(
-                        [other, zoo.row.source, *zoo.siblings],
-                        [spec for spec in zoo.rehearsal if spec.start == other],
-                        strangers(zoo),
-                        answers,
-                    )
-                    for other in zoo.others
-                ]
-            )
-            tried.append(
-                {
-                    "statistic": name,
-                    "consensus": consensus,
-                    "median_t_p": float(np.median(sibling.t_tail_p(scores))),
-                    "descendants": tests(list(scores)),
-                }
-            )
-    best = min(tried, key=lambda row: row["median_t_p"])
-    return Statistic(best["statistic"], best["consensus"]), tried
+    for statistic in ALL:
+        found = tests(list(trace_families(statistic, zoo, answers, zoo.rehearsal)))
+        median = float(np.median(found["p_t_tail"]))
+        tried.append((-found["first"], median, statistic, found))
+    best = min(tried, key=lambda one: one[:2])[2]
+    rows = [
+        {
+            "statistic": str(statistic),
+            "median_t_p": median,
+            "descendants": found,
+        }
+        for _, median, statistic, found in tried
+    ]
+    return best, rows
 
 
 def sibling_results(statistic: Statistic, zoo: Zoo, answers: Answers) -> dict[str, Any]:
     """The sibling test of all suspects, by what they are."""
-    scores = trace(statistic, zoo, answers)
     groups: dict[str, list[np.ndarray]] = {}
-    for suspect, of_suspect in zip(zoo.suspects, scores, strict=True):
-        name = f"{suspect.kind}{_head(suspect)}"
-        groups.setdefault(name, []).append(of_suspect)
-    others, of_others = trace_origin(statistic, zoo, answers)
-    for suspect, of_suspect in zip(others, of_others, strict=True):
-        groups.setdefault(f"homologous to another source{_head(suspect)}", []).append(of_suspect)
+    for suspect, of_suspect in zip(zoo.suspects, trace(statistic, zoo, answers), strict=True):
+        groups.setdefault(f"{suspect.kind}{_head(suspect.spec)}", []).append(of_suspect)
     return {name: tests(of_group) for name, of_group in groups.items()}
 
 
-def _head(suspect: Suspect) -> str:
-    if suspect.spec.start is None:
+def family_results(statistic: Statistic, zoo: Zoo, answers: Answers) -> dict[str, Any]:
+    """The sibling test with every candidate in turn as the source, on the evaluation tasks."""
+    scores = trace_families(statistic, zoo, answers, zoo.families)
+    groups: dict[str, list[np.ndarray]] = {}
+    for spec, of_spec in zip(zoo.families, scores, strict=True):
+        groups.setdefault(f"descendant{_head(spec)}", []).append(of_spec)
+    return {
+        **{name: tests(of_group) for name, of_group in groups.items()},
+        "level": level(scores),
+    }
+
+
+def power(statistic: Statistic, zoo: Zoo, answers: Answers) -> list[dict[str, int | float]]:
+    """How often descendants are traced, by numbers of queries and siblings, mean over sources."""
+    n = len(answers[zoo.row.source])
+    rows = [
+        sibling.power(
+            answers[source],
+            [answers[spec] for spec in zoo.candidates if spec != source],
+            [answers[spec] for spec in zoo.families if spec.start == source],
+            STATISTICS[statistic.name],
+            consensus=statistic.consensus,
+            strangers=[answers[spec] for spec in strangers(zoo)],
+            num_queries=[*(q for q in (64, 256, 1000) if q < n), n],
+            num_siblings=sorted({3, len(zoo.siblings)}),
+            draws=1,
+        )
+        for source in zoo.candidates
+    ]
+    return [
+        {key: float(np.mean([row[key] for row in of_setting])) for key in of_setting[0]}
+        for of_setting in zip(*rows, strict=True)
+    ]
+
+
+def _head(spec: ModelSpec) -> str:
+    if spec.start is None:
         return ""
-    return ", head kept" if suspect.spec.head == "keep" else ", new head"
+    return ", head kept" if spec.head == "keep" else ", new head"
 
 
 def margins(statistic: Statistic, zoo: Zoo, answers: Answers) -> np.ndarray:

@@ -111,12 +111,10 @@ class Suspect:
     Args:
         spec: the model.
         kind: one of :data:`KINDS`, as seen from the zoo's source.
-        origin: the model of the source's data that it started from or is, if any.
     """
 
     spec: ModelSpec
     kind: str
-    origin: ModelSpec | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,16 +125,17 @@ class Zoo:
         row: source, pool and methods of MGMP; its evaluation pairs are left out.
         siblings: of the source; with it the candidates of the sibling test.
         suspects: of every kind, on the evaluation tasks.
-        others: models made as the siblings that are no candidates.
-        rehearsal: descendants of the others on the pool tasks, by which the sibling test's
-            statistic is chosen: source and siblings are strangers to them alike.
+        rehearsal: descendants of every candidate on the pool tasks, by which the sibling test's
+            statistic is chosen: all candidates have equally many, so the choice does not know
+            which of them is the source.
+        families: descendants of every candidate on the evaluation tasks.
     """
 
     row: Row
     siblings: tuple[ModelSpec, ...]
     suspects: tuple[Suspect, ...]
-    others: tuple[ModelSpec, ...]
     rehearsal: tuple[ModelSpec, ...]
+    families: tuple[ModelSpec, ...]
 
     @property
     def address(self) -> str:
@@ -146,11 +145,16 @@ class Zoo:
         return f"{self.row.name}-{digest[:8]}"
 
     @property
+    def candidates(self) -> tuple[ModelSpec, ...]:
+        """Of the sibling test, the source first."""
+        return (self.row.source, *self.siblings)
+
+    @property
     def specs(self) -> list[ModelSpec]:
         """All models once, the source first."""
         pairs = [s for pair in self.row.pool for s in (pair.homologous, pair.non_homologous)]
         suspects = [suspect.spec for suspect in self.suspects]
-        everybody = [self.row.source, *self.siblings, *pairs, *suspects, *self.rehearsal]
+        everybody = [*self.candidates, *pairs, *suspects, *self.rehearsal, *self.families]
         return list(dict.fromkeys(everybody))
 
     def of_kind(self, kind: str) -> list[int]:
@@ -207,12 +211,8 @@ def make_zoo(args: Args) -> Zoo:
         ),
         siblings=siblings,
         suspects=tuple(_suspects(args, preset, source, siblings, others, cousins)),
-        others=tuple(others),
-        rehearsal=tuple(
-            start.descendant(_task(args, preset, s, 51 + s), head)
-            for start, head in zip(others, ("keep", "reinit"), strict=True)
-            for s in args.pool_subsets
-        ),
+        rehearsal=_families(args, preset, (source, *siblings), args.pool_subsets),
+        families=_families(args, preset, (source, *siblings), args.eval_subsets),
     )
 
 
@@ -230,14 +230,25 @@ def _suspects(
         for start in (source, *others):
             kind = "homologous" if start == source else "sibling"
             if start != others[-1]:
-                found.append(Suspect(start.descendant(kept), kind, start))
+                found.append(Suspect(start.descendant(kept), kind))
             if start != others[0]:
-                found.append(Suspect(start.descendant(new, "reinit"), kind, start))
+                found.append(Suspect(start.descendant(new, "reinit"), kind))
         for start, task, head in zip(cousins, (kept, new), ("keep", "reinit"), strict=True):
-            found.append(Suspect(start.descendant(task, head), "cousin", None))
-        found += [Suspect(task, "scratch", None) for task in (kept, new)]
-    found += [Suspect(spec, "independent", spec) for spec in (*others, *siblings)]
+            found.append(Suspect(start.descendant(task, head), "cousin"))
+        found += [Suspect(task, "scratch") for task in (kept, new)]
+    found += [Suspect(spec, "independent") for spec in (*others, *siblings)]
     return found
+
+
+def _families(
+    args: Args, preset: Preset, candidates: Sequence[ModelSpec], subsets: Sequence[int]
+) -> tuple[ModelSpec, ...]:
+    """A descendant of every candidate on every task, the head kept or new by turns."""
+    return tuple(
+        start.descendant(_task(args, preset, subset, 51 + subset), ("keep", "reinit")[(i + j) % 2])
+        for i, start in enumerate(candidates)
+        for j, subset in enumerate(subsets)
+    )
 
 
 def _task(args: Args, preset: Preset, subset: int, seed: int) -> ModelSpec:

@@ -48,7 +48,10 @@ def test_no_negative_comes_from_a_candidate_and_no_task_is_in_the_pool() -> None
     pool = {pair.homologous.subset for pair in SMALL.row.pool}
     for suspect in SMALL.suspects:
         assert suspect.spec.subset not in pool
-        assert suspect.kind in ("homologous", "independent") or suspect.origin not in candidates
+        assert suspect.kind in ("homologous", "independent") or suspect.spec.start not in candidates
+    families = [[spec.start for spec in of] for of in (SMALL.rehearsal, SMALL.families)]
+    assert all({of.count(model) for model in SMALL.candidates} == {5} for of in families)
+    assert not {spec.subset for spec in SMALL.rehearsal} & {s.subset for s in SMALL.families}
 
 
 def answers_of(model: zoo.Zoo) -> dict:
@@ -72,31 +75,49 @@ def answers_of(model: zoo.Zoo) -> dict:
 def test_descendants_are_traced_to_their_own_source_only() -> None:
     answers = answers_of(SMALL)
     chosen, tried = tracing.choose_statistic(SMALL, answers)
-    assert len(tried) == 3 * len(tracing.STATISTICS)
+    assert [t["statistic"] for t in tried] == [str(statistic) for statistic in tracing.ALL]
     found = tracing.sibling_results(chosen, SMALL, answers)
     for group, result in found.items():
-        others = group.startswith("homologous to another")
-        assert group == "independent" or result["candidates"] == 10 + others
+        assert group == "independent" or result["candidates"] == 10
         if group.startswith("homologous"):
             assert result["first"] == result["models"] == 5
         else:
             assert result["first"] <= result["models"] / 2
     independent = tracing.trace(chosen, SMALL, answers)[SMALL.of_kind("independent")[-1]]
     assert len(independent) == 9  # it is a sibling itself, so no candidate
+    families = tracing.family_results(chosen, SMALL, answers)
+    level = families.pop("level")
+    assert sum(of["first"] for of in families.values()) >= 48
+    assert level["pairs"] == 50 * 9 and level["t_tail_5"] < 0.1
+
+
+def test_the_level_counts_each_candidate_but_the_source_once() -> None:
+    scores = np.array([[9.0, 0.0, 0.1, 0.05, 8.0]])
+    found = tracing.level(scores)
+    expected = [tracing.sibling.t_tail_p(np.roll(scores[0, 1:], -i)) for i in range(4)]
+    assert found == {"pairs": 4, "t_tail_5": 0.25, "t_tail_1": np.mean(np.less(expected, 0.01))}
 
 
 def test_the_statistic_is_chosen_without_knowing_the_source() -> None:
     answers, (sibling, *_) = answers_of(SMALL), SMALL.siblings
-    swapped = answers | {
-        SMALL.row.source: answers[sibling],
-        sibling: answers[SMALL.row.source],
+    parts = {SMALL.row.source: sibling, sibling: SMALL.row.source}
+
+    def swapped(spec):
+        if spec.start is None:
+            return parts.get(spec, spec)
+        other = parts.get(spec.start, spec.start)
+        heads = {s.subset: s.head for s in SMALL.rehearsal if s.start == other}
+        return dataclasses.replace(spec, start=other, head=heads[spec.subset])
+
+    exchanged = answers | {
+        spec: answers[swapped(spec)] for spec in (*SMALL.candidates, *SMALL.rehearsal)
     }
     (chosen, tried), (again, of_swapped) = (
-        tracing.choose_statistic(SMALL, a) for a in (answers, swapped)
+        tracing.choose_statistic(SMALL, a) for a in (answers, exchanged)
     )
     assert chosen == again
     for one, other in zip(tried, of_swapped, strict=True):
-        p = [t["descendants"]["p_exact"] for t in (one, other)]
+        p = [sorted(t["descendants"]["p_exact"]) for t in (one, other)]
         assert p[0] == p[1]
         assert one["median_t_p"] == pytest.approx(other["median_t_p"], rel=0.05)
 
