@@ -67,7 +67,7 @@ PRESETS = {
         seeds=1,
     ),
     "small": Preset(
-        widths={"resnet18": 16, "alexnet": 16, "vit-small": 96},
+        widths={"resnet18": 16, "alexnet": 16, "vit-small": 48},
         source_images=10_000,
         target_images=2000,
         source=Recipe(12, 128, 0.1),
