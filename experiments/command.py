@@ -2,6 +2,8 @@
 
 import dataclasses
 import fcntl
+import hashlib
+import json
 import logging
 import os
 import sys
@@ -17,6 +19,12 @@ def settings(args: Any) -> dict[str, Any]:
     """All arguments but where things lie."""
     everything = dataclasses.asdict(args)
     return {k: v for k, v in everything.items() if k not in ("data_dir", "out", "pretrained")}
+
+
+def address(name: str, what: Any) -> str:
+    """A folder's name, unique to ``what``: dataclasses, numbers and words that decide a result."""
+    text = json.dumps(what, sort_keys=True, default=dataclasses.asdict)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 _LOCKS: dict[Path, int] = {}

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from command import claim, run, settings
+from command import address, claim, run, settings
 from rich.table import Table
 from row import take_responses, train_mgmp
 from tracing import (
@@ -25,7 +25,8 @@ from tracing import (
     Statistic,
     choose_statistic,
     family_results,
-    margins,
+    level,
+    minus_p,
     power,
     sibling_results,
     take_part,
@@ -135,7 +136,10 @@ def _as_responses(verifier: Verifier, values: np.ndarray, queries: np.ndarray) -
 
 
 def frozen_random(zoo: Zoo, pool: Pool, queries: np.ndarray, folder: Path) -> Verifier:
-    """The paper's MGMP with a generator that stays as it was initialised."""
+    """The paper's MGMP with a generator that stays as it was initialised.
+
+    Its classifier is trained as the one without generator, many epochs of it.
+    """
     paper = zoo.row.methods["paper"].config
     source = pool.responses(zoo.row.source, queries, kind="logprobs")
     module = models.create(
@@ -230,17 +234,18 @@ def all_scores(
     """The scores of all suspects by every method that needs answers only."""
     part_or_all = np.arange(len(material.labels)) if part is None else part
     some = take_part(material.answers, part_or_all)
-    unseen, scores = take_part(material.unseen, part_or_all), similarities(zoo, some)
-    if unseen:
-        of_unseen = material.unseen_labels[part_or_all]
-        scores["agreement on mistakes"] = mistakes(zoo, unseen, of_unseen)
+    scores = similarities(zoo, some)
+    if material.unseen:
+        there = part_or_all[part_or_all < len(material.unseen_labels)]
+        unseen, labels = take_part(material.unseen, there), material.unseen_labels[there]
+        scores["agreement on mistakes, unseen images"] = mistakes(zoo, unseen, labels)
     return {
         **scores,
         **{
             name: verdict_scores(verifier, zoo, material.answers, part)
             for name, verifier in material.verifiers.items()
         },
-        "sibling test": margins(statistic, zoo, some),
+        "sibling test": minus_p(statistic, zoo, some),
     }
 
 
@@ -272,6 +277,7 @@ def compare(zoo: Zoo, pool: Pool, material: Material) -> dict[str, Any]:
                 }
                 for statistic in ALL
             },
+            "level": {name: level(chosen, zoo, answers) for name, answers in images.items()},
             "suspects": {
                 name: sibling_results(chosen, zoo, answers) for name, answers in images.items()
             },
@@ -285,7 +291,8 @@ def main(args: Args) -> dict[str, Any]:
     claim(args.out)
     zoo, start = make_zoo(args), time.perf_counter()
     pool = Pool(args.out / "models", args.data_dir, download=True)
-    folder = args.out / f"compare-{zoo.address}"
+    what = [zoo.address, [str(statistic) for statistic in ALL], QUERIES, DRAWS]
+    folder = args.out / address(f"compare-{zoo.row.name}", what)
     if not (folder / "results.json").is_file():
         found = sum(pool.is_trained(spec) for spec in zoo.specs)
         results = compare(zoo, pool, gather(zoo, pool, args.out))
@@ -321,7 +328,6 @@ def show(results: dict[str, Any], folder: Path) -> None:
     found = results["sibling_test"]
     for queries, groups in found["suspects"].items():
         families = found["on_evaluation_tasks"][found["chosen"]][queries]
-        level = families.pop("level")
         table = Table(title=f"Sibling test ({found['chosen']}), {queries}: own source first")
         for column in ("suspects", "first", "median p (t)"):
             table.add_column(column)
@@ -329,10 +335,6 @@ def show(results: dict[str, Any], folder: Path) -> None:
             median = float(np.median(group["p_t_tail"]))
             table.add_row(name, f"{group['first']} of {group['models']}", f"{median:.3g}")
         console.print(table)
-        console.print(
-            f"Of {level['pairs']} pairs of a descendant and a model that is not its source, "
-            f"{level['t_tail_5']:.1%} have p (t) ≤ 0.05 and {level['t_tail_1']:.1%} p (t) ≤ 0.01.\n"
-        )
     console.print(f"Files: {folder / 'results.json'}, {folder / 'queries.png'}", soft_wrap=True)
 
 

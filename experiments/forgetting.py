@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from command import claim, run, settings
+from command import address, claim, run, settings
 from rich.table import Table
 from row import Pair, Row
 
@@ -64,7 +64,10 @@ def replace_last(module: Any, target: Any, source: Any, number: int) -> Any:
 
 
 def panels(source: ModelSpec, pair: Pair, pool: Pool) -> dict[str, Any]:
-    """The five panels of a figure: accuracies after each kept epoch, the start first."""
+    """The five panels of a figure: accuracies on training images after each kept epoch.
+
+    A target's first state is its start, the source itself; the random target has none.
+    """
     images = pool.examples(source, "train").take(IMAGES)
     of_task = pool.examples(pair.homologous, "train").take(IMAGES)
     module, of_source = pool.module(source), pool.variables(source)
@@ -99,23 +102,27 @@ def bound(row: Row, pool: Pool) -> dict[str, Any]:
     """Section 3.2: the distance of the weights, its second-order bound and the forgetting itself.
 
     The bound is for weights alone, at a point where the gradient is zero: the gradient's norm, and
-    the loss with the source's batch statistics, stand beside it.
+    the loss with the source's batch statistics, stand beside it. Losses are over the first
+    ``HESSIAN_IMAGES`` training images.
     """
     module, source = pool.module(row.source), pool.variables(row.source)
     module = module.clone(dtype=jnp.float32)
     images = pool.examples(row.source, "train").take(HESSIAN_IMAGES)
     inputs = jnp.asarray(data.model_inputs(images.inputs))
 
-    def loss(params: Any, batch_stats: Any) -> Any:
+    @jax.jit
+    def loss(params: Any, batch_stats: Any, inputs: Any) -> Any:
         variables = {"params": params, "batch_stats": batch_stats}
         logits = module.apply(variables, inputs, train=False)
         return optax.softmax_cross_entropy_with_integer_labels(logits, images.labels).mean()
 
     at = jax.tree.map(jnp.asarray, source["params"])
     of_source = source["batch_stats"]
-    curvature = largest_eigenvalue(lambda params: loss(params, of_source), at, jax.random.key(0))
-    slope = jax.grad(loss)(at, of_source)
-    start, compiled = float(loss(at, of_source)), jax.jit(loss)
+    curvature = largest_eigenvalue(
+        lambda params: loss(params, of_source, inputs), at, jax.random.key(0)
+    )
+    slope = jax.grad(loss)(at, of_source, inputs)
+    start = float(loss(at, of_source, inputs))
     models = []
     for pair in row.pool + row.evaluation:
         for kind, spec in (
@@ -131,9 +138,11 @@ def bound(row: Row, pool: Pool) -> dict[str, Any]:
                     "distance": distance,
                     "cosine": float(baselines.weight_cosine(at, variables["params"])),
                     "bound": curvature * distance**2 / 2,
-                    "forgetting": float(compiled(variables["params"], variables["batch_stats"]))
+                    "forgetting": float(loss(variables["params"], variables["batch_stats"], inputs))
                     - start,
-                    "forgetting_of_weights_alone": float(compiled(variables["params"], of_source))
+                    "forgetting_of_weights_alone": float(
+                        loss(variables["params"], of_source, inputs)
+                    )
                     - start,
                 }
             )
@@ -158,7 +167,8 @@ def main(args: Args) -> list[dict[str, Any]]:
     for arch in args.archs:
         start = time.perf_counter()
         row = cifar.make_row(cifar.Args(arch=arch, preset=args.preset, data=args.data))
-        folder = args.out / f"forgetting-{row.address}"
+        what = [row, REPLACED, IMAGES, HESSIAN_IMAGES]
+        folder = args.out / address(f"forgetting-{args.data}-{arch}-{args.preset}", what)
         if not (folder / "results.json").is_file():
             pairs = row.pool + row.evaluation
             specs = [s for pair in pairs for s in (pair.homologous, pair.non_homologous)]

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from command import claim, run
+from command import address, claim, run
 from compare import Material, all_scores, by_kind, choose, gather, write_results
 from rich.table import Table
 from tracing import Answers, Statistic, sibling_results, strangers
@@ -89,18 +89,22 @@ def trained_otherwise(zoo: Zoo, args: Args, pool: Pool) -> dict[str, list[ModelS
 
 
 def transformed(zoo: Zoo, pool: Pool, queries: np.ndarray) -> Mapping[str, Answers]:
-    """What suspects and strangers answer after each of :data:`WEIGHTS` and :data:`ANSWERS`."""
-    found: dict[str, dict[ModelSpec, np.ndarray]] = {}
-    everybody = [*(suspect.spec for suspect in zoo.suspects), *strangers(zoo)]
-    for number, spec in enumerate(everybody):
+    """What suspects answer after each of :data:`WEIGHTS` and :data:`ANSWERS`.
+
+    Strangers are changed with the latter only, where the owner sees how the suspect answers.
+    """
+    found: dict[str, dict[ModelSpec, np.ndarray]] = {name: {} for name in (*WEIGHTS, *ANSWERS)}
+    suspects = [suspect.spec for suspect in zoo.suspects]
+    for spec in suspects:
         variables, module = pool.variables(spec), pool.module(spec)
         for name, change in WEIGHTS.items():
             changed = {**variables, "params": change(variables["params"])}
-            found.setdefault(name, {})[spec] = training.predict(module, changed, queries)[0]
+            found[name][spec] = training.predict(module, changed, queries)[0]
+    for number, spec in enumerate([*suspects, *strangers(zoo)]):
         probabilities = jnp.asarray(pool.responses(spec, queries, kind="probs").values)
         for i, (name, change) in enumerate(ANSWERS.items()):
             key = jax.random.fold_in(jax.random.key(i), number)
-            found.setdefault(name, {})[spec] = np.asarray(change(probabilities, key))
+            found[name][spec] = np.asarray(change(probabilities, key))
     return found
 
 
@@ -155,7 +159,8 @@ def main(args: Args) -> dict[str, Any]:
     claim(args.out)
     start, zoo = time.perf_counter(), make_zoo(args)
     pool = Pool(args.out / "models", args.data_dir, download=True)
-    folder = args.out / f"robustness-{zoo.address}"
+    changes = [trained_otherwise(zoo, args, pool), list(WEIGHTS), list(ANSWERS)]
+    folder = args.out / address(f"robustness-{zoo.row.name}", [zoo.address, changes])
     if not (folder / "results.json").is_file():
         found = sum(pool.is_trained(spec) for spec in zoo.specs)
         write_results(folder, robustness(zoo, pool, args), args, start, found)

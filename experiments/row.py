@@ -5,8 +5,6 @@ a finished one ends at once.
 """
 
 import dataclasses
-import hashlib
-import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command import address
 from rich.table import Table
 
 from mgmp_jax import files, mgmp, reporting
@@ -114,8 +113,7 @@ class Row:
     @property
     def address(self) -> str:
         """The name of its folder, unique to all that decides its numbers."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return address(self.name, self)
 
 
 Answers = Mapping[tuple[ResponseKind, ModelSpec, int], Responses]

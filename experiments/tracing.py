@@ -106,20 +106,23 @@ def tests(scores: Sequence[np.ndarray]) -> dict[str, Any]:
     }
 
 
-def level(scores: np.ndarray) -> dict[str, float | int]:
+def level(statistic: Statistic, zoo: Zoo, answers: Answers) -> dict[str, float | int]:
     """How often candidates that are not its source are taken for a descendant's.
 
-    Args:
-        scores: from :func:`trace_families`. Its own source is left out, then each of the others
-            takes the source's part in turn.
+    A descendant's own source is left out of the candidates, then each of the others takes the
+    source's part in turn.
 
     Returns:
         ``pairs``: how many there are; ``t_tail_5`` and ``t_tail_1``, the shares of them with an
         approximate p-value of at most 0.05 and 0.01; the exact one needs no such check.
     """
-    others = scores[:, 1:]
-    turns = np.stack([np.roll(others, -i, axis=1) for i in range(others.shape[1])])
-    p = sibling.t_tail_p(turns)
+    turns = []
+    for source in zoo.candidates:
+        others = [spec for spec in zoo.candidates if spec != source]
+        descendants = [spec for spec in zoo.families if spec.start == source]
+        scores = statistic.scores(others, descendants, strangers(zoo), answers)
+        turns += [np.roll(scores, -i, axis=1) for i in range(len(others))]
+    p = sibling.t_tail_p(np.concatenate(turns))
     return {
         "pairs": p.size,
         "t_tail_5": float(np.mean(p <= 0.05)),
@@ -154,7 +157,9 @@ def sibling_results(statistic: Statistic, zoo: Zoo, answers: Answers) -> dict[st
     """The sibling test of all suspects, by what they are."""
     groups: dict[str, list[np.ndarray]] = {}
     for suspect, of_suspect in zip(zoo.suspects, trace(statistic, zoo, answers), strict=True):
-        groups.setdefault(f"{suspect.kind}{_head(suspect.spec)}", []).append(of_suspect)
+        itself = ", a sibling itself" if suspect.spec in zoo.siblings else ""
+        group = f"{suspect.kind}{_head(suspect.spec)}{itself}"
+        groups.setdefault(group, []).append(of_suspect)
     return {name: tests(of_group) for name, of_group in groups.items()}
 
 
@@ -164,10 +169,7 @@ def family_results(statistic: Statistic, zoo: Zoo, answers: Answers) -> dict[str
     groups: dict[str, list[np.ndarray]] = {}
     for spec, of_spec in zip(zoo.families, scores, strict=True):
         groups.setdefault(f"descendant{_head(spec)}", []).append(of_spec)
-    return {
-        **{name: tests(of_group) for name, of_group in groups.items()},
-        "level": level(scores),
-    }
+    return {name: tests(of_group) for name, of_group in groups.items()}
 
 
 def power(statistic: Statistic, zoo: Zoo, answers: Answers) -> list[dict[str, int | float]]:
@@ -184,8 +186,9 @@ def power(statistic: Statistic, zoo: Zoo, answers: Answers) -> list[dict[str, in
             num_queries=[*(q for q in (64, 256, 1000) if q < n), n],
             num_siblings=sorted({3, len(zoo.siblings)}),
             draws=1,
+            seed=number,
         )
-        for source in zoo.candidates
+        for number, source in enumerate(zoo.candidates)
     ]
     return [
         {key: float(np.mean([row[key] for row in of_setting])) for key in of_setting[0]}
@@ -199,7 +202,6 @@ def _head(spec: ModelSpec) -> str:
     return ", head kept" if spec.head == "keep" else ", new head"
 
 
-def margins(statistic: Statistic, zoo: Zoo, answers: Answers) -> np.ndarray:
-    """How far the source stands above its siblings, for each suspect, in their deviations."""
-    scores = trace(statistic, zoo, answers)
-    return np.array([(s[0] - s[1:].mean()) / max(s[1:].std(ddof=1), 1e-12) for s in scores])
+def minus_p(statistic: Statistic, zoo: Zoo, answers: Answers) -> np.ndarray:
+    """Minus the approximate p-value of each suspect: larger for one that looks homologous."""
+    return np.array([-float(sibling.t_tail_p(s)) for s in trace(statistic, zoo, answers)])

@@ -1,12 +1,12 @@
 """A source with its siblings, and suspects of every kind on tasks that nothing was trained for."""
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from cifar import recipe_for
+from command import address
 from row import Pair, Row, check_subsets, methods
 
 from mgmp_jax.data.augment import Augmentation
@@ -140,9 +140,7 @@ class Zoo:
     @property
     def address(self) -> str:
         """A name unique to all that decides its numbers."""
-        models = [spec.address for spec in self.specs]
-        digest = hashlib.sha256(f"{self.row.address}{models}".encode()).hexdigest()
-        return f"{self.row.name}-{digest[:8]}"
+        return address(self.row.name, [self.row, self.specs])
 
     @property
     def candidates(self) -> tuple[ModelSpec, ...]:
@@ -243,11 +241,11 @@ def _suspects(
 def _families(
     args: Args, preset: Preset, candidates: Sequence[ModelSpec], subsets: Sequence[int]
 ) -> tuple[ModelSpec, ...]:
-    """A descendant of every candidate on every task, the head kept or new by turns."""
+    """A descendant of every candidate on every task, the head kept or new task by task."""
     return tuple(
-        start.descendant(_task(args, preset, subset, 51 + subset), ("keep", "reinit")[(i + j) % 2])
-        for i, start in enumerate(candidates)
-        for j, subset in enumerate(subsets)
+        start.descendant(_task(args, preset, subset, 51 + subset), ("keep", "reinit")[i % 2])
+        for start in candidates
+        for i, subset in enumerate(subsets)
     )
 
 

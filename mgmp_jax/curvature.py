@@ -38,11 +38,11 @@ def largest_eigenvalue(
     flat, unravel = ravel_pytree(params)
 
     @jax.jit
-    def product(vector: Array) -> Array:
+    def product(at: Array, vector: Array) -> Array:
         def gradient(at: Array) -> Array:
             return ravel_pytree(jax.grad(loss)(unravel(at)))[0]
 
-        return jax.jvp(gradient, (flat,), (vector,))[1]
+        return jax.jvp(gradient, (at,), (vector,))[1]
 
     vector = jax.random.normal(key, flat.shape, flat.dtype)
     basis: list[Array] = []
@@ -50,7 +50,7 @@ def largest_eigenvalue(
     beside: list[float] = []
     for _ in range(min(steps, flat.size)):
         basis.append(vector / jnp.linalg.norm(vector))
-        vector = product(basis[-1])
+        vector = product(flat, basis[-1])
         diagonal.append(float(vector @ basis[-1]))
         for _ in range(2):
             for other in basis:

@@ -1,5 +1,9 @@
 import sys
+from functools import partial
 from pathlib import Path
+
+import jax
+import jax.numpy as jnp
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
@@ -28,4 +32,6 @@ def test_every_generator_can_be_made_at_every_scale() -> None:
     for widths in ablation.WIDTHS.values():
         for name, width in widths.items():
             options = {} if width is None else {"width": width}
-            assert models.create(name, num_outputs=10, **options).layers
+            module = models.create(name, num_outputs=10, **options)
+            images = jnp.zeros((1, 32, 32, 3))
+            assert jax.eval_shape(partial(module.init, train=False), jax.random.key(0), images)

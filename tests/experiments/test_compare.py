@@ -78,24 +78,17 @@ def test_descendants_are_traced_to_their_own_source_only() -> None:
     assert [t["statistic"] for t in tried] == [str(statistic) for statistic in tracing.ALL]
     found = tracing.sibling_results(chosen, SMALL, answers)
     for group, result in found.items():
-        assert group == "independent" or result["candidates"] == 10
+        assert result["candidates"] == (9 if group.endswith("a sibling itself") else 10)
         if group.startswith("homologous"):
             assert result["first"] == result["models"] == 5
         else:
-            assert result["first"] <= result["models"] / 2
+            assert result["first"] <= max(1, result["models"] / 2)
     independent = tracing.trace(chosen, SMALL, answers)[SMALL.of_kind("independent")[-1]]
     assert len(independent) == 9  # it is a sibling itself, so no candidate
     families = tracing.family_results(chosen, SMALL, answers)
-    level = families.pop("level")
     assert sum(of["first"] for of in families.values()) >= 48
+    level = tracing.level(chosen, SMALL, answers)
     assert level["pairs"] == 50 * 9 and level["t_tail_5"] < 0.1
-
-
-def test_the_level_counts_each_candidate_but_the_source_once() -> None:
-    scores = np.array([[9.0, 0.0, 0.1, 0.05, 8.0]])
-    found = tracing.level(scores)
-    expected = [tracing.sibling.t_tail_p(np.roll(scores[0, 1:], -i)) for i in range(4)]
-    assert found == {"pairs": 4, "t_tail_5": 0.25, "t_tail_1": np.mean(np.less(expected, 0.01))}
 
 
 def test_the_statistic_is_chosen_without_knowing_the_source() -> None:
@@ -107,7 +100,8 @@ def test_the_statistic_is_chosen_without_knowing_the_source() -> None:
             return parts.get(spec, spec)
         other = parts.get(spec.start, spec.start)
         heads = {s.subset: s.head for s in SMALL.rehearsal if s.start == other}
-        return dataclasses.replace(spec, start=other, head=heads[spec.subset])
+        assert spec.head == heads[spec.subset]
+        return dataclasses.replace(spec, start=other)
 
     exchanged = answers | {
         spec: answers[swapped(spec)] for spec in (*SMALL.candidates, *SMALL.rehearsal)
@@ -150,5 +144,9 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> N
     changed = robustness.main(args)["transformations"]
     expected = {"none", "distilled", "100 classes", *robustness.WEIGHTS, *robustness.ANSWERS}
     assert expected <= set(changed)
-    monkeypatch.setattr(compare.Pool, "train", lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr(compare.Pool, "_train_group", lambda *_: pytest.fail("trained twice"))
     assert compare.main(args) == json.loads(json.dumps(results))
+    for file in tmp_path.glob("*/results.json"):
+        file.unlink()
+    again = compare.main(args)
+    assert again["methods"] == results["methods"]
