@@ -18,6 +18,7 @@ from typing import Any, Literal
 from command import claim, run, settings
 from row import Pair, Row, check_seeds, check_subsets, check_together, methods, run_row
 
+from mgmp_jax.data.augment import Augmentation
 from mgmp_jax.mgmp import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR
 from mgmp_jax.pool import ModelSpec, Pool
 from mgmp_jax.recipe import Recipe
@@ -50,6 +51,15 @@ class Preset:
     generator_recipe: Recipe
     mgmp: dict[str, int]
     seeds: int
+    halved: tuple[str, ...] = ()
+    """Architectures so slow that source and targets get half the epochs."""
+
+    def recipe(self, recipe: Recipe, arch: str, augment: Augmentation) -> Recipe:
+        """A recipe of the source or of targets as an architecture needs it."""
+        if arch in self.halved:
+            halves = {"epochs": recipe.epochs // 2, "snapshots": -(-recipe.snapshots // 2)}
+            recipe = dataclasses.replace(recipe, **halves)
+        return recipe_for(recipe, arch, augment)
 
 
 PRESETS = {
@@ -78,6 +88,7 @@ PRESETS = {
         generator_recipe=Recipe(8, 128, 0.1),
         mgmp={"epochs": 10, "batch_size": 250},
         seeds=3,
+        halved=("vit-small",),
     ),
     "paper": Preset(
         widths={"resnet18": None, "alexnet": None, "vit-small": None},
@@ -140,11 +151,11 @@ def make_row(args: Args) -> Row:
     name, pool, evaluation, paper = _choose_row(args)
     check_together(args.together)
     seeds = check_seeds(preset.seeds if args.seeds is None else args.seeds)
-    augment = "crop-flip" if args.data == "cifar" else "none"
+    augment: Augmentation = "crop-flip" if args.data == "cifar" else "none"
     source = ModelSpec(
         args.arch,
         f"{args.data}10",
-        recipe_for(preset.source, args.arch, augment),
+        preset.recipe(preset.source, args.arch, augment),
         width=preset.widths[args.arch],
         num_examples=preset.source_images,
     )
@@ -153,7 +164,7 @@ def make_row(args: Args) -> Row:
         non_homologous = ModelSpec(
             args.arch,
             f"{args.data}100",
-            recipe_for(preset.target, args.arch, augment),
+            preset.recipe(preset.target, args.arch, augment),
             width=preset.widths[args.arch],
             subset=subset,
             num_examples=preset.target_images,
@@ -207,7 +218,7 @@ def _choose_row(args: Args) -> tuple[str, tuple[int, ...], tuple[int, ...], str]
     return "subsets", pool, evaluation, "-"
 
 
-def recipe_for(recipe: Recipe, arch: str, augment: str) -> Recipe:
+def recipe_for(recipe: Recipe, arch: str, augment: Augmentation) -> Recipe:
     """A recipe of SGD as an architecture needs it."""
     recipe = dataclasses.replace(recipe, augment=augment)
     if arch == "vit-small":

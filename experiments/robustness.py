@@ -28,6 +28,9 @@ from mgmp_jax.pool import Pool
 from mgmp_jax.spec import ModelSpec
 from mgmp_jax.training import console
 
+STUDENTS = 3
+"""Of the source and of another model each, as a student is as dear as five targets."""
+
 WEIGHTS: dict[str, Callable[[Any], Any]] = {
     "pruned 20 %": lambda params: transformations.prune(params, 0.2),
     "pruned 50 %": lambda params: transformations.prune(params, 0.5),
@@ -74,7 +77,11 @@ def trained_otherwise(zoo: Zoo, args: Args, pool: Pool) -> dict[str, list[ModelS
     last = dataclasses.replace(recipe, frozen=len(pool.module(source).layers) - 1)
     half = (source.num_examples or 0) // 2
     pupil = dataclasses.replace(source.cousin(0), num_examples=half)  # a thief has his own images
-    pupils = [(spec.start or source, dataclasses.replace(pupil, seed=spec.seed)) for spec in kept]
+    pupils = [
+        (teacher, dataclasses.replace(pupil, seed=spec.seed))
+        for teacher in (source, another(zoo))
+        for spec in own[:STUDENTS]
+    ]
 
     def changed(**changes: Any) -> list[ModelSpec]:
         return [dataclasses.replace(spec, **changes) for spec in kept]
