@@ -4,9 +4,9 @@
     python experiments/ablation.py --preset small --data-dir DIR      # narrow models, for CPUs
     python experiments/ablation.py --preset demo --data glyphs        # generated images
 
-Row 1 of Table 1 with variants of the paper's method: the generators and assemblies of Table 5,
-then the preset's own generator (at the paper's scale ResNet50) with one thing changed. Reads the
-models of cifar.py from the same --out. Run it again to go on after an interruption.
+Row 1 of Table 1, twice: with the generators and assemblies of Table 5, then with the preset's own
+generator (at the paper's scale ResNet50) and one thing changed. Reads the models of cifar.py from
+the same --out. Run it again to go on after an interruption.
 """
 
 import dataclasses
@@ -55,14 +55,19 @@ class Args:
     for one command at a time."""
 
 
-def variants(paper: MGMPConfig, widths: dict[str, int | None]) -> dict[str, MGMPConfig]:
-    """The rows of Table 5, then the preset's own generator with one thing changed each."""
+def table_5(paper: MGMPConfig, widths: dict[str, int | None]) -> dict[str, MGMPConfig]:
+    """The rows of Table 5."""
 
     def of(generator: str, **changes: Any) -> MGMPConfig:
         return paper.replace(generator=generator, generator_width=widths[generator], **changes)
 
     rows = [of(generator) for generator in ("resnet50", "vit-small", "vit-base")]
     rows += [of("resnet50", assemble="concatenation", latent=width) for width in (10, 50, 100)]
+    return dict(zip(TABLE_5, rows, strict=True))
+
+
+def changed(paper: MGMPConfig) -> dict[str, MGMPConfig]:
+    """The paper's method, and the same with one thing changed each."""
     changes: dict[str, dict[str, Any]] = {
         "unchanged": {},
         "τ = 0.1": {"temperature": 0.1},
@@ -76,28 +81,33 @@ def variants(paper: MGMPConfig, widths: dict[str, int | None]) -> dict[str, MGMP
         "without L_S and L_I": {"similarity_weight": 0.0, "cohesion_weight": 0.0},
         "sums in L_S and L_I": {"reduction": "sum"},
     }
-    changed = {name: paper.replace(**change) for name, change in changes.items()}
-    return dict(zip(TABLE_5, rows, strict=True)) | changed
+    return {name: paper.replace(**change) for name, change in changes.items()}
 
 
-def make_row(args: Args) -> Row:
-    """Row 1 of Table 1 with the variants in the place of its methods."""
+def make_rows(args: Args) -> list[Row]:
+    """Row 1 of Table 1 with the variants of Table 5, and of the loss, in place of its methods."""
     row = cifar.make_row(cifar.Args(preset=args.preset, data=args.data))
-    paper = row.methods["paper"].config
-    methods = {
-        name: Method(config, snapshots=False)
-        for name, config in variants(paper, WIDTHS[args.preset]).items()
-    }
-    name = f"ablation-{row.name}"
-    seeds = check_seeds(args.seeds)
-    return dataclasses.replace(row, name=name, methods=methods, seeds=seeds, paper="-")
+    paper, seeds = row.methods["paper"].config, check_seeds(args.seeds)
+    return [
+        dataclasses.replace(
+            row,
+            name=f"ablation-{name}-{row.name}",
+            methods={n: Method(config, snapshots=False) for n, config in configs.items()},
+            seeds=seeds,
+            paper="-",
+        )
+        for name, configs in (
+            ("table5", table_5(paper, WIDTHS[args.preset])),
+            ("changes", changed(paper)),
+        )
+    ]
 
 
-def main(args: Args) -> dict[str, Any]:
+def main(args: Args) -> list[dict[str, Any]]:
     """Runs all variants; see the module's docstring."""
     claim(args.out)
     pool = Pool(args.out / "models", args.data_dir, download=True)
-    return run_row(make_row(args), pool, args.out, settings(args))
+    return [run_row(row, pool, args.out, settings(args)) for row in make_rows(args)]
 
 
 if __name__ == "__main__":

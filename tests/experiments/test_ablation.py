@@ -13,19 +13,23 @@ from mgmp_jax import models  # noqa: E402
 
 
 def test_variants_are_those_of_table_5_and_one_change_each() -> None:
-    row = ablation.make_row(ablation.Args())
-    configs = {name: method.config for name, method in row.methods.items()}
-    assert list(configs)[:6] == list(ablation.TABLE_5)
+    table_5, changed = (
+        {name: method.config for name, method in row.methods.items()}
+        for row in ablation.make_rows(ablation.Args())
+    )
+    assert list(table_5) == list(ablation.TABLE_5)
     for name in ablation.TABLE_5:
-        config, width = configs[name], int(name.rsplit(" ", 1)[1])
+        config, width = table_5[name], int(name.rsplit(" ", 1)[1])
         assert name.lower().startswith(config.generator)
         latent = config.latent or 10
         assert width == (latent if config.assemble == "addition" else latent + 10)
-    first = configs["unchanged"]
-    for name in list(configs)[7:]:
-        changed = [k for k, v in vars(configs[name]).items() if v != vars(first)[k]]
-        assert len(changed) == (2 if name == "without L_S and L_I" else 1), name
-    assert len({row.address, ablation.make_row(ablation.Args(preset="small")).address}) == 2
+    first = vars(changed.pop("unchanged"))
+    for name, config in changed.items():
+        differ = [k for k, v in vars(config).items() if v != first[k]]
+        assert len(differ) == (2 if name == "without L_S and L_I" else 1), name
+    presets = ("demo", "small", "paper")
+    rows = [row for p in presets for row in ablation.make_rows(ablation.Args(preset=p))]
+    assert len({row.address for row in rows}) == 6
 
 
 def test_every_generator_can_be_made_at_every_scale() -> None:
