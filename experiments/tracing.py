@@ -10,13 +10,12 @@ from zoo import Zoo
 from mgmp_jax import baselines, sibling
 from mgmp_jax.spec import ModelSpec
 
-FITS = (baselines.fit_to_target, baselines.fit_to_source)
 STATISTICS: dict[str, tuple[sibling.Statistic, ...]] = {
     "linear CKA": (baselines.linear_cka,),
     "fit to target": (baselines.fit_to_target,),
     "fit to source": (baselines.fit_to_source,),
-    "both fits": FITS,
-    "all three": (baselines.linear_cka, *FITS),
+    "both fits": sibling.BOTH_FITS,
+    "all three": (baselines.linear_cka, *sibling.BOTH_FITS),
 }
 """What the sibling test is tried with, each with every consensus."""
 

@@ -23,9 +23,11 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy import stats
 
+from mgmp_jax.baselines import fit_to_source, fit_to_target
 from mgmp_jax.dna import assemble, standardise
 
 __all__ = [
+    "BOTH_FITS",
     "Consensus",
     "SiblingResult",
     "candidate_scores",
@@ -39,6 +41,11 @@ __all__ = [
 
 Statistic = Callable[[Any, Any], Any]
 """``(candidate [n, d], suspect [n, p]) -> scalar``, larger for models that are more alike."""
+
+BOTH_FITS = (fit_to_target, fit_to_source)
+"""The library's default. With the consensus of all others it traced most descendants of what
+``experiments/compare.py`` tried on pool tasks, and was confirmed on other tasks
+(``docs/results.md``)."""
 
 Models = Sequence[Any] | np.ndarray | Array
 """Responses of several models, each ``[n, any]``, row ``i`` to query ``i``."""
@@ -76,12 +83,15 @@ def sibling_test(
     source: Float[Array, "n d"] | np.ndarray,
     siblings: Models,
     suspect: Float[Array, "n p"] | np.ndarray,
-    statistics: Sequence[Statistic],
+    statistics: Sequence[Statistic] = BOTH_FITS,
     *,
-    consensus: Consensus = "none",
+    consensus: Consensus = "all",
     strangers: Models = (),
 ) -> SiblingResult:
     """Tests whether a suspect depends on the source's own training.
+
+    The defaults want some 2,500 queries: the consensus of all siblings has ``m d`` coordinates.
+    With few queries the mean, or none, keeps more power.
 
     Args:
         source: the source's responses on the queries, ``[n, d]``.
@@ -228,9 +238,9 @@ def power(
     source: Float[Array, "n d"] | np.ndarray,
     siblings: Models,
     suspects: Models,
-    statistics: Sequence[Statistic],
+    statistics: Sequence[Statistic] = BOTH_FITS,
     *,
-    consensus: Consensus = "none",
+    consensus: Consensus = "all",
     strangers: Models = (),
     num_queries: Sequence[int],
     num_siblings: Sequence[int],
