@@ -37,6 +37,9 @@ class MGMPConfig:
         learning_rate: of Adam, constant.
         epochs: passes over the query set.
         batch_size: queries in a mini-batch.
+
+    Raises:
+        ValueError: a number is out of its range.
     """
 
     generator: str | None = "resnet50"
@@ -57,6 +60,16 @@ class MGMPConfig:
     learning_rate: float = 1e-3
     epochs: int = 20
     batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        least = {"epochs": 1, "batch_size": 1, "classifier_width": 1, "learning_rate": 0}
+        for name, lowest in (least | {"weight_decay": 0}).items():
+            if not getattr(self, name) >= lowest:
+                raise ValueError(f"{name} must be at least {lowest}, got {getattr(self, name)}")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be from 0 to below 1, got {self.dropout}")
 
     def replace(self, **changes: Any) -> MGMPConfig:
         """The same with some fields changed."""

@@ -191,3 +191,19 @@ def test_alignment_makes_scores_independent_of_the_targets_basis() -> None:
     ]
     np.testing.assert_allclose(*scores, atol=1e-4)
     assert jnp.ptp(scores[0]) > 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("learning_rate", -1e-3),
+        ("weight_decay", float("nan")),
+        ("temperature", 0.0),
+        ("dropout", 1.0),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        PAPER.replace(**{field: value})
