@@ -274,7 +274,8 @@ def robustness_tables() -> Iterator[str]:
 
 def results_page() -> str:
     """docs/results.md."""
-    parts = [RESULTS, rows_table(), "\n## The models of these rows", *model_tables()]
+    parts = [RESULTS, rows_table(), FRAGMENTS]
+    parts += ["\n## The models of these rows", *model_tables()]
     for title, about, tables in (
         ("Generators, assemblies and the parts of the loss", ABLATION, list(ablation_tables())),
         ("What fine-tuning leaves of its start", FORGETTING, list(forgetting_tables())),
@@ -320,6 +321,23 @@ with its 95 % interval: so few negatives allow no finer false positive rate. Neg
 paper's: trained from random weights, or, for texts where the row says so, from the public
 checkpoint. The paper's figures are for its own, far larger models.
 """
+
+FRAGMENTS = """
+## DNA fragments
+
+Figures 4 and 6 of the paper, by t-SNE, from the fragments of the extended method (first seed):
+Table 1, row 1, then Table 2, row 3.
+
+![Table 1, row 1](../experiments/results/cifar-resnet18-row1-small/fragments.png)
+
+As in the paper, fragments of a homologous model (yellow) lie among and beside the source's (red),
+and those of a non-homologous one (blue) lie apart; but the border is not sharp.
+
+![Table 2, row 3](../experiments/results/minilm-row3-stand-ins-small-pretrained/fragments.png)
+
+Unlike the paper's, texts form no clusters: a homologous fragment lies on the source's of the same
+query (orange where the two meet), and non-homologous ones gather in the middle, where residuals are
+small."""
 
 ABLATION = """
 Table 5 of the paper, and then the paper's method with the preset's generator and one thing changed;
