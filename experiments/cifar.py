@@ -209,7 +209,11 @@ def _choose_row(args: Args) -> tuple[str, tuple[int, ...], tuple[int, ...], str]
     known = [number for number, (arch, *_) in ROWS.items() if arch == args.arch]
     number = known[0] if args.row is None else args.row
     if not isinstance(number, int) or number not in known:
-        raise ValueError(f"rows of {args.arch} in Table 1 are {known}, got {args.row}")
+        archs = {number: arch for number, (arch, *_) in ROWS.items()}
+        raise ValueError(
+            f"rows of {args.arch} in Table 1 are {known}, got {args.row}; of others: {archs}, each "
+            "with its --arch"
+        )
     _, pool, evaluation, paper = ROWS[number]
     if args.pool_subsets is None and args.eval_subsets is None:
         return f"row{number}", pool, evaluation, paper

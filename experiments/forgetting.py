@@ -161,10 +161,12 @@ def bound(row: Row, pool: Pool) -> dict[str, Any]:
 
 def main(args: Args) -> list[dict[str, Any]]:
     """Draws the figures; see the module's docstring."""
+    if not args.archs:
+        raise ValueError("give at least one of --archs")
     claim(args.out)
     pool = Pool(args.out / "models", args.data_dir, download=True)
     everything = []
-    for arch in args.archs:
+    for arch in dict.fromkeys(args.archs):
         start = time.perf_counter()
         row = cifar.make_row(cifar.Args(arch=arch, preset=args.preset, data=args.data))
         what = [row, REPLACED, IMAGES, HESSIAN_IMAGES]

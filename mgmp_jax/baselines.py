@@ -2,12 +2,14 @@
 
 All statistics of responses are ``statistic(source, target) -> scalar``, larger for models that
 are more alike; row ``i`` of both answers query ``i``. They are pure, and work under ``jit`` and
-``vmap``; unless one says otherwise, the two models may have different label spaces.
+``vmap``; unless one says otherwise, the two models may have different label spaces. Responses that
+are not finite give NaN, those of other shapes a ``ValueError``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -36,7 +38,26 @@ __all__ = [
 _BLOCK = 1024  # rows at a time
 
 
+def _statistic(function: Callable[..., Array]) -> Callable[..., Array]:
+    """``function`` of responses ``[n, any]`` to the same queries; NaN where one is not finite."""
+
+    @functools.wraps(function)
+    def checked(source: Any, target: Any, *more: Any, **options: Any) -> Any:
+        shapes = [jnp.shape(source), jnp.shape(target)]
+        if any(len(shape) != 2 or 0 in shape for shape in shapes) or shapes[0][0] != shapes[1][0]:
+            raise ValueError(
+                "give the responses of two models to the same queries, [n, d] and [n, p]; got "
+                f"shapes {shapes[0]} and {shapes[1]}"
+            )
+        finite = jnp.all(jnp.isfinite(source)) & jnp.all(jnp.isfinite(target))
+        value = function(jnp.asarray(source), jnp.asarray(target), *more, **options)
+        return jnp.where(finite, value, jnp.nan)
+
+    return checked
+
+
 @jax.jit
+@_statistic
 def linear_cka(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
     """Linear centred kernel alignment (Kornblith et al., 2019), from 0 to 1; 1 with itself.
 
@@ -49,6 +70,7 @@ def linear_cka(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Floa
 
 
 @jax.jit
+@_statistic
 def sac(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
     """Minus the SAC distance (Guan et al., 2022): how differently queries relate to each other.
 
@@ -65,6 +87,7 @@ def sac(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array
 
 
 @jax.jit
+@_statistic
 def label_information(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
     """Normalised mutual information of the two models' labels, from 0 to 1.
 
@@ -78,6 +101,7 @@ def label_information(source: Float[Array, "n d"], target: Float[Array, "n p"]) 
 
 
 @jax.jit
+@_statistic
 def leep(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
     """LEEP (Nguyen et al., 2020) with the target's labels in place of true ones, at most 0.
 
@@ -94,6 +118,7 @@ def leep(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Arra
 
 
 @jax.jit
+@_statistic
 def model_diff(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
     """Cosine similarity of decision-distance vectors (ModelDiff, Li et al., 2021).
 
@@ -112,20 +137,23 @@ def model_diff(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Floa
 
 
 @jax.jit
+@_statistic
 def fit_to_target(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
     """R² of the cross-fitted ridge regression that predicts the target from the source."""
     return _r2(source, target)
 
 
 @jax.jit
+@_statistic
 def fit_to_source(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
     """R² of the cross-fitted ridge regression that predicts the source from the target."""
     return _r2(target, source)
 
 
 @jax.jit
+@_statistic
 def mistake_agreement(
-    source: Float[Array, "n d"], target: Float[Array, "n p"], labels: Int[Array, " n"]
+    source: Float[Array, "n d"], target: Float[Array, "n p"], labels: Int[Array, "..."]
 ) -> Float[Array, ""]:
     """Share of the source's mistakes that the target makes too, 0 where there are none.
 
@@ -134,10 +162,15 @@ def mistake_agreement(
     Args:
         source: its responses, one coordinate a class.
         target: its responses.
-        labels: the true classes in the source's label space.
+        labels: the true classes ``[n]`` in the source's label space.
+
+    Raises:
+        ValueError: there is not one label for each query.
     """
     deviation = jnp.std(source, axis=0, keepdims=True)
     aligned = align(target, source) * deviation + jnp.mean(source, axis=0, keepdims=True)
+    if jnp.shape(labels) != (len(source),):
+        raise ValueError(f"give one label a query, [{len(source)}]; got {jnp.shape(labels)}")
     answer = source.argmax(axis=-1)
     wrong = answer != labels
     same = wrong & (aligned.argmax(axis=-1) == answer)
@@ -145,6 +178,7 @@ def mistake_agreement(
 
 
 @jax.jit(static_argnames=("k",))
+@_statistic
 def mutual_neighbours(
     source: Float[Array, "n d"], target: Float[Array, "n p"], *, k: int = 10
 ) -> Float[Array, ""]:

@@ -139,6 +139,8 @@ class Pool:
             self.train(needed, together=together)
         kinds: dict[tuple, list[ModelSpec]] = {}
         for spec in missing:
+            if self.is_trained(spec):  # another of them needed it
+                continue
             # Texts are batched by length, so no two models of texts have the same batches.
             alone = spec.address if spec.tokens else len(self.examples(spec, "train"))
             kinds.setdefault((self.module(spec), spec.recipe, alone), []).append(spec)

@@ -177,12 +177,21 @@ def centred_scores(
     Raises:
         ValueError: as for :func:`sibling_test`.
     """
-    if not statistics:
-        raise ValueError("give at least one statistic")
+    if callable(statistics) or not all(map(callable, statistics)) or not len(statistics):
+        raise ValueError("give at least one statistic, in a list, each a function of two responses")
     n = candidates.shape[1]
-    wrong = [np.shape(model) for model in (*suspects, *strangers) if len(model) != n]
-    if wrong:
-        raise ValueError(f"the candidates answered {n} queries, a suspect or stranger {wrong[0]}")
+    for model in (*candidates, *suspects, *strangers):
+        shape = np.shape(model)
+        if len(shape) != 2 or shape[0] != n:
+            raise ValueError(
+                f"the candidates answered {n} queries; give suspect and strangers as arrays "
+                f"[{n}, any], got {type(model).__name__} of shape {shape}"
+            )
+        if not np.isfinite(model).all() or not np.ptp(model, axis=0).any():
+            raise ValueError(
+                "a model's responses are not finite, or are the same to every query: nothing can "
+                "be said of it"
+            )
     tables = []
     for statistic in statistics:
         score = functools.partial(
@@ -198,7 +207,7 @@ def centred_scores(
         tables.append(table)
     scores = np.stack(tables, axis=1)
     if not np.isfinite(scores).all():
-        raise ValueError("a score is not finite; look for responses that are not, or are constant")
+        raise ValueError("a score is not finite; look at the statistic")
     return scores[:, 0] if len(tables) == 1 else combine(scores)
 
 

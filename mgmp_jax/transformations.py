@@ -26,7 +26,7 @@ def prune(params: Mapping[str, Any], share: float) -> Any:
     """Parameters whose ``share`` of kernel weights smallest in magnitude are zero.
 
     Unstructured and global: one threshold for the kernels of all layers; biases, norms and
-    embeddings stay.
+    embeddings stay. Weights as large as the threshold go with it.
 
     Raises:
         ValueError: the share is not from 0 to 1.
@@ -56,7 +56,13 @@ def to_float16(params: Mapping[str, Any]) -> Any:
 
 
 def round_to(probabilities: Float[Array, "n d"], decimals: int) -> Float[Array, "n d"]:
-    """Probabilities rounded to so many decimals."""
+    """Probabilities rounded to so many decimals.
+
+    Raises:
+        ValueError: their number is negative.
+    """
+    if decimals < 0:
+        raise ValueError(f"decimals must be at least 0, got {decimals}")
     return jnp.round(probabilities, decimals)
 
 
@@ -66,7 +72,7 @@ def temper(probabilities: Float[Array, "n d"], temperature: float) -> Float[Arra
     Raises:
         ValueError: the temperature is not positive.
     """
-    if temperature <= 0:
+    if not temperature > 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
     tiny = jnp.finfo(probabilities.dtype).tiny
     return jax.nn.softmax(jnp.log(jnp.maximum(probabilities, tiny)) / temperature, axis=-1)
@@ -95,7 +101,13 @@ def ranks(responses: Float[Array, "n d"]) -> Float[Array, "n d"]:
 
 
 def add_noise(responses: Float[Array, "n d"], share: float, key: Key[Array, ""]) -> Any:
-    """Responses with Gaussian noise, ``share`` times each coordinate's own standard deviation."""
+    """Responses with Gaussian noise, ``share`` times each coordinate's own standard deviation.
+
+    Raises:
+        ValueError: the share is negative.
+    """
+    if not share >= 0:
+        raise ValueError(f"share must be at least 0, got {share}")
     deviation = jnp.std(responses, axis=0, keepdims=True)
     return responses + share * deviation * jax.random.normal(key, responses.shape, responses.dtype)
 

@@ -133,3 +133,18 @@ def test_weights() -> None:
     assert {layer: float(value) for layer, value in same.items()} == {"head": 0, "stem": 0}
     with pytest.raises(ValueError, match="no array of parameters of the same name and shape"):
         baselines.weight_cosine({"head": source["head"]}, {"head": target["head"]})
+
+
+@pytest.mark.parametrize(("name", "statistic"), STATISTICS)
+def test_responses_that_cannot_be_compared(name: str, statistic) -> None:
+    for wrong in (Y[:150], Y[:, 0], Y[None], Y[:, :0]):
+        with pytest.raises(ValueError, match="to the same queries"):
+            statistic(X, wrong)
+    holes = Y.copy()
+    holes[3, 1] = np.nan
+    assert np.isnan(statistic(X, holes)) and np.isnan(statistic(holes, X))
+
+
+def test_mistakes_need_a_label_for_each_query() -> None:
+    with pytest.raises(ValueError, match="one label a query"):
+        baselines.mistake_agreement(X, X, np.zeros((200, 1), int))

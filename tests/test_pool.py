@@ -27,6 +27,17 @@ def test_starting_models_are_trained_first_and_all_are_kept(pool: Pool, monkeypa
     assert set(pool.accuracy(SOURCE)) == {"train", "test"}
 
 
+def test_a_start_in_the_same_list_is_trained_once(pool: Pool, monkeypatch) -> None:
+    trained: list[ModelSpec] = []
+    monkeypatch.setattr(Pool, "_train_group", lambda _, group: trained.extend(group))
+    monkeypatch.setattr(Pool, "is_trained", lambda _, spec: spec in trained)
+    pool.train([SOURCE, DESCENDANT, NEW_HEAD, STRANGER])
+    assert sorted(s.address for s in trained) == sorted(
+        s.address for s in (SOURCE, DESCENDANT, NEW_HEAD, STRANGER)
+    )
+    assert trained[0] == SOURCE
+
+
 def test_an_address_depends_on_everything_that_made_the_model() -> None:
     changes = [
         {"arch": "resnet18"},

@@ -193,12 +193,19 @@ def test_impossible_arguments() -> None:
     candidates, descendant, _, strangers = family(jax.random.key(7), 0.5, 3, 40)
     with pytest.raises(ValueError, match="at least two siblings, all of one shape; got 1 siblings"):
         sibling.sibling_test(candidates[0], candidates[1:2], descendant, [baselines.sac])
-    with pytest.raises(ValueError, match="answered 40 queries, a suspect or stranger"):
+    with pytest.raises(ValueError, match="answered 40 queries; give suspect"):
         sibling.sibling_test(
             candidates[0], candidates[1:], np.asarray(descendant)[:20], [baselines.sac]
         )
     with pytest.raises(ValueError, match="at least one statistic"):
         sibling.sibling_test(candidates[0], candidates[1:], descendant, [])
+    with pytest.raises(ValueError, match="in a list"):
+        sibling.sibling_test(candidates[0], candidates[1:], descendant, baselines.sac)  # type: ignore
+    for wrong in (np.ones((40, 2)), np.full((40, 2), np.nan)):
+        with pytest.raises(ValueError, match="not finite, or are the same to every query"):
+            sibling.sibling_test(candidates[0], candidates[1:], wrong)
+        with pytest.raises(ValueError, match="not finite, or are the same to every query"):
+            sibling.sibling_test(wrong, candidates[1:], descendant, consensus="none")
     with pytest.raises(ValueError, match="100 queries and 3 siblings were asked for"):
         sibling.power(
             candidates[0], candidates[1:], [descendant], [baselines.sac], strangers=strangers,
