@@ -364,8 +364,8 @@ same distribution; `independent` is such another model of the same data itself. 
 were trained on the same tasks as the homologous ones. MGMP learnt from `scratch` negatives of other
 tasks. A frozen random generator is one that stays as it was initialised. The extended MGMP's
 generator is a network of the source's own kind, trained on the source's data with another seed. The
-sibling test's score is minus its approximate p-value. See [verdicts.md](verdicts.md) for what follows
-from this."""
+sibling test's score is minus its approximate p-value. See [verdicts.md](verdicts.md) for what
+follows from this."""
 
 ROBUSTNESS = """
 AUC by model of changed homologous models against models changed likewise that started from, or were
