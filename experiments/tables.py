@@ -355,8 +355,8 @@ smallest to the largest model.
 As in the paper's figure 1, a ResNet18 target forgets the source's data at once; the source's last
 layers bring back the more of it the more are replaced, and nothing to a random target. Unlike the
 paper's figure 5, they bring nothing back to the narrow AlexNet, whose last three layers are fully
-connected. The bound is hundreds of times the forgetting and says nothing here; ‖Δw‖ itself separates
-homologous from non-homologous models without an error."""
+connected. The bound is hundreds of times the forgetting and says nothing here; ‖Δw‖ itself
+separates homologous from non-homologous models without an error."""
 
 COMPARISON = """
 Homologous suspects started from the source. Of the negatives, `scratch` had random weights;
