@@ -105,10 +105,16 @@ def sibling_test(
             everything a little more than its siblings do is not accused of every suspect.
 
     Raises:
-        ValueError: there are fewer than two siblings, the shapes do not fit or a score is not
-            finite.
+        ValueError: there are fewer than two siblings, the shapes do not fit, a model answers
+            every query alike, or responses or a score are not finite.
     """
     candidates = _stack(source, siblings)
+    for model in (*candidates, suspect):
+        if not np.ptp(np.asarray(model), axis=0).any():
+            raise ValueError(
+                "the source, a sibling or the suspect answers every query alike: nothing can be "
+                "said of it"
+            )
     scores = centred_scores(candidates, [suspect], strangers, statistics, consensus)[0]
     return SiblingResult(
         float(scores[0]), scores[1:], float(exact_p(scores)), float(t_tail_p(scores))
@@ -187,11 +193,8 @@ def centred_scores(
                 f"the candidates answered {n} queries; give suspect and strangers as arrays "
                 f"[{n}, any], got {type(model).__name__} of shape {shape}"
             )
-        if not np.isfinite(model).all() or not np.ptp(model, axis=0).any():
-            raise ValueError(
-                "a model's responses are not finite, or are the same to every query: nothing can "
-                "be said of it"
-            )
+        if not np.isfinite(model).all():
+            raise ValueError("a model's responses are not finite")
     tables = []
     for statistic in statistics:
         score = functools.partial(
