@@ -376,12 +376,12 @@ classes. With ten models on either side an AUC of 0.5 has a standard deviation o
 0.19, with three 0.25.
 
 What breaks a method: against `sibling` the plain similarities and the paper's MGMP are near chance
-whatever is done to a suspect, unless only its last layer was trained or it has 100 classes.
-ModelDiff, LEEP and the paper's MGMP with generator fall far below chance when 80 % of the weights are
-pruned. The extended MGMP loses some where answers are labels only (0.89), the three largest (0.93) or
-a student's (0.89). Nothing here breaks the sibling test's order; it missed one of three distilled
-students, and with answers cut to ranks, labels or the three largest it put the source first for one
-sibling model of ten, which is chance."""
+whatever is done to a suspect, unless only its last layer was trained, it has 100 classes or it is a
+student. ModelDiff, LEEP and the paper's MGMP with generator fall far below chance when 80 % of the
+weights are pruned. The extended MGMP loses some where answers are labels only (0.89), where they are
+the three largest (0.93) and with students (0.89). Nothing here breaks the sibling test's order; it
+missed one of three distilled students, and with answers cut to ranks, labels or the three largest it
+put the source first for one sibling model of ten, which is chance."""
 
 CROSSVALIDATION = """# What the paper leaves open, and how it was chosen
 
