@@ -341,8 +341,8 @@ query (orange where the two meet), and non-homologous ones gather in the middle,
 small."""
 
 ABLATION = """
-Table 5 of the paper, and then the paper's method with the preset's generator and one thing changed;
-columns as above."""
+Table 5 of the paper; columns as above. The second half of `ablation.py`, the paper's method with one
+thing changed, has not been run at this preset."""
 
 FORGETTING = """
 Figures 1 and 5 of the paper: a source goes on training on a task; accuracies after each kept epoch,
@@ -378,10 +378,10 @@ classes. With ten models on either side an AUC of 0.5 has a standard deviation o
 What breaks a method: against `sibling` the plain similarities and the paper's MGMP are near chance
 whatever is done to a suspect, unless only its last layer was trained, it has 100 classes or it is a
 student. ModelDiff, LEEP and the paper's MGMP with generator fall far below chance when 80 % of the
-weights are pruned. The extended MGMP loses some where answers are labels only (0.89), where they are
-the three largest (0.93) and with students (0.89). Nothing here breaks the sibling test's order; it
-missed one of three distilled students, and with answers cut to ranks, labels or the three largest it
-put the source first for one sibling model of ten, which is chance."""
+weights are pruned. The extended MGMP loses some where answers are labels only (0.89) or the three
+largest (0.93), and with distilled students (0.89). Nothing here breaks the sibling test's order; it
+missed one of three distilled students, and with answers cut to ranks, labels or the three largest
+it put the source first for one sibling model of ten, which is chance."""
 
 CROSSVALIDATION = """# What the paper leaves open, and how it was chosen
 
