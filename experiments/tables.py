@@ -341,8 +341,8 @@ query (orange where the two meet), and non-homologous ones gather in the middle,
 small."""
 
 ABLATION = """
-Table 5 of the paper; columns as above. The second half of `ablation.py`, the paper's method with one
-thing changed, has not been run at this preset."""
+Table 5 of the paper; columns as above. The second half of `ablation.py`, the paper's method with
+one thing changed, has not been run at this preset."""
 
 FORGETTING = """
 Figures 1 and 5 of the paper: a source goes on training on a task; accuracies after each kept epoch,
