@@ -85,15 +85,17 @@ def panels(source: ModelSpec, pair: Pair, pool: Pool) -> dict[str, Any]:
         ("target", pair.homologous, REPLACED),
         ("random target", pair.non_homologous, REPLACED[-1:]),
     ):
+        epochs, variables = zip(*states(spec), strict=True)
+        target_data = [accuracy(of_epoch, of_task) for of_epoch in variables]
         for number in numbers:
             replaced = f", last {number} replaced" if number else ""
             found[f"{name}{replaced}"] = {
-                "epochs": [epoch for epoch, _ in states(spec)],
+                "epochs": list(epochs),
                 "source data": [
-                    accuracy(replace_last(module, variables, of_source, number), images)
-                    for _, variables in states(spec)
+                    accuracy(replace_last(module, of_epoch, of_source, number), images)
+                    for of_epoch in variables
                 ],
-                "target data": [accuracy(variables, of_task) for _, variables in states(spec)],
+                "target data": target_data,
             }
     return found
 
