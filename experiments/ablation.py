@@ -80,6 +80,7 @@ def changed(paper: MGMPConfig) -> dict[str, MGMPConfig]:
         "without L_I": {"cohesion_weight": 0.0},
         "without L_S and L_I": {"similarity_weight": 0.0, "cohesion_weight": 0.0},
         "sums in L_S and L_I": {"reduction": "sum"},
+        "ten times the epochs": {"epochs": 10 * paper.epochs},
     }
     return {name: paper.replace(**change) for name, change in changes.items()}
 
