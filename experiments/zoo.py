@@ -1,7 +1,7 @@
 """A source with its siblings, and suspects of every kind on tasks that nothing was trained for."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -29,14 +29,14 @@ class Preset:
     """How large everything is."""
 
     data: Literal["cifar", "glyphs"]
-    width: int | None
+    widths: Mapping[str, int | None]
+    """Of each architecture, for source, targets and generator; ``None`` is its own."""
     source_images: int
     target_images: int
     source: Recipe
     target: Recipe
     num_siblings: int
     num_queries: int
-    generator_width: int | None
     mgmp: dict[str, int]
 
     @property
@@ -48,38 +48,35 @@ class Preset:
 PRESETS = {
     "demo": Preset(
         data="glyphs",
-        width=8,
+        widths={"resnet18": 8, "alexnet": 8, "vit-small": 48},
         source_images=2000,
         target_images=400,
         source=Recipe(3, 32, 0.05),
         target=Recipe(3, 16, 0.02, snapshots=3),
         num_siblings=4,
         num_queries=1000,
-        generator_width=4,
         mgmp={"epochs": 2, "batch_size": 100},
     ),
     "small": Preset(
         data="cifar",
-        width=8,
+        widths={"resnet18": 8, "alexnet": 16, "vit-small": 48},
         source_images=10_000,
         target_images=1500,
         source=Recipe(5, 64, 0.05),
         target=Recipe(4, 64, 0.05, snapshots=4),
         num_siblings=9,
         num_queries=2500,
-        generator_width=8,
         mgmp={"epochs": 10, "batch_size": 250},
     ),
     "paper": Preset(
         data="cifar",
-        width=None,
+        widths={"resnet18": None, "alexnet": None, "vit-small": None},
         source_images=20_000,
         target_images=5000,
         source=Recipe(60, 128, 0.1),
         target=Recipe(30, 128, 0.05, snapshots=6),
         num_siblings=19,
         num_queries=20_000,
-        generator_width=None,
         mgmp={"epochs": 20, "batch_size": 256},
     ),
 }
@@ -176,20 +173,20 @@ def make_zoo(args: Args) -> Zoo:
         args.arch,
         f"{preset.data}10",
         recipe_for(preset.source, args.arch, preset.augment),
-        width=preset.width,
+        width=preset.widths[args.arch],
         num_examples=preset.source_images,
     )
     siblings = tuple(source.sibling(101 + i) for i in range(preset.num_siblings))
     others = [source.sibling(201), source.sibling(202)]
     cousins = [source.cousin(301), source.cousin(302)]
-    generator = dataclasses.replace(source, width=preset.generator_width, seed=1001)
+    generator = source.sibling(1001)
     pool = tuple(
         Pair(f"subset {s}", source.descendant(task), task)
         for s in args.pool_subsets
         for task in (_task(args, preset, s, 1 + s),)
     )
     paper = PAPER.replace(
-        generator=args.arch, generator_width=preset.generator_width, **preset.mgmp
+        generator=args.arch, generator_width=preset.widths[args.arch], **preset.mgmp
     )
     return Zoo(
         row=Row(
@@ -254,7 +251,7 @@ def _task(args: Args, preset: Preset, subset: int, seed: int) -> ModelSpec:
         args.arch,
         f"{preset.data}100",
         recipe_for(preset.target, args.arch, preset.augment),
-        width=preset.width,
+        width=preset.widths[args.arch],
         subset=subset,
         num_examples=preset.target_images,
         seed=seed,

@@ -121,14 +121,13 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> N
     demo = zoo.PRESETS["demo"]
     tiny = dataclasses.replace(
         demo,
-        width=2,
+        widths={"alexnet": 2},
         source_images=60,
         target_images=30,
         source=dataclasses.replace(demo.source, epochs=1, batch_size=20),
         target=dataclasses.replace(demo.target, epochs=1, batch_size=10, snapshots=1),
         num_siblings=3,
         num_queries=40,
-        generator_width=2,
         mgmp={"epochs": 1, "batch_size": 20},
     )
     monkeypatch.setitem(zoo.PRESETS, "demo", tiny)
