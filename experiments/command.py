@@ -7,12 +7,15 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import tyro
+
+from mgmp_jax import files, reporting
 
 
 def settings(args: Any) -> dict[str, Any]:
@@ -25,6 +28,26 @@ def address(name: str, what: Any) -> str:
     """A folder's name, unique to ``what``: dataclasses, numbers and words that decide a result."""
     text = json.dumps(what, sort_keys=True, default=dataclasses.asdict)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def write_results(
+    folder: Path, results: Mapping[str, Any], settings: Mapping[str, Any], start: float, found: int
+) -> None:
+    """Writes ``results.json``: what came out, what was asked for, and where it ran.
+
+    Args:
+        folder: of the file.
+        results: what came out.
+        settings: what was asked for.
+        start: of the run, by ``time.perf_counter``.
+        found: how many of its models had been trained before.
+    """
+    run = {
+        **reporting.environment(),
+        "wall_time_s": round(time.perf_counter() - start, 1),
+        "models_trained_before": found,
+    }
+    files.write_json(folder / "results.json", {**results, "settings": settings, "run": run})
 
 
 _LOCKS: dict[Path, int] = {}

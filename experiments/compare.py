@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from command import address, claim, run, settings
+from command import address, claim, run, settings, write_results
 from rich.table import Table
 from row import take_responses, train_mgmp
 from tracing import (
@@ -296,24 +296,11 @@ def main(args: Args) -> dict[str, Any]:
     if not (folder / "results.json").is_file():
         found = sum(pool.is_trained(spec) for spec in zoo.specs)
         results = compare(zoo, pool, gather(zoo, pool, args.out))
-        write_results(folder, results, args, start, found)
+        write_results(folder, results, settings(args), start, found)
     results = files.read_json(folder / "results.json")
     reporting.plot_curves(folder / "queries.png", results["against_queries"], "AUC by model")
     show(results, folder)
     return results
-
-
-def write_results(
-    folder: Path, results: dict[str, Any], args: Args, start: float, found: int
-) -> None:
-    """Writes ``results.json`` with what was asked for and where it ran."""
-    results["settings"] = settings(args)
-    results["run"] = {
-        **reporting.environment(),
-        "wall_time_s": round(time.perf_counter() - start, 1),
-        "models_trained_before": found,
-    }
-    files.write_json(folder / "results.json", results)
 
 
 def show(results: dict[str, Any], folder: Path) -> None:

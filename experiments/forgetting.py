@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from command import address, claim, run, settings
+from command import address, claim, run, settings, write_results
 from rich.table import Table
 from row import Pair, Row
 
@@ -182,13 +182,8 @@ def main(args: Args) -> list[dict[str, Any]]:
                 "arch": arch,
                 "panels": panels(row.source, row.evaluation[0], pool),
                 "weights": bound(row, pool),
-                "settings": settings(args),
             }
-            results["run"] = reporting.environment() | {
-                "wall_time_s": round(time.perf_counter() - start, 1),
-                "models_trained_before": found,
-            }
-            files.write_json(folder / "results.json", results)
+            write_results(folder, results, settings(args), start, found)
         results = files.read_json(folder / "results.json")
         reporting.plot_forgetting(folder / "forgetting.png", results["panels"])
         show(results, folder)

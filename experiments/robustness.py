@@ -12,18 +12,19 @@ another training. Run it again to go on after an interruption.
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from command import address, claim, run
-from compare import Material, all_scores, by_kind, choose, gather, write_results
+from command import address, claim, run, settings, write_results
+from compare import Material, all_scores, by_kind, choose, gather
 from rich.table import Table
 from tracing import Answers, Statistic, sibling_results, strangers
 from zoo import PRESETS, Args, Suspect, Zoo, make_zoo
 
-from mgmp_jax import files, training, transformations
+from mgmp_jax import files, reporting, training, transformations
 from mgmp_jax.pool import Pool
 from mgmp_jax.spec import ModelSpec
 from mgmp_jax.training import console
@@ -170,10 +171,15 @@ def main(args: Args) -> dict[str, Any]:
     folder = args.out / address(f"robustness-{zoo.row.name}", [zoo.address, changes])
     if not (folder / "results.json").is_file():
         found = sum(pool.is_trained(spec) for spec in zoo.specs)
-        write_results(folder, robustness(zoo, pool, args), args, start, found)
+        results = robustness(zoo, pool, args)
+        write_results(folder, results, settings(args), start, found)
     results = files.read_json(folder / "results.json")
-    show(results)
-    console.print(f"Files: {folder / 'results.json'}", soft_wrap=True)
+    grid = {
+        name: {method: m["against"]["sibling"]["auc"] for method, m in of["methods"].items()}
+        for name, of in results["transformations"].items()
+    }
+    reporting.plot_grid(folder / "robustness.png", grid, "AUC by model, against sibling")
+    show(results, folder)
     return results
 
 
@@ -184,7 +190,7 @@ def traced(of_transformation: dict[str, Any], kind: str) -> str:
     return f"{sum(t['first'] for t in traces)} of {sum(t['models'] for t in traces)}"
 
 
-def show(results: dict[str, Any]) -> None:
+def show(results: dict[str, Any], folder: Path) -> None:
     """Prints the AUC of each method after each transformation, and the source's first places."""
     shown = ("linear CKA", "fit to source", "MGMP paper", "MGMP extended")
     table = Table(title="Homologous against sibling, AUC by model; and traced to the source")
@@ -195,6 +201,8 @@ def show(results: dict[str, Any]) -> None:
         aucs = (f"{m['against']['sibling']['auc']:.2f}" if m else "-" for m in found)
         table.add_row(name, *aucs, traced(of_name, "homologous"))
     console.print(table)
+    names = ("results.json", "robustness.png")
+    console.print("Files: " + ", ".join(str(folder / name) for name in names), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from command import address
+from command import address, write_results
 from rich.table import Table
 
 from mgmp_jax import files, mgmp, reporting
@@ -173,13 +173,7 @@ def run_row(row: Row, models: Pool, out: Path, settings: Mapping[str, Any]) -> d
         verifiers = train_mgmp(row, models, folder, queries, answers)
         results = _evaluate(row, models, answers, verifiers)
         _draw(row, folder, models, answers, verifiers)
-        results["settings"] = dict(settings)
-        results["run"] = {
-            **reporting.environment(),
-            "wall_time_s": round(time.perf_counter() - start, 1),
-            "models_trained_before": found,
-        }
-        files.write_json(results_path, results)
+        write_results(folder, results, settings, start, found)
     results = files.read_json(results_path)
     _print(row, folder, results)
     return results

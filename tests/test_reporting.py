@@ -59,3 +59,17 @@ def test_pictures_have_their_colours(tmp_path) -> None:
         pixels = np.asarray(Image.open(tmp_path / name).convert("RGB"), int).reshape(-1, 3)
         for colour in colours:
             assert np.abs(pixels - colour).max(axis=1).min() < 90
+
+
+def test_a_grid_is_blue_for_one_red_for_nought_and_grey_for_none(tmp_path) -> None:
+    rows = {"first": {"a": 1.0, "b": 0.0}, "second": {"a": 1.0}}
+    reporting.plot_grid(tmp_path / "grid.png", rows, "AUC")
+
+    def squares(name: str, colour: tuple[int, int, int]) -> int:
+        pixels = np.asarray(Image.open(tmp_path / name).convert("RGB"), int)
+        left = pixels[:, : pixels.shape[1] * 4 // 5]  # the colour bar stands on the right
+        return int((np.abs(left - colour).max(axis=2) < 4).sum())
+
+    blue, red, grey = (squares("grid.png", c) for c in ((49, 54, 149), (165, 0, 38), (211,) * 3))
+    assert 1.6 < blue / red < 2.4
+    assert 0.7 < grey / red < 1.4

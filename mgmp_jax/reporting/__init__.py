@@ -4,6 +4,7 @@ from mgmp_jax.reporting.figures import (
     plot_curves,
     plot_forgetting,
     plot_fragments,
+    plot_grid,
     plot_scores,
     plot_training,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "plot_curves",
     "plot_forgetting",
     "plot_fragments",
+    "plot_grid",
     "plot_scores",
     "plot_training",
     "separation",

@@ -1,4 +1,4 @@
-"""Pictures: fragments in two dimensions, score histograms, training curves."""
+"""Pictures: fragments in two dimensions, score histograms, curves, grids of numbers."""
 
 import itertools
 import json
@@ -15,6 +15,7 @@ __all__ = [
     "plot_curves",
     "plot_forgetting",
     "plot_fragments",
+    "plot_grid",
     "plot_scores",
     "plot_training",
 ]
@@ -139,6 +140,30 @@ def plot_forgetting(path: str | Path, panels: Mapping[str, Mapping[str, Sequence
         axis.set_title(title, fontsize="medium")
     axes[0].set_ylabel("accuracy")
     _legend_below(figure, axes[0])
+    _save(figure, path, None)
+
+
+def plot_grid(path: str | Path, rows: Mapping[str, Mapping[str, float]], label: str) -> None:
+    """A number between 0 and 1 for each row and column; grey where there is none.
+
+    Args:
+        path: of the PNG.
+        rows: ``row -> column -> value``, in the order in which they are drawn.
+        label: of the value.
+    """
+    columns = list(dict.fromkeys(column for of_row in rows.values() for column in of_row))
+    values = np.array([[of.get(c, np.nan) for c in columns] for of in rows.values()])
+    figure = Figure(figsize=(0.5 * len(columns) + 3, 0.3 * len(rows) + 3.4), layout="constrained")
+    axis = figure.subplots()
+    axis.set_facecolor("lightgrey")
+    image = axis.imshow(values, vmin=0, vmax=1, cmap="RdYlBu", aspect="auto")
+    for (y, x), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            colour = "black" if 0.15 < value < 0.85 else "white"
+            axis.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
+    axis.set_xticks(range(len(columns)), columns, rotation=90, fontsize="small")
+    axis.set_yticks(range(len(rows)), list(rows), fontsize="small")
+    figure.colorbar(image, label=label)
     _save(figure, path, None)
 
 

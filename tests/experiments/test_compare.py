@@ -143,6 +143,7 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> N
     changed = robustness.main(args)["transformations"]
     expected = {"none", "distilled", "100 classes", *robustness.WEIGHTS, *robustness.ANSWERS}
     assert expected <= set(changed)
+    assert list(tmp_path.glob("robustness-*/robustness.png"))
     monkeypatch.setattr(compare.Pool, "_train_group", lambda *_: pytest.fail("trained twice"))
     assert compare.main(args) == json.loads(json.dumps(results))
     for file in tmp_path.glob("*/results.json"):
