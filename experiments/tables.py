@@ -39,7 +39,8 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def device(results: dict[str, Any]) -> str:
     """Where it ran."""
     ran = results["run"]
-    return f"{ran['cores']} CPU cores" if "cpu" in ran["device"] else ran["device"]
+    cores = f"{ran['cores']} CPU core{'s' * (ran['cores'] > 1)}"
+    return cores if "cpu" in ran["device"] else ran["device"]
 
 
 def link(name: str, to_root: str) -> str:
