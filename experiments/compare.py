@@ -18,12 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from command import address, claim, run, settings, write_results
 from rich.table import Table
-from row import take_responses, train_mgmp
+from row import Answers as RowAnswers
+from row import Method, Row, fit_method, take_responses, train_mgmp
 from tracing import (
     ALL,
     Answers,
-    Statistic,
-    choose_statistic,
+    Variant,
+    choose_variant,
     family_results,
     level,
     minus_p,
@@ -33,7 +34,7 @@ from tracing import (
 )
 from zoo import KINDS, Args, Zoo, make_zoo
 
-from mgmp_jax import baselines, files, mgmp, models, reporting, training
+from mgmp_jax import baselines, files, models, reporting, training
 from mgmp_jax.config import PAPER_WITHOUT_GENERATOR
 from mgmp_jax.pool import Pool
 from mgmp_jax.responses import Responses, query_digest
@@ -135,42 +136,41 @@ def _as_responses(verifier: Verifier, values: np.ndarray, queries: np.ndarray) -
     return Responses(values, verifier.config.response, query_digest(queries))
 
 
-def frozen_random(zoo: Zoo, pool: Pool, queries: np.ndarray, folder: Path) -> Verifier:
-    """The paper's MGMP with a generator that stays as it was initialised.
+def frozen_random(
+    row: Row, queries: np.ndarray, answers: RowAnswers, folder: Path
+) -> dict[str, Verifier]:
+    """The paper's MGMP and the extended one with a generator that stays as it was initialised.
 
-    Its classifier is trained as the one without generator, many epochs of it.
+    The paper's classifier is trained as the one without generator, many epochs of it.
     """
-    paper = zoo.row.methods["paper"].config
-    source = pool.responses(zoo.row.source, queries, kind="logprobs")
+    paper, extended = (row.methods[name] for name in ("paper", "extended"))
+    width = paper.config.generator_width
+    source = answers[paper.config.response, row.source, row.source.recipe.epochs]
     module = models.create(
-        paper.generator or "", num_outputs=source.values.shape[1], **_width(paper.generator_width)
+        paper.config.generator or "",
+        num_outputs=source.values.shape[1],
+        **({} if width is None else {"width": width}),
     )
     variables = module.init(jax.random.key(3001), jnp.zeros((1, 32, 32, 3)), train=False)
-    latents, _ = training.predict(module, variables, queries)
-    without = PAPER_WITHOUT_GENERATOR
-    config = without.replace(response=paper.response, batch_size=paper.batch_size)
-    homologous, non_homologous = (
-        [pool.responses(spec, queries, kind="logprobs") for spec in side]
-        for side in (
-            [pair.homologous for pair in zoo.row.pool],
-            [pair.non_homologous for pair in zoo.row.pool],
+    outputs, embedding = training.predict(module, variables, queries)
+    config = PAPER_WITHOUT_GENERATOR.replace(
+        response=paper.config.response, batch_size=paper.config.batch_size
+    )
+    return {
+        f"{name}, frozen random generator": fit_method(
+            row,
+            method,
+            queries,
+            answers,
+            latents=latents,
+            folder=folder / f"{name}-frozen-random",
+            name=f"{name}, frozen random generator",
         )
-    )
-    fitted = mgmp.fit(
-        config,
-        queries,
-        source,
-        homologous,
-        non_homologous,
-        latents=latents,
-        folder=folder / "frozen-random",
-        name="paper, frozen random generator",
-    )
-    return Verifier(config, fitted, queries, source, latents)
-
-
-def _width(width: int | None) -> dict[str, int]:
-    return {} if width is None else {"width": width}
+        for name, method, latents in (
+            ("paper", Method(config, snapshots=False), outputs),
+            ("extended", extended, embedding),
+        )
+    }
 
 
 def by_kind(zoo: Zoo, scores: np.ndarray) -> dict[str, Any]:
@@ -211,10 +211,9 @@ def gather(zoo: Zoo, pool: Pool, out: Path) -> Material:
     of_row = take_responses(zoo.row, pool, examples.inputs)
     folder = out / zoo.row.address
     trained = train_mgmp(zoo.row, pool, folder, examples.inputs, of_row)
-    verifiers = {f"MGMP {name}": verifier for (name, _), verifier in trained.items()}
-    verifiers["MGMP paper, frozen random generator"] = frozen_random(
-        zoo, pool, examples.inputs, folder
-    )
+    verifiers = {name: verifier for (name, _), verifier in trained.items()}
+    verifiers |= frozen_random(zoo.row, examples.inputs, of_row, folder)
+    verifiers = {f"MGMP {name}": verifier for name, verifier in verifiers.items()}
     of_training, of_unseen = (
         {spec: pool.responses(spec, inputs).values for spec in zoo.specs}
         for inputs in (examples.inputs, unseen.inputs)
@@ -222,14 +221,14 @@ def gather(zoo: Zoo, pool: Pool, out: Path) -> Material:
     return Material(of_training, of_unseen, examples.labels, unseen.labels, verifiers)
 
 
-def choose(zoo: Zoo, material: Material) -> tuple[Statistic, list[dict[str, Any]]]:
-    """:func:`choose_statistic` on the first thousand training images."""
+def choose(zoo: Zoo, material: Material) -> tuple[Variant, list[dict[str, Any]]]:
+    """:func:`choose_variant` on the first thousand training images."""
     first = np.arange(min(1000, len(material.labels)))
-    return choose_statistic(zoo, take_part(material.answers, first))
+    return choose_variant(zoo, take_part(material.answers, first))
 
 
 def all_scores(
-    zoo: Zoo, material: Material, statistic: Statistic, part: np.ndarray | None = None
+    zoo: Zoo, material: Material, variant: Variant, part: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
     """The scores of all suspects by every method that needs answers only."""
     part_or_all = np.arange(len(material.labels)) if part is None else part
@@ -245,7 +244,7 @@ def all_scores(
             name: verdict_scores(verifier, zoo, material.answers, part)
             for name, verifier in material.verifiers.items()
         },
-        "sibling test": minus_p(statistic, zoo, some),
+        "sibling test": minus_p(variant, zoo, some),
     }
 
 
@@ -271,11 +270,10 @@ def compare(zoo: Zoo, pool: Pool, material: Material) -> dict[str, Any]:
             "chosen": str(chosen),
             "on_pool_tasks": tried,
             "on_evaluation_tasks": {
-                str(statistic): {
-                    name: family_results(statistic, zoo, answers)
-                    for name, answers in images.items()
+                str(variant): {
+                    name: family_results(variant, zoo, answers) for name, answers in images.items()
                 }
-                for statistic in ALL
+                for variant in ALL
             },
             "level": {name: level(chosen, zoo, answers) for name, answers in images.items()},
             "suspects": {
@@ -291,7 +289,7 @@ def main(args: Args) -> dict[str, Any]:
     claim(args.out)
     zoo, start = make_zoo(args), time.perf_counter()
     pool = Pool(args.out / "models", args.data_dir, download=True)
-    what = [zoo.address, [str(statistic) for statistic in ALL], QUERIES, DRAWS]
+    what = [zoo.address, [str(variant) for variant in ALL], QUERIES, DRAWS]
     folder = args.out / address(f"compare-{zoo.row.name}", what)
     if not (folder / "results.json").is_file():
         found = sum(pool.is_trained(spec) for spec in zoo.specs)

@@ -21,7 +21,7 @@ import numpy as np
 from command import address, claim, run, settings, write_results
 from compare import Material, all_scores, by_kind, choose, gather
 from rich.table import Table
-from tracing import Answers, Statistic, sibling_results, strangers
+from tracing import Answers, Variant, sibling_results, strangers
 from zoo import PRESETS, Args, Suspect, Zoo, make_zoo
 
 from mgmp_jax import files, reporting, training, transformations
@@ -116,10 +116,10 @@ def transformed(zoo: Zoo, pool: Pool, queries: np.ndarray) -> Mapping[str, Answe
     return found
 
 
-def judge(zoo: Zoo, material: Material, statistic: Statistic) -> dict[str, Any]:
+def judge(zoo: Zoo, material: Material, variant: Variant) -> dict[str, Any]:
     """Scores of each method, how well they tell the homologous from strangers, and the traces."""
-    scores = all_scores(zoo, dataclasses.replace(material, unseen={}), statistic)
-    traces = sibling_results(statistic, zoo, material.answers)
+    scores = all_scores(zoo, dataclasses.replace(material, unseen={}), variant)
+    traces = sibling_results(variant, zoo, material.answers)
     return {
         "methods": {
             method: {"scores": values.tolist(), "against": by_kind(zoo, values)}

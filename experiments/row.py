@@ -223,50 +223,86 @@ def train_mgmp(
     console.print("[bold]4. MGMP[/]")
     verifiers = {}
     for name, method in row.methods.items():
-        kind = method.config.response
-        source = answers[kind, row.source, row.source.recipe.epochs]
-        homologous, non_homologous = (
-            [answers[kind, m, epoch] for m in side for epoch in method.pool_epochs(m)]
-            for side in (
-                [pair.homologous for pair in row.pool],
-                [pair.non_homologous for pair in row.pool],
-            )
-        )
-        tasks = [i for i, p in enumerate(row.pool) for _ in method.pool_epochs(p.homologous)]
+        start = None
+        if method.generator_start is not None:
+            start = models.starting_params(method.generator_start)
         for seed in range(row.seeds):
-            trained = folder / _slug(name) / f"seed{seed}"
-            if (trained / "verifier" / "verifier.json").is_file():
-                verifiers[name, seed] = Verifier.load(trained / "verifier")
-                continue
-            start = None
-            if method.generator_start is not None:
-                start = models.starting_params(method.generator_start)
             latents = None
             if method.generators:
                 generator = method.generators[seed]
                 latents = models.responses(generator, queries, kind="embedding").values
-            of_pool = latents
-            if method.consensus:
-                of_tasks = [
-                    answers["logits", p.non_homologous, p.non_homologous.recipe.epochs]
-                    for p in row.pool
-                ]
-                latents, of_pool = consensus(latents, of_tasks, tasks)
-            variables = mgmp.fit(
-                method.config,
+            verifiers[name, seed] = fit_method(
+                row,
+                method,
                 queries,
-                source,
-                homologous,
-                non_homologous,
-                latents=of_pool,
+                answers,
+                latents=latents,
                 generator_params=start,
                 seed=seed,
-                folder=trained,
+                folder=folder / _slug(name) / f"seed{seed}",
                 name=f"{name}, seed {seed}",
             )
-            verifiers[name, seed] = Verifier(method.config, variables, queries, source, latents)
-            verifiers[name, seed].save(trained / "verifier")
     return verifiers
+
+
+def fit_method(
+    row: Row,
+    method: Method,
+    queries: np.ndarray,
+    answers: Answers,
+    *,
+    latents: np.ndarray | None = None,
+    generator_params: Any = None,
+    seed: int = 0,
+    folder: Path,
+    name: str,
+) -> Verifier:
+    """Trains a method on a row's pool, or finds it in ``folder``.
+
+    Args:
+        row: source and pool.
+        method: what to train.
+        queries: training examples of the source.
+        answers: of source and pool on them.
+        latents: of a fixed generator.
+        generator_params: what a generator starts from that is trained.
+        seed: of the training.
+        folder: where it is kept.
+        name: for the progress that it shows.
+    """
+    if (folder / "verifier" / "verifier.json").is_file():
+        return Verifier.load(folder / "verifier")
+    kind = method.config.response
+    source = answers[kind, row.source, row.source.recipe.epochs]
+    homologous, non_homologous = (
+        [answers[kind, m, epoch] for m in side for epoch in method.pool_epochs(m)]
+        for side in (
+            [pair.homologous for pair in row.pool],
+            [pair.non_homologous for pair in row.pool],
+        )
+    )
+    of_pool = latents
+    if method.consensus:
+        of_tasks = [
+            answers["logits", p.non_homologous, p.non_homologous.recipe.epochs] for p in row.pool
+        ]
+        tasks = [i for i, p in enumerate(row.pool) for _ in method.pool_epochs(p.homologous)]
+        latents, of_pool = consensus(latents, of_tasks, tasks)
+    variables = mgmp.fit(
+        method.config,
+        queries,
+        source,
+        homologous,
+        non_homologous,
+        latents=of_pool,
+        generator_params=generator_params,
+        seed=seed,
+        folder=folder,
+        name=name,
+    )
+    verifier = Verifier(method.config, variables, queries, source, latents)
+    verifier.save(folder / "verifier")
+    return verifier
 
 
 def _evaluate(

@@ -1,4 +1,4 @@
-"""The sibling test on a zoo: its statistics, how one is chosen, and what it says of suspects."""
+"""The sibling test on a zoo: its variants, how one is chosen, and what it says of suspects."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ Answers = Mapping[ModelSpec, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
-class Statistic:
+class Variant:
     """One way to do the sibling test."""
 
     name: str
@@ -51,7 +51,7 @@ class Statistic:
         )
 
 
-ALL = [Statistic(name, consensus) for name in STATISTICS for consensus in ("none", "mean", "all")]
+ALL = [Variant(name, consensus) for name in STATISTICS for consensus in ("none", "mean", "all")]
 """Everything that is tried."""
 
 
@@ -65,7 +65,7 @@ def strangers(zoo: Zoo) -> list[ModelSpec]:
     return [pair.non_homologous for pair in zoo.row.pool]
 
 
-def trace(statistic: Statistic, zoo: Zoo, answers: Answers) -> list[np.ndarray]:
+def trace(variant: Variant, zoo: Zoo, answers: Answers) -> list[np.ndarray]:
     """For each suspect its scores with the candidates, the zoo's source first.
 
     A suspect that is itself a sibling is left out of its own candidates.
@@ -73,20 +73,20 @@ def trace(statistic: Statistic, zoo: Zoo, answers: Answers) -> list[np.ndarray]:
     everybody = zoo.candidates
     outside = [s.spec for s in zoo.suspects if s.spec not in everybody]
     scores = dict(
-        zip(outside, statistic.scores(everybody, outside, strangers(zoo), answers), strict=True)
+        zip(outside, variant.scores(everybody, outside, strangers(zoo), answers), strict=True)
     )
     for spec in zoo.siblings:
         if any(suspect.spec == spec for suspect in zoo.suspects):
             candidates = [c for c in everybody if c != spec]
-            scores[spec] = statistic.scores(candidates, [spec], strangers(zoo), answers)[0]
+            scores[spec] = variant.scores(candidates, [spec], strangers(zoo), answers)[0]
     return [scores[suspect.spec] for suspect in zoo.suspects]
 
 
 def trace_families(
-    statistic: Statistic, zoo: Zoo, answers: Answers, descendants: Sequence[ModelSpec]
+    variant: Variant, zoo: Zoo, answers: Answers, descendants: Sequence[ModelSpec]
 ) -> np.ndarray:
     """Scores of descendants with the candidates, each one's own source first, ``[t, c]``."""
-    scores = statistic.scores(zoo.candidates, descendants, strangers(zoo), answers)
+    scores = variant.scores(zoo.candidates, descendants, strangers(zoo), answers)
     own = [zoo.candidates.index(spec.start) for spec in descendants if spec.start]
     return np.stack([np.r_[s[i], np.delete(s, i)] for s, i in zip(scores, own, strict=True)])
 
@@ -105,7 +105,7 @@ def tests(scores: Sequence[np.ndarray]) -> dict[str, Any]:
     }
 
 
-def level(statistic: Statistic, zoo: Zoo, answers: Answers) -> dict[str, float | int]:
+def level(variant: Variant, zoo: Zoo, answers: Answers) -> dict[str, float | int]:
     """How often candidates that are not its source are taken for a descendant's.
 
     A descendant's own source is left out of the candidates, then each of the others takes the
@@ -119,7 +119,7 @@ def level(statistic: Statistic, zoo: Zoo, answers: Answers) -> dict[str, float |
     for source in zoo.candidates:
         others = [spec for spec in zoo.candidates if spec != source]
         descendants = [spec for spec in zoo.families if spec.start == source]
-        scores = statistic.scores(others, descendants, strangers(zoo), answers)
+        scores = variant.scores(others, descendants, strangers(zoo), answers)
         turns += [np.roll(scores, -i, axis=1) for i in range(len(others))]
     p = sibling.t_tail_p(np.concatenate(turns))
     return {
@@ -129,49 +129,49 @@ def level(statistic: Statistic, zoo: Zoo, answers: Answers) -> dict[str, float |
     }
 
 
-def choose_statistic(zoo: Zoo, answers: Answers) -> tuple[Statistic, list[dict[str, Any]]]:
-    """The statistic that traces most models in a rehearsal, of equal ones that of smallest p.
+def choose_variant(zoo: Zoo, answers: Answers) -> tuple[Variant, list[dict[str, Any]]]:
+    """The variant that traces most models in a rehearsal, of equal ones that of smallest p.
 
     Every candidate in turn is the source of its own descendants on the pool tasks. All have
     equally many, so the choice does not know which of the candidates is the zoo's source.
     """
     tried = []
-    for statistic in ALL:
-        found = tests(list(trace_families(statistic, zoo, answers, zoo.rehearsal)))
+    for variant in ALL:
+        found = tests(list(trace_families(variant, zoo, answers, zoo.rehearsal)))
         median = float(np.median(found["p_t_tail"]))
-        tried.append((-found["first"], median, statistic, found))
+        tried.append((-found["first"], median, variant, found))
     best = min(tried, key=lambda one: one[:2])[2]
     rows = [
         {
-            "statistic": str(statistic),
+            "statistic": str(variant),
             "median_t_p": median,
             "descendants": found,
         }
-        for _, median, statistic, found in tried
+        for _, median, variant, found in tried
     ]
     return best, rows
 
 
-def sibling_results(statistic: Statistic, zoo: Zoo, answers: Answers) -> dict[str, Any]:
+def sibling_results(variant: Variant, zoo: Zoo, answers: Answers) -> dict[str, Any]:
     """The sibling test of all suspects, by what they are."""
     groups: dict[str, list[np.ndarray]] = {}
-    for suspect, of_suspect in zip(zoo.suspects, trace(statistic, zoo, answers), strict=True):
+    for suspect, of_suspect in zip(zoo.suspects, trace(variant, zoo, answers), strict=True):
         itself = ", a sibling itself" if suspect.spec in zoo.siblings else ""
         group = f"{suspect.kind}{_head(suspect.spec)}{itself}"
         groups.setdefault(group, []).append(of_suspect)
     return {name: tests(of_group) for name, of_group in groups.items()}
 
 
-def family_results(statistic: Statistic, zoo: Zoo, answers: Answers) -> dict[str, Any]:
+def family_results(variant: Variant, zoo: Zoo, answers: Answers) -> dict[str, Any]:
     """The sibling test with every candidate in turn as the source, on the evaluation tasks."""
-    scores = trace_families(statistic, zoo, answers, zoo.families)
+    scores = trace_families(variant, zoo, answers, zoo.families)
     groups: dict[str, list[np.ndarray]] = {}
     for spec, of_spec in zip(zoo.families, scores, strict=True):
         groups.setdefault(f"descendant{_head(spec)}", []).append(of_spec)
     return {name: tests(of_group) for name, of_group in groups.items()}
 
 
-def power(statistic: Statistic, zoo: Zoo, answers: Answers) -> list[dict[str, int | float]]:
+def power(variant: Variant, zoo: Zoo, answers: Answers) -> list[dict[str, int | float]]:
     """How often descendants are traced, by numbers of queries and siblings, mean over sources."""
     n = len(answers[zoo.row.source])
     rows = [
@@ -179,8 +179,8 @@ def power(statistic: Statistic, zoo: Zoo, answers: Answers) -> list[dict[str, in
             answers[source],
             [answers[spec] for spec in zoo.candidates if spec != source],
             [answers[spec] for spec in zoo.families if spec.start == source],
-            STATISTICS[statistic.name],
-            consensus=statistic.consensus,
+            STATISTICS[variant.name],
+            consensus=variant.consensus,
             strangers=[answers[spec] for spec in strangers(zoo)],
             num_queries=[*(q for q in (64, 256, 1000) if q < n), n],
             num_siblings=sorted({3, len(zoo.siblings)}),
@@ -201,6 +201,6 @@ def _head(spec: ModelSpec) -> str:
     return ", head kept" if spec.head == "keep" else ", new head"
 
 
-def minus_p(statistic: Statistic, zoo: Zoo, answers: Answers) -> np.ndarray:
+def minus_p(variant: Variant, zoo: Zoo, answers: Answers) -> np.ndarray:
     """Minus the approximate p-value of each suspect: larger for one that looks homologous."""
-    return np.array([-float(sibling.t_tail_p(s)) for s in trace(statistic, zoo, answers)])
+    return np.array([-float(sibling.t_tail_p(s)) for s in trace(variant, zoo, answers)])

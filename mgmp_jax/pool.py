@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -278,11 +278,7 @@ class Pool:
         module = self.module(spec)
         if spec.start is None and spec.pretrained is not None:
             return self._pretrained_variables(spec)
-        fresh = _split(
-            jax.jit(functools.partial(module.init, train=False))(
-                jax.random.key(spec.seed), _example(module)
-            )
-        )
+        fresh = _compiled_init(module)(jax.random.key(spec.seed), _example(module))
         if spec.start is None:
             return fresh
         start = jax.tree.map(jnp.asarray, self.variables(spec.start))
@@ -328,9 +324,13 @@ def _example(module: Any) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
+def _compiled_init(module: Any) -> Callable[[Any, Any], dict[str, Any]]:
+    return jax.jit(lambda key, example: _split(module.init(key, example, train=False)))
+
+
+@functools.lru_cache(maxsize=8)
 def _abstract_variables(module: Any) -> dict[str, Any]:
-    init = functools.partial(module.init, train=False)
-    return jax.eval_shape(lambda x: _split(init(jax.random.key(0), x)), _example(module))
+    return jax.eval_shape(_compiled_init(module), jax.random.key(0), _example(module))
 
 
 def _take_stacked(data: Any, index: Any) -> Any:

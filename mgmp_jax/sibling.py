@@ -293,35 +293,31 @@ def power(
         )
     others = np.array([[s is not t for t in strangers] for s in suspects])
     rng = np.random.default_rng(seed)
+
+    def scores(m: int, part: np.ndarray) -> np.ndarray:
+        tested, innocent = (
+            [np.asarray(model)[part] for model in models] for models in (suspects, strangers)
+        )
+        some = candidates[: m + 1, part]
+        return centred_scores(some, tested, innocent, statistics, consensus, others)
+
     rows = []
     for n in num_queries:
         drawn = [np.sort(rng.permutation(candidates.shape[1])[:n]) for _ in range(draws)]
         for m in num_siblings:
-            scores = np.concatenate(
-                [
-                    centred_scores(
-                        candidates[: m + 1, q],
-                        [np.asarray(suspect)[q] for suspect in suspects],
-                        [np.asarray(stranger)[q] for stranger in strangers],
-                        statistics,
-                        consensus,
-                        others,
-                    )
-                    for q in drawn
-                ]
-            )
-            p, t_p = exact_p(scores), t_tail_p(scores)
-            rows.append(
-                {
-                    "queries": n,
-                    "siblings": m,
-                    "first": float(np.mean(p <= 1 / (m + 1))),
-                    "exact": float(np.mean(p <= alpha)),
-                    "t_tail": float(np.mean(t_p <= alpha)),
-                    "t_p_median": float(np.median(t_p)),
-                }
-            )
+            of_draws = np.concatenate([scores(m, part) for part in drawn])
+            rows.append({"queries": n, "siblings": m, **_shares(of_draws, alpha)})
     return rows
+
+
+def _shares(scores: np.ndarray, alpha: float) -> dict[str, float]:
+    p, t_p = exact_p(scores), t_tail_p(scores)
+    return {
+        "first": float(np.mean(p <= 1 / scores.shape[-1])),
+        "exact": float(np.mean(p <= alpha)),
+        "t_tail": float(np.mean(t_p <= alpha)),
+        "t_p_median": float(np.median(t_p)),
+    }
 
 
 def _stack(source: Any, siblings: Models) -> np.ndarray:

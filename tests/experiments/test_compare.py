@@ -74,8 +74,8 @@ def answers_of(model: zoo.Zoo) -> dict:
 
 def test_descendants_are_traced_to_their_own_source_only() -> None:
     answers = answers_of(SMALL)
-    chosen, tried = tracing.choose_statistic(SMALL, answers)
-    assert [t["statistic"] for t in tried] == [str(statistic) for statistic in tracing.ALL]
+    chosen, tried = tracing.choose_variant(SMALL, answers)
+    assert [t["statistic"] for t in tried] == [str(variant) for variant in tracing.ALL]
     found = tracing.sibling_results(chosen, SMALL, answers)
     for group, result in found.items():
         assert result["candidates"] == (9 if group.endswith("a sibling itself") else 10)
@@ -107,7 +107,7 @@ def test_the_statistic_is_chosen_without_knowing_the_source() -> None:
         spec: answers[swapped(spec)] for spec in (*SMALL.candidates, *SMALL.rehearsal)
     }
     (chosen, tried), (again, of_swapped) = (
-        tracing.choose_statistic(SMALL, a) for a in (answers, exchanged)
+        tracing.choose_variant(SMALL, a) for a in (answers, exchanged)
     )
     assert chosen == again
     for one, other in zip(tried, of_swapped, strict=True):
