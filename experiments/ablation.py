@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import cifar
 from command import claim, run, settings
-from row import Method, Row, check_seeds, run_row
+from pipeline import run_row
+from row import Method, Row, check_seeds
 
 from mgmp_jax.config import MGMPConfig
 from mgmp_jax.pool import Pool

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from command import claim, run, settings
-from row import Pair, Row, check_seeds, check_subsets, check_together, methods, run_row
+from pipeline import run_row
+from row import Pair, Row, check_seeds, check_subsets, check_together, methods
 
 from mgmp_jax.data.augment import Augmentation
 from mgmp_jax.mgmp import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR

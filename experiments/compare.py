@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from command import address, claim, run, settings, write_results
+from pipeline import PoolAnswers, fit_method, slug, take_responses, train_mgmp
 from rich.table import Table
-from row import Answers as RowAnswers
-from row import Method, Row, fit_method, take_responses, train_mgmp
+from row import Method, Row
 from tracing import (
     ALL,
     Answers,
@@ -136,14 +136,26 @@ def _as_responses(verifier: Verifier, values: np.ndarray, queries: np.ndarray) -
     return Responses(values, verifier.config.response, query_digest(queries))
 
 
-def frozen_random(
-    row: Row, queries: np.ndarray, answers: RowAnswers, folder: Path
-) -> dict[str, Verifier]:
-    """The paper's MGMP and the extended one with a generator that stays as it was initialised.
+def frozen_methods(row: Row) -> dict[str, Method]:
+    """The paper's MGMP and the extended one, with a generator that stays as it was initialised.
 
     The paper's classifier is trained as the one without generator, many epochs of it.
     """
     paper, extended = (row.methods[name] for name in ("paper", "extended"))
+    config = PAPER_WITHOUT_GENERATOR.replace(
+        response=paper.config.response, batch_size=paper.config.batch_size
+    )
+    return {
+        "paper, frozen random generator": Method(config, snapshots=False),
+        "extended, frozen random generator": dataclasses.replace(extended, generators=()),
+    }
+
+
+def frozen_random(
+    row: Row, queries: np.ndarray, answers: PoolAnswers, folder: Path
+) -> dict[str, Verifier]:
+    """Trains :func:`frozen_methods`, or finds them in ``folder``."""
+    paper = row.methods["paper"]
     width = paper.config.generator_width
     source = answers[paper.config.response, row.source, row.source.recipe.epochs]
     module = models.create(
@@ -153,23 +165,17 @@ def frozen_random(
     )
     variables = module.init(jax.random.key(3001), jnp.zeros((1, 32, 32, 3)), train=False)
     outputs, embedding = training.predict(module, variables, queries)
-    config = PAPER_WITHOUT_GENERATOR.replace(
-        response=paper.config.response, batch_size=paper.config.batch_size
-    )
     return {
-        f"{name}, frozen random generator": fit_method(
+        name: fit_method(
             row,
             method,
             queries,
             answers,
-            latents=latents,
-            folder=folder / f"{name}-frozen-random",
-            name=f"{name}, frozen random generator",
+            latents=embedding if method.consensus else outputs,
+            folder=folder / slug(name),
+            name=name,
         )
-        for name, method, latents in (
-            ("paper", Method(config, snapshots=False), outputs),
-            ("extended", extended, embedding),
-        )
+        for name, method in frozen_methods(row).items()
     }
 
 
@@ -235,7 +241,8 @@ def all_scores(
     some = take_part(material.answers, part_or_all)
     scores = similarities(zoo, some)
     if material.unseen:
-        there = part_or_all[part_or_all < len(material.unseen_labels)]
+        # There may be fewer of these: as large a share of them.
+        there = np.unique(part_or_all * len(material.unseen_labels) // len(material.labels))
         unseen, labels = take_part(material.unseen, there), material.unseen_labels[there]
         scores["agreement on mistakes, unseen images"] = mistakes(zoo, unseen, labels)
     return {
@@ -279,7 +286,12 @@ def compare(zoo: Zoo, pool: Pool, material: Material) -> dict[str, Any]:
             "suspects": {
                 name: sibling_results(chosen, zoo, answers) for name, answers in images.items()
             },
-            "power": power(chosen, zoo, material.unseen),
+            "power_on_pool_tasks": {
+                variant.consensus: power(variant, zoo, material.unseen, zoo.rehearsal)
+                for variant in ALL
+                if variant.name == chosen.name
+            },
+            "power": power(chosen, zoo, material.unseen, zoo.families),
         },
     }
 
@@ -289,7 +301,8 @@ def main(args: Args) -> dict[str, Any]:
     claim(args.out)
     zoo, start = make_zoo(args), time.perf_counter()
     pool = Pool(args.out / "models", args.data_dir, download=True)
-    what = [zoo.address, [str(variant) for variant in ALL], QUERIES, DRAWS]
+    methods = [list(baselines.RESPONSE_STATISTICS), frozen_methods(zoo.row)]
+    what = [zoo.address, methods, [str(variant) for variant in ALL], QUERIES, DRAWS]
     folder = args.out / address(f"compare-{zoo.row.name}", what)
     if not (folder / "results.json").is_file():
         found = sum(pool.is_trained(spec) for spec in zoo.specs)

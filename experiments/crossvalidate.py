@@ -16,8 +16,9 @@ import cifar
 import numpy as np
 from cifar import make_row, open_pool
 from command import run, settings
+from pipeline import run_row
 from rich.table import Table
-from row import Method, Row, run_row
+from row import Method, Row
 
 from mgmp_jax import files, reporting
 from mgmp_jax.training import console

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from command import claim, run, settings
-from row import Pair, Row, check_seeds, check_subsets, methods, run_row
+from pipeline import run_row
+from row import Pair, Row, check_seeds, check_subsets, methods
 
 from mgmp_jax.data import text, topics
 from mgmp_jax.data.tokenizer import Tokenizer, Tokens
@@ -322,7 +323,15 @@ def main(args: Args) -> list[dict[str, Any]]:
     if args.row != "all":
         return [run_one(args, checkpoint)]
     results = []
-    for number in rows_of(args.arch):
+    for number, (arch, *_) in ROWS.items():
+        if number not in rows_of(args.arch):
+            reason = f"it is of {arch}, which has a checkpoint of its own; give --arch {arch}"
+            console.print(f"[bold]Row {number} was not run:[/] {reason}")
+            continue
+        if args.stand_ins and number not in STAND_INS:
+            reason = f"it has no stand-ins; rows {list(STAND_INS)} have"
+            console.print(f"[bold]Row {number} was not run:[/] {reason}")
+            continue
         try:
             results.append(run_one(dataclasses.replace(args, row=number), checkpoint))
         except FileNotFoundError as error:

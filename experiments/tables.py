@@ -1,10 +1,13 @@
 """Writes the tables of README.md and docs/ from the committed ``results/*/results.json``."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cifar
+import nlp
 import numpy as np
 from ablation import TABLE_5
 from robustness import traced
@@ -89,6 +92,21 @@ def rows_table() -> str:
             scored = [link(name, "../"), method, reporting.accuracy(s), f"{s['auc']:.3f}", tpr(s)]
             lines.append([*scored, *counts, f"{s['pairs']} × {s['seeds']}", device(results)])
     return markdown(header, lines)
+
+
+def not_run() -> Iterator[str]:
+    """The rows of Table 1 and 2 of which no result is committed."""
+    names = [name for name, _ in rows()]
+    for table, of_table, script in ((1, cifar.ROWS, "cifar"), (2, nlp.ROWS, "(?!cifar)")):
+        for number, (arch, *_) in of_table.items():
+            if not any(re.match(rf"{script}.*-row{number}-", name) for name in names):
+                yield f"Table {table}, row {number} ({arch})"
+
+
+def missing_rows() -> str:
+    """One sentence on them."""
+    missing = "; ".join(not_run())
+    return f"\nNot run: {missing}." if missing else ""
 
 
 def tpr(summary: dict[str, Any]) -> str:
@@ -232,21 +250,29 @@ def _sibling_tables(found: dict[str, Any]) -> Iterator[str]:
     ]
     yield markdown(["queries", "suspects", "first", "chance", "p (exact)", "p (t)"], lines)
     yield (
-        "\nDescendants traced on evaluation tasks by numbers of queries (unseen images) and of "
-        "siblings, mean over sources:\n"
+        "\nDescendants traced by numbers of queries (unseen images) and of siblings, mean over "
+        "sources. With so few siblings no exact p-value is below 1 / (siblings + 1), the chance of "
+        "a first place.\n"
     )
+    of_pool = found.get("power_on_pool_tasks", {})
+    kinds = [("pool", consensus, rows) for consensus, rows in of_pool.items()]
+    kinds += [("evaluation", found["chosen"].rsplit(", ")[-1], found["power"])]
     lines = [
         [
+            tasks,
+            consensus,
             f"{p['queries']:.0f}",
             f"{p['siblings']:.0f}",
             f"{p['first']:.0%}",
+            f"{1 / (p['siblings'] + 1):.0%}",
             f"{p['t_tail']:.0%}",
             f"{p['t_p_median']:.2g}",
         ]
-        for p in found["power"]
+        for tasks, consensus, rows in kinds
+        for p in rows
     ]
-    header = ["queries", "siblings", "own source first", "p (t) ≤ 0.05", "a source's median p (t)"]
-    yield markdown(header, lines)
+    header = ["tasks", "regressed out", "queries", "siblings", "own source first", "chance"]
+    yield markdown([*header, "p (t) ≤ 0.05", "a source's median p (t)"], lines)
 
 
 def _traced(t: dict[str, Any]) -> str:
@@ -258,44 +284,37 @@ def _p_values(t: dict[str, Any]) -> tuple[str, str]:
     return f"{np.median(t['p_exact']):.2g}", approximate
 
 
+def _auc(of_method: dict[str, Any] | None, kind: str) -> str:
+    return f"{of_method['against'][kind]['auc']:.2f}" if of_method else "–"
+
+
 def robustness_tables() -> Iterator[str]:
     """For each committed robustness run: transformations against methods."""
     for name, results in committed("transformations"):
         yield f"\n### {link(name, '../')}\n\n{provenance(results)}.\n"
         found = results["transformations"]
         methods = list(found["none"]["methods"])
-        rows = []
+        rows, against_scratch = [], []
         for transformation, of_one in found.items():
             scored = [of_one["methods"].get(method) for method in methods]
-            aucs = [f"{m['against']['sibling']['auc']:.2f}" if m else "–" for m in scored]
             traces = [traced(of_one, kind) for kind in ("homologous", "sibling")]
-            rows.append([transformation, *traces, *aucs])
+            rows.append([transformation, *traces, *(_auc(m, "sibling") for m in scored)])
+            if all("scratch" in m["against"] for m in scored if m):
+                rejected = [traced(of_one, "scratch"), *(_auc(m, "scratch") for m in scored)]
+                against_scratch.append([transformation, *rejected])
         header = ["transformation", "homologous models traced", "sibling models traced"]
         yield markdown([*header, *methods], rows)
+        yield "\nThe same against `scratch` models, where they were changed likewise:\n"
+        yield markdown(["transformation", "scratch models traced", *methods], against_scratch)
         yield f"\n![AUC of each method](../experiments/results/{name}/robustness.png)\n"
 
 
-def results_page() -> str:
-    """docs/results.md."""
-    parts = [RESULTS, rows_table(), FRAGMENTS]
-    parts += ["\n## The models of these rows", *model_tables()]
-    for title, about, tables in (
-        ("Generators, assemblies and the parts of the loss", ABLATION, list(ablation_tables())),
-        ("What fine-tuning leaves of its start", FORGETTING, list(forgetting_tables())),
-        ("Every method against every kind of negative", COMPARISON, list(comparison_tables())),
-        ("What a descendant may have gone through", ROBUSTNESS, list(robustness_tables())),
-    ):
-        parts += [f"\n## {title}", about, *tables] if tables else []
-    return "\n".join(parts) + "\n"
-
-
-def crossvalidation_page() -> str:
-    """docs/crossvalidation.md: what was compared on pool tasks, one table for each stage."""
-    parts = [CROSSVALIDATION]
+def stage_tables() -> Iterator[str]:
+    """For each committed cross-validation: what was compared on pool tasks."""
     for name, results in committed("variants"):
         tasks = [task.removeprefix("subset ") for task in results["tasks"]]
-        parts.append(f"\n## {name}\n\n`{results['run']['command']}`")
-        parts.append(f"({revision(results['run'])}, {results['run']['cores']} cores)\n")
+        yield f"\n## {name}\n\n`{results['run']['command']}`"
+        yield f"({revision(results['run'])}, {results['run']['cores']} cores)\n"
         header = ["variant", "accuracy", f"left out: {tasks[0]}", *tasks[1:], "AUC"]
         rows = [
             [
@@ -306,108 +325,35 @@ def crossvalidation_page() -> str:
             ]
             for variant, v in results["variants"].items()
         ]
-        parts.append(markdown(header, rows))
-    return "\n".join(parts) + "\n"
+        yield markdown(header, rows)
 
 
-RESULTS = """# Results
-
-Made by `make tables` from `experiments/results/`.
-
-## The paper's tables
-
-Accuracy per fragment is the paper's `(A_n + A_o) / 2N`; the other columns count whole models, over
-all seeds of the MGMP training: missed are homologous models with a DNA score below 0.9, false
-alarms non-homologous ones with at least that, in brackets with one half instead. TPR is the share
-of homologous models whose DNA score (mean over seeds) is above that of every non-homologous one,
-with its 95 % interval: so few negatives allow no finer false positive rate. Negatives are the
-paper's: trained from random weights, or, for texts where the row says so, from the public
-checkpoint. The paper's figures are for its own, far larger models.
-"""
-
-FRAGMENTS = """
-## DNA fragments
-
-Figures 4 and 6 of the paper, by t-SNE, from the fragments of the extended method (first seed):
-Table 1, row 1, then Table 2, row 3.
-
-![Table 1, row 1](../experiments/results/cifar-resnet18-row1-small/fragments.png)
-
-As in the paper, fragments of a homologous model (yellow) lie among and beside the source's (red),
-and those of a non-homologous one (blue) lie apart; but the border is not sharp.
-
-![Table 2, row 3](../experiments/results/minilm-row3-stand-ins-small-pretrained/fragments.png)
-
-Unlike the paper's, texts form no clusters: a homologous fragment lies on the source's of the same
-query (orange where the two meet), and non-homologous ones gather in the middle, where residuals are
-small."""
-
-ABLATION = """
-Table 5 of the paper, and the paper's method with one thing changed at a time; columns as
-above, one seed each, so that differences of a few hundredths say nothing. At this scale no
-generator and no assembly comes near the paper's figures: 0.50 to 0.63 per fragment. Another τ, or
-no regulariser (λ = 0), L_S or L_I, leaves it at 0.58 to 0.65; sums in place of the means, as Eq. 5
-and 6 print them, come to 0.55. The response type matters: from logits or probabilities instead of
-log-probabilities nothing is learned that carries over to new tasks (0.50). Ten times the epochs
-give 0.63, so the training is not too short. The DNA scores of all models lie within 0.45 to 0.61:
-their order is mostly right (AUC), and the threshold of 0.9 misses every homologous one. All but the
-variant of ten times the epochs were trained by an earlier call of the same command, in 48
-minutes."""
-
-FORGETTING = """
-Figures 1 and 5 of the paper: a source goes on training on a task; accuracies after each kept epoch,
-with the target's own last layers and with the source's in their place, both on training images; a
-target starts as the source, a random target's first state is after one epoch. Then section 3.2: the
-distance of the weights, the second-order bound on forgetting λ_max ‖Δw‖² / 2, and the forgetting
-itself, the rise of the source's loss, with the target's batch statistics and without; from the
-smallest to the largest model.
-
-As in the paper's figure 1, a ResNet18 target forgets the source's data at once; the source's last
-layers bring back the more of it the more are replaced, and nothing to a random target. Unlike the
-paper's figure 5, they bring nothing back to the narrow AlexNet, whose last three layers are fully
-connected. The bound is hundreds of times the forgetting and says nothing here; ‖Δw‖ itself
-separates homologous from non-homologous models without an error."""
-
-COMPARISON = """
-Homologous suspects started from the source. Of the negatives, `scratch` had random weights;
-`sibling` started from another model of the same data; `cousin` from a model of other data of the
-same distribution; `independent` is such another model of the same data itself. All but the last
-were trained on the same tasks as the homologous ones. MGMP learnt from `scratch` negatives of other
-tasks. A frozen random generator is one that stays as it was initialised. The extended MGMP's
-generator is a network of the source's own kind, trained on the source's data with another seed. The
-sibling test's score is minus its approximate p-value. See [verdicts.md](verdicts.md) for what
-follows from this."""
-
-ROBUSTNESS = """
-AUC by model of changed homologous models against models changed likewise that started from, or were
-taught by, another model of the source's data (`sibling`); and how many of both the sibling test
-traced to the source, one in ten candidates. Methods without alignment cannot read other numbers of
-classes. With ten models on either side an AUC of 0.5 has a standard deviation of 0.13, with five
-0.19, with three 0.25.
-
-What breaks a method: against `sibling` the plain similarities and the paper's MGMP are near chance
-whatever is done to a suspect, unless only its last layer was trained, it has 100 classes or it is a
-student. ModelDiff, LEEP and the paper's MGMP with generator fall far below chance when 80 % of the
-weights are pruned. The extended MGMP loses some where answers are labels only (0.89) or the three
-largest (0.93), and with distilled students (0.89). Nothing here breaks the sibling test's order; it
-missed one of three distilled students, and with answers cut to ranks, labels or the three largest
-it put the source first for one sibling model of ten, which is chance."""
-
-CROSSVALIDATION = """# What the paper leaves open, and how it was chosen
-
-Made by `make tables` from the results of `experiments/crossvalidate.py`. Every variant learnt from
-all pool tasks of a row but one and was judged, per fragment, on the homologous and the
-non-homologous model of that one. The AUC counts models: with two a fold it is 0, a half or 1.
-Evaluation models were not trained for this. One seed each: differences of a few hundredths say
-nothing, as the last stage shows, which was done twice, the second time with models trained again
-from other seeds. In the first stage *extended, without generator* is alignment and set context
-only, and *extended* has no consensus."""
+PARTS = {
+    "rows": lambda: [rows_table(), missing_rows()],
+    "models": model_tables,
+    "ablation": ablation_tables,
+    "forgetting": forgetting_tables,
+    "comparison": comparison_tables,
+    "robustness": robustness_tables,
+    "stages": stage_tables,
+}
+"""The tables that stand for ``{part}`` in ``templates/``."""
 
 
-PAGES = {"crossvalidation.md": crossvalidation_page, "results.md": results_page}
+def page(name: str) -> str:
+    """A page of docs/: its template with the tables in it."""
+    text = (ROOT / "experiments" / "templates" / name).read_text()
+    for part, tables in PARTS.items():
+        place = f"{{{part}}}\n"
+        if place in text:
+            text = text.replace(place, "\n".join(tables()) + "\n")
+    return text
+
+
+PAGES = ("crossvalidation.md", "results.md")
 
 if __name__ == "__main__":
     path = ROOT / "README.md"
     path.write_text(with_table(path.read_text()))
-    for page, make in PAGES.items():
-        (ROOT / "docs" / page).write_text(make())
+    for name in PAGES:
+        (ROOT / "docs" / name).write_text(page(name))

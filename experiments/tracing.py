@@ -47,7 +47,6 @@ class Variant:
             [answers[spec] for spec in strangers],
             STATISTICS[self.name],
             self.consensus,
-            np.array([[spec != other for other in strangers] for spec in suspects]),
         )
 
 
@@ -91,7 +90,7 @@ def trace_families(
     return np.stack([np.r_[s[i], np.delete(s, i)] for s, i in zip(scores, own, strict=True)])
 
 
-def tests(scores: Sequence[np.ndarray]) -> dict[str, Any]:
+def summarise(scores: Sequence[np.ndarray]) -> dict[str, Any]:
     """What the sibling test said of some suspects."""
     exact = np.array([float(sibling.exact_p(s)) for s in scores])
     t_tail = np.array([float(sibling.t_tail_p(s)) for s in scores])
@@ -137,7 +136,7 @@ def choose_variant(zoo: Zoo, answers: Answers) -> tuple[Variant, list[dict[str, 
     """
     tried = []
     for variant in ALL:
-        found = tests(list(trace_families(variant, zoo, answers, zoo.rehearsal)))
+        found = summarise(list(trace_families(variant, zoo, answers, zoo.rehearsal)))
         median = float(np.median(found["p_t_tail"]))
         tried.append((-found["first"], median, variant, found))
     best = min(tried, key=lambda one: one[:2])[2]
@@ -159,7 +158,7 @@ def sibling_results(variant: Variant, zoo: Zoo, answers: Answers) -> dict[str, A
         itself = ", a sibling itself" if suspect.spec in zoo.siblings else ""
         group = f"{suspect.kind}{_head(suspect.spec)}{itself}"
         groups.setdefault(group, []).append(of_suspect)
-    return {name: tests(of_group) for name, of_group in groups.items()}
+    return {name: summarise(of_group) for name, of_group in groups.items()}
 
 
 def family_results(variant: Variant, zoo: Zoo, answers: Answers) -> dict[str, Any]:
@@ -168,17 +167,19 @@ def family_results(variant: Variant, zoo: Zoo, answers: Answers) -> dict[str, An
     groups: dict[str, list[np.ndarray]] = {}
     for spec, of_spec in zip(zoo.families, scores, strict=True):
         groups.setdefault(f"descendant{_head(spec)}", []).append(of_spec)
-    return {name: tests(of_group) for name, of_group in groups.items()}
+    return {name: summarise(of_group) for name, of_group in groups.items()}
 
 
-def power(variant: Variant, zoo: Zoo, answers: Answers) -> list[dict[str, int | float]]:
+def power(
+    variant: Variant, zoo: Zoo, answers: Answers, descendants: Sequence[ModelSpec]
+) -> list[dict[str, int | float]]:
     """How often descendants are traced, by numbers of queries and siblings, mean over sources."""
     n = len(answers[zoo.row.source])
     rows = [
         sibling.power(
             answers[source],
             [answers[spec] for spec in zoo.candidates if spec != source],
-            [answers[spec] for spec in zoo.families if spec.start == source],
+            [answers[spec] for spec in descendants if spec.start == source],
             STATISTICS[variant.name],
             consensus=variant.consensus,
             strangers=[answers[spec] for spec in strangers(zoo)],

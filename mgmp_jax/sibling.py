@@ -91,7 +91,8 @@ def sibling_test(
     """Tests whether a suspect depends on the source's own training.
 
     The defaults want some 2,500 queries: the consensus of all siblings has ``m d`` coordinates.
-    With few queries the mean, or none, keeps more power.
+    What a suspect that answers with labels only says is given one-hot, ``[n, classes]``, and so are
+    the answers of the strangers; source and siblings may keep their logits.
 
     Args:
         source: the source's responses on the queries, ``[n, d]``.
@@ -105,8 +106,8 @@ def sibling_test(
             everything a little more than its siblings do is not accused of every suspect.
 
     Raises:
-        ValueError: there are fewer than two siblings, the shapes do not fit, a model answers
-            every query alike, or responses or a score are not finite.
+        ValueError: there are fewer than two siblings or ten queries, the shapes do not fit, a
+            model answers every query alike, or responses or a score are not finite.
     """
     candidates = _stack(source, siblings)
     for model in (*candidates, suspect):
@@ -167,7 +168,6 @@ def centred_scores(
     strangers: Models,
     statistics: Sequence[Statistic],
     consensus: Consensus,
-    others: np.ndarray | None = None,
 ) -> np.ndarray:
     """Scores ``[t, c]`` of suspects with candidates, less each candidate's mean with strangers.
 
@@ -177,8 +177,6 @@ def centred_scores(
         strangers: as for :func:`sibling_test`.
         statistics: likewise.
         consensus: likewise.
-        others: ``[t, r]``, whether stranger ``r`` is another model than suspect ``t``; by default
-            all are.
 
     Raises:
         ValueError: as for :func:`sibling_test`.
@@ -191,7 +189,7 @@ def centred_scores(
         if len(shape) != 2 or shape[0] != n:
             raise ValueError(
                 f"the candidates answered {n} queries; give suspect and strangers as arrays "
-                f"[{n}, any], got {type(model).__name__} of shape {shape}"
+                f"[{n}, any], labels one-hot; got {type(model).__name__} of shape {shape}"
             )
         if not np.isfinite(model).all():
             raise ValueError("a model's responses are not finite")
@@ -203,14 +201,10 @@ def centred_scores(
         table = np.stack([np.asarray(score(suspect=model), np.float64) for model in suspects])
         if len(strangers):
             of_strangers = np.stack([np.asarray(score(suspect=s), np.float64) for s in strangers])
-            weight = np.ones((len(suspects), len(strangers))) if others is None else others
-            if not weight.any(axis=1).all():
-                raise ValueError("a suspect is the only stranger; give more strangers")
-            table = table - weight @ of_strangers / weight.sum(axis=1, keepdims=True)
+            table = table - of_strangers.mean(axis=0)
         tables.append(table)
     scores = np.stack(tables, axis=1)
-    if not np.isfinite(scores).all():
-        raise ValueError("a score is not finite; look at the statistic")
+    _check_finite(scores)
     return scores[:, 0] if len(tables) == 1 else combine(scores)
 
 
@@ -222,7 +216,12 @@ def combine(scores: Float[np.ndarray, "... k c"]) -> Float[np.ndarray, "... c"]:
 
 
 def exact_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:
-    """Exact permutation p-value of scores whose first is the source's; ties count against it."""
+    """Exact permutation p-value of scores whose first is the source's; ties count against it.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
+    _check_finite(scores)
     return np.asarray(np.mean(scores >= scores[..., :1], axis=-1))
 
 
@@ -230,20 +229,25 @@ def t_tail_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:
     """Approximate p-value of scores whose first is the source's, by Student's t.
 
     The source is compared with the distribution of one more sibling, of which the ``m`` siblings
-    give mean and spread: ``m - 1`` degrees of freedom.
+    give mean and spread: ``m - 1`` degrees of freedom. Where all siblings score alike they give
+    none, and it is the exact p-value.
 
     Raises:
-        ValueError: there are fewer than two siblings.
+        ValueError: there are fewer than two siblings, or a score is not finite.
     """
     siblings = scores[..., 1:]
     m = siblings.shape[-1]
     if m < 2:
         raise ValueError(f"the spread of siblings needs at least two of them, got {m}")
+    exact = exact_p(scores)
     spread = siblings.std(axis=-1, ddof=1) * np.sqrt(1 + 1 / m)
-    above = scores[..., 0] - siblings.mean(axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(spread > 0, above / spread, np.where(above > 0, np.inf, 0.0))
-    return np.asarray(stats.t.sf(t, m - 1))
+    t = (scores[..., 0] - siblings.mean(axis=-1)) / np.where(spread > 0, spread, 1)
+    return np.where(spread > 0, stats.t.sf(t, m - 1), exact)
+
+
+def _check_finite(scores: np.ndarray) -> None:
+    if not np.isfinite(scores).all():
+        raise ValueError("a score is not finite; look at the statistic")
 
 
 def power(
@@ -268,7 +272,8 @@ def power(
         suspects: models of one kind; descendants for power, strangers for the level.
         statistics: as for :func:`sibling_test`.
         consensus: likewise.
-        strangers: likewise; a suspect among them is left out of its own centring.
+        strangers: likewise. A suspect that is one of several is judged as if it were not: the
+            scores of all candidates change by one factor.
         num_queries: numbers of queries, drawn at random from those that were answered.
         num_siblings: numbers of siblings.
         alpha: the level at which the source is said to be the suspect's.
@@ -286,12 +291,16 @@ def power(
             :func:`sibling_test`.
     """
     candidates = _stack(source, siblings)
+    if not (len(suspects) and len(num_queries) and len(num_siblings) and draws >= 1):
+        raise ValueError(
+            "give at least one suspect, one number of queries, one of siblings and one draw; got "
+            f"{len(suspects)}, {list(num_queries)}, {list(num_siblings)} and {draws}"
+        )
     if max(num_queries) > candidates.shape[1] or max(num_siblings) > len(siblings):
         raise ValueError(
             f"{max(num_queries)} queries and {max(num_siblings)} siblings were asked for, but "
             f"there are {candidates.shape[1]} and {len(siblings)}"
         )
-    others = np.array([[s is not t for t in strangers] for s in suspects])
     rng = np.random.default_rng(seed)
 
     def scores(m: int, part: np.ndarray) -> np.ndarray:
@@ -299,7 +308,7 @@ def power(
             [np.asarray(model)[part] for model in models] for models in (suspects, strangers)
         )
         some = candidates[: m + 1, part]
-        return centred_scores(some, tested, innocent, statistics, consensus, others)
+        return centred_scores(some, tested, innocent, statistics, consensus)
 
     rows = []
     for n in num_queries:
@@ -326,5 +335,10 @@ def _stack(source: Any, siblings: Models) -> np.ndarray:
         raise ValueError(
             "give the source's responses [n, d] and those of at least two siblings, all of one "
             f"shape; got {len(siblings)} siblings, shapes {sorted(shapes)}"
+        )
+    n = len(np.asarray(source))
+    if n < 10:
+        raise ValueError(
+            f"the fits are cross-fitted in five parts; give at least 10 queries, not {n}"
         )
     return np.stack([np.asarray(candidate) for candidate in (source, *siblings)])

@@ -27,6 +27,19 @@ def test_summary_counts_fragments_as_the_paper_and_models_beside() -> None:
     assert reporting.accuracy(one) == "1.0000"
 
 
+def test_separation_counts_models_above_a_threshold_that_few_negatives_reach() -> None:
+    negative = np.arange(100) / 100
+    positive = np.array([0.945, 0.965, 0.985, 0.995, 2.0])
+    got = reporting.separation(positive, negative)
+    assert got["auc"] == pytest.approx((95 + 97 + 99 + 100 + 100) / 500)
+    assert got["tpr_5"] == 5 / 5  # 95 of the negatives lie below the fifth largest, 0.94
+    assert got["tpr_1"] == 3 / 5
+    assert got["tpr_1_interval"] == clopper_pearson(3, 5)
+    few = reporting.separation(positive, negative[:10])
+    assert (few["positives"], few["negatives"]) == (5, 10)
+    assert reporting.separation(np.zeros(3), np.zeros(4))["tpr_5"] == 0  # ties are not above
+
+
 def test_clopper_pearson_of_no_false_alarm_among_twenty() -> None:
     low, high = clopper_pearson(0, 20)
     assert low == 0

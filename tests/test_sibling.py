@@ -11,6 +11,7 @@ from mgmp_jax.dna import align, standardise
 
 STATISTICS = list(baselines.RESPONSE_STATISTICS)
 N, WIDTH, SIBLINGS, TRIALS = 32, 2, 99, 2000
+FEWER_TRIALS = 300
 ALPHAS = (0.01, 0.05, 0.1)
 
 
@@ -71,16 +72,32 @@ def test_false_positive_rate_is_bounded_for_every_statistic(name: str, consensus
     assert all(false_positives(p, alpha) <= bound(alpha) for alpha in ALPHAS)
 
 
-def test_false_positive_rate_with_centring_and_the_consensus_of_all() -> None:
-    def score(candidates, suspect, strangers):
-        def one(model):
-            statistic = baselines.fit_to_source
-            return sibling.candidate_scores(candidates, model, statistic, "all")
+def test_false_positive_rate_and_power_of_the_default() -> None:
+    """What ``sibling_test`` does: both fits joined, all others regressed out, centred."""
+    siblings, n = 9, 60
 
-        return one(suspect) - jnp.mean(jax.lax.map(one, strangers), axis=0)
+    @jax.jit
+    @jax.vmap
+    def families(key):
+        return family(key, own=1.0, siblings=siblings, n=n)
 
-    p = null_p_values(score, siblings=19)
-    assert all(false_positives(p, alpha) <= bound(alpha) for alpha in (0.05, 0.1))
+    candidates, descendants, innocent, strangers = map(
+        np.asarray, families(jax.random.split(jax.random.key(2), FEWER_TRIALS))
+    )
+
+    def p_values(suspects):
+        return sibling.exact_p(
+            np.concatenate(
+                [
+                    sibling.centred_scores(c, [t], s, sibling.BOTH_FITS, "all")
+                    for c, t, s in zip(candidates, suspects, strangers, strict=True)
+                ]
+            )
+        )
+
+    low, high = stats.binom.ppf([1e-4, 1 - 1e-4], FEWER_TRIALS, 0.1)
+    assert low <= false_positives(p_values(innocent), 0.1) <= high
+    assert np.mean(p_values(descendants) <= 0.1) > 0.8
 
 
 def test_a_statistic_that_knows_the_source_is_caught() -> None:
@@ -150,7 +167,11 @@ def test_p_values() -> None:
     np.testing.assert_array_equal(sibling.exact_p(scores), [0.5, 0.25, 1, 1])
     t = (4 - 2) / (1 * np.sqrt(1 + 1 / 3))
     np.testing.assert_allclose(sibling.t_tail_p(scores)[1], stats.t.sf(t, 2))
-    assert sibling.t_tail_p(scores)[3] == 0.5
+    assert sibling.t_tail_p(scores)[3] == 1  # siblings that score alike give no spread
+    assert sibling.t_tail_p(np.array([1.0, 0, 0, 0])) == 0.25
+    for p_value in (sibling.exact_p, sibling.t_tail_p):
+        with pytest.raises(ValueError, match="a score is not finite"):
+            p_value(np.array([np.nan, 1, 2]))
 
 
 def test_the_t_tail_is_uniform_for_normal_scores() -> None:
@@ -205,6 +226,14 @@ def test_impossible_arguments() -> None:
             sibling.sibling_test(candidates[0], candidates[1:], wrong)
         with pytest.raises(ValueError, match=said):
             sibling.sibling_test(wrong, candidates[1:], descendant, consensus="none")
+    with pytest.raises(ValueError, match="give at least 10 queries, not 9"):
+        sibling.sibling_test(candidates[0, :9], candidates[1:, :9], descendant[:9])
+    settings = {"num_queries": (20,), "num_siblings": (3,), "draws": 1}
+    for nothing in ({"num_queries": ()}, {"num_siblings": ()}, {"draws": 0}):
+        with pytest.raises(ValueError, match="at least one suspect, one number of queries"):
+            sibling.power(candidates[0], candidates[1:], [descendant], **{**settings, **nothing})
+    with pytest.raises(ValueError, match="at least one suspect"):
+        sibling.power(candidates[0], candidates[1:], [], **settings)
     with pytest.raises(ValueError, match="100 queries and 3 siblings were asked for"):
         sibling.power(
             candidates[0], candidates[1:], [descendant], [baselines.sac], strangers=strangers,

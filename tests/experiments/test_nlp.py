@@ -109,4 +109,15 @@ def test_all_rows_name_those_whose_data_are_missing(tmp_path: Path, monkeypatch,
     )
     assert nlp.main(nlp.Args(row="all", out=tmp_path)) == []
     printed = " ".join(capsys.readouterr().out.split())
-    assert all(f"Row {number} was not run: " in printed for number in (1, 2, 3))
+    assert all(f"Row {number} was not run: " in printed for number in (1, 2, 3, 4))
+    assert "it is of bert-base" in printed
+
+
+def test_all_rows_with_stand_ins_name_those_that_have_none(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(nlp, "run_one", lambda args, _: {"row": args.row})
+    found = nlp.main(nlp.Args(row="all", stand_ins=True, out=tmp_path))
+    assert [one["row"] for one in found] == [1, 3]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Row 2 was not run: it has no stand-ins" in printed

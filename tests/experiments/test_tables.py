@@ -1,3 +1,4 @@
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,16 @@ def test_the_readme_shows_the_committed_results() -> None:
 
 @pytest.mark.parametrize("page", tables.PAGES)
 def test_the_docs_show_the_committed_results(page: str) -> None:
-    text = tables.PAGES[page]()
+    text = tables.page(page)
     assert (ROOT / "docs" / page).read_text() == text
     assert text.count("| extended") >= 2
+    assert not re.search(r"\{\w+\}", text)
+
+
+def test_rows_without_a_result_are_named(monkeypatch) -> None:
+    names = ["cifar-resnet18-row1-small", "minilm-row1-stand-ins-small-pretrained"]
+    monkeypatch.setattr(tables, "rows", lambda: [(name, {}) for name in names])
+    found = list(tables.not_run())
+    assert len(found) == 6 + 3
+    assert "Table 1, row 1 (resnet18)" not in found
+    assert "Table 2, row 4 (bert-base)" in found
