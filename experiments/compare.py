@@ -24,18 +24,16 @@ from tracing import (
     ALL,
     Answers,
     Variant,
+    all_results,
     choose_variant,
-    family_results,
-    level,
     minus_p,
-    power,
-    sibling_results,
     take_part,
 )
 from zoo import KINDS, Args, Zoo, make_zoo
 
 from mgmp_jax import baselines, files, models, reporting, training
 from mgmp_jax.config import PAPER_WITHOUT_GENERATOR
+from mgmp_jax.data.mixup import mixup
 from mgmp_jax.pool import Pool
 from mgmp_jax.responses import Responses, query_digest
 from mgmp_jax.training import console
@@ -52,6 +50,7 @@ class Material:
     Args:
         answers: on training images of the source.
         unseen: on images that no model was trained on, or none.
+        mixed: on averages of two of these each, or none.
         labels: of the training images.
         unseen_labels: of the unseen ones.
         verifiers: the variants of MGMP, by name.
@@ -59,9 +58,19 @@ class Material:
 
     answers: Answers
     unseen: Answers
+    mixed: Answers
     labels: np.ndarray
     unseen_labels: np.ndarray
     verifiers: Mapping[str, Verifier]
+
+    @property
+    def by_queries(self) -> dict[str, Answers]:
+        """The answers by the kind of queries."""
+        return {
+            "training images": self.answers,
+            "unseen images": self.unseen,
+            "mixed images": self.mixed,
+        }
 
 
 def similarities(zoo: Zoo, answers: Answers) -> dict[str, np.ndarray]:
@@ -220,17 +229,17 @@ def gather(zoo: Zoo, pool: Pool, out: Path) -> Material:
     verifiers = {name: verifier for (name, _), verifier in trained.items()}
     verifiers |= frozen_random(zoo.row, examples.inputs, of_row, folder)
     verifiers = {f"MGMP {name}": verifier for name, verifier in verifiers.items()}
-    of_training, of_unseen = (
+    of_training, of_unseen, of_mixed = (
         {spec: pool.responses(spec, inputs).values for spec in zoo.specs}
-        for inputs in (examples.inputs, unseen.inputs)
+        for inputs in (examples.inputs, unseen.inputs, mixup(unseen.inputs))
     )
-    return Material(of_training, of_unseen, examples.labels, unseen.labels, verifiers)
+    return Material(of_training, of_unseen, of_mixed, examples.labels, unseen.labels, verifiers)
 
 
-def choose(zoo: Zoo, material: Material) -> tuple[Variant, list[dict[str, Any]]]:
-    """:func:`choose_variant` on the first thousand training images."""
-    first = np.arange(min(1000, len(material.labels)))
-    return choose_variant(zoo, take_part(material.answers, first))
+def choose(zoo: Zoo, answers: Answers) -> tuple[Variant, list[dict[str, Any]]]:
+    """:func:`choose_variant` on the first thousand queries."""
+    first = np.arange(min(1000, len(answers[zoo.row.source])))
+    return choose_variant(zoo, take_part(answers, first))
 
 
 def all_scores(
@@ -258,9 +267,8 @@ def all_scores(
 def compare(zoo: Zoo, pool: Pool, material: Material) -> dict[str, Any]:
     """All scores of all methods, and what the sibling test says."""
     console.print("[bold]5. Comparison[/]")
-    chosen, tried = choose(zoo, material)
+    chosen, _ = choose(zoo, material.answers)
     methods = {**all_scores(zoo, material, chosen), **weights(zoo, pool)}
-    images = {"training images": material.answers, "unseen images": material.unseen}
     num_queries = len(material.labels)
     return {
         "models": {spec.address: pool.accuracy(spec) for spec in zoo.specs},
@@ -274,25 +282,18 @@ def compare(zoo: Zoo, pool: Pool, material: Material) -> dict[str, Any]:
             lambda part: all_scores(zoo, material, chosen, part), zoo, num_queries
         ),
         "sibling_test": {
-            "chosen": str(chosen),
-            "on_pool_tasks": tried,
-            "on_evaluation_tasks": {
-                str(variant): {
-                    name: family_results(variant, zoo, answers) for name, answers in images.items()
-                }
-                for variant in ALL
-            },
-            "level": {name: level(chosen, zoo, answers) for name, answers in images.items()},
-            "suspects": {
-                name: sibling_results(chosen, zoo, answers) for name, answers in images.items()
-            },
-            "power_on_pool_tasks": {
-                variant.consensus: power(variant, zoo, material.unseen, zoo.rehearsal)
-                for variant in ALL
-                if variant.name == chosen.name
-            },
-            "power": power(chosen, zoo, material.unseen, zoo.families),
+            name: _test_siblings(zoo, answers) for name, answers in material.by_queries.items()
         },
+    }
+
+
+def _test_siblings(zoo: Zoo, answers: Answers) -> dict[str, Any]:
+    """The sibling test on one kind of queries, of which the first thousand choose the variant."""
+    chosen, tried = choose(zoo, answers)
+    return {
+        "chosen": str(chosen),
+        "on_pool_tasks": tried,
+        **all_results(zoo, answers, chosen),
     }
 
 
@@ -323,9 +324,8 @@ def show(results: dict[str, Any], folder: Path) -> None:
     for name, method in results["methods"].items():
         table.add_row(name, *(f"{method['against'][kind]['auc']:.2f}" for kind in kinds))
     console.print(table)
-    found = results["sibling_test"]
-    for queries, groups in found["suspects"].items():
-        families = found["on_evaluation_tasks"][found["chosen"]][queries]
+    for queries, found in results["sibling_test"].items():
+        groups, families = found["suspects"], found["on_evaluation_tasks"][found["chosen"]]
         table = Table(title=f"Sibling test ({found['chosen']}), {queries}: own source first")
         for column in ("suspects", "first", "median p (t)"):
             table.add_column(column)

@@ -133,7 +133,7 @@ def judge(zoo: Zoo, material: Material, variant: Variant) -> dict[str, Any]:
 def robustness(zoo: Zoo, pool: Pool, args: Args) -> dict[str, Any]:
     """Every transformation, judged by every method."""
     material = gather(zoo, pool, args.out)
-    chosen, _ = choose(zoo, material)
+    chosen, _ = choose(zoo, material.answers)
     specs = trained_otherwise(zoo, args, pool)
     pool.train([spec for of_name in specs.values() for spec in of_name])
     queries = pool.examples(zoo.row.source, "train").inputs[: zoo.row.num_queries]

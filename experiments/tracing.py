@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from zoo import Zoo
@@ -10,14 +10,15 @@ from zoo import Zoo
 from mgmp_jax import baselines, sibling
 from mgmp_jax.spec import ModelSpec
 
-STATISTICS: dict[str, tuple[sibling.Statistic, ...]] = {
-    "linear CKA": (baselines.linear_cka,),
-    "fit to target": (baselines.fit_to_target,),
-    "fit to source": (baselines.fit_to_source,),
-    "both fits": sibling.BOTH_FITS,
-    "all three": (baselines.linear_cka, *sibling.BOTH_FITS),
+SINGLE: dict[str, sibling.Statistic] = {
+    "linear CKA": baselines.linear_cka,
+    "fit to target": baselines.fit_to_target,
+    "fit to source": baselines.fit_to_source,
 }
+JOINED = {"both fits": ("fit to target", "fit to source"), "all three": tuple(SINGLE)}
 """What the sibling test is tried with, each with every consensus."""
+
+CONSENSUS = get_args(sibling.Consensus)
 
 Answers = Mapping[ModelSpec, np.ndarray]
 """Logits ``[n, d]`` of every model on one set of queries."""
@@ -29,6 +30,11 @@ class Variant:
 
     name: str
     consensus: sibling.Consensus
+
+    @property
+    def statistics(self) -> list[sibling.Statistic]:
+        """The statistics that it joins."""
+        return [SINGLE[name] for name in JOINED.get(self.name, (self.name,))]
 
     def __str__(self) -> str:
         return f"{self.name}, {self.consensus}"
@@ -45,12 +51,12 @@ class Variant:
             np.stack([answers[spec] for spec in candidates]),
             [answers[spec] for spec in suspects],
             [answers[spec] for spec in strangers],
-            STATISTICS[self.name],
+            self.statistics,
             self.consensus,
         )
 
 
-ALL = [Variant(name, consensus) for name in STATISTICS for consensus in ("none", "mean", "all")]
+ALL = [Variant(name, consensus) for name in (*SINGLE, *JOINED) for consensus in CONSENSUS]
 """Everything that is tried."""
 
 
@@ -88,6 +94,22 @@ def trace_families(
     scores = variant.scores(zoo.candidates, descendants, strangers(zoo), answers)
     own = [zoo.candidates.index(spec.start) for spec in descendants if spec.start]
     return np.stack([np.r_[s[i], np.delete(s, i)] for s, i in zip(scores, own, strict=True)])
+
+
+def trace_by_all(
+    zoo: Zoo, answers: Answers, descendants: Sequence[ModelSpec]
+) -> dict[Variant, np.ndarray]:
+    """:func:`trace_families` of every variant, each single statistic scored once."""
+    found = {}
+    for consensus in CONSENSUS:
+        tables = {
+            name: trace_families(Variant(name, consensus), zoo, answers, descendants)
+            for name in SINGLE
+        }
+        for name, parts in JOINED.items():
+            tables[name] = sibling.combine(np.stack([tables[part] for part in parts], axis=-2))
+        found |= {Variant(name, consensus): scores for name, scores in tables.items()}
+    return {variant: found[variant] for variant in ALL}
 
 
 def summarise(scores: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -135,8 +157,8 @@ def choose_variant(zoo: Zoo, answers: Answers) -> tuple[Variant, list[dict[str, 
     equally many, so the choice does not know which of the candidates is the zoo's source.
     """
     tried = []
-    for variant in ALL:
-        found = summarise(list(trace_families(variant, zoo, answers, zoo.rehearsal)))
+    for variant, scores in trace_by_all(zoo, answers, zoo.rehearsal).items():
+        found = summarise(list(scores))
         median = float(np.median(found["p_t_tail"]))
         tried.append((-found["first"], median, variant, found))
     best = min(tried, key=lambda one: one[:2])[2]
@@ -161,13 +183,29 @@ def sibling_results(variant: Variant, zoo: Zoo, answers: Answers) -> dict[str, A
     return {name: summarise(of_group) for name, of_group in groups.items()}
 
 
-def family_results(variant: Variant, zoo: Zoo, answers: Answers) -> dict[str, Any]:
-    """The sibling test with every candidate in turn as the source, on the evaluation tasks."""
-    scores = trace_families(variant, zoo, answers, zoo.families)
-    groups: dict[str, list[np.ndarray]] = {}
-    for spec, of_spec in zip(zoo.families, scores, strict=True):
-        groups.setdefault(f"descendant{_head(spec)}", []).append(of_spec)
-    return {name: summarise(of_group) for name, of_group in groups.items()}
+def family_results(zoo: Zoo, answers: Answers) -> dict[str, dict[str, Any]]:
+    """Every variant with every candidate in turn as the source, on the evaluation tasks."""
+    found: dict[str, dict[str, Any]] = {}
+    for variant, scores in trace_by_all(zoo, answers, zoo.families).items():
+        groups: dict[str, list[np.ndarray]] = {}
+        for spec, of_spec in zip(zoo.families, scores, strict=True):
+            groups.setdefault(f"descendant{_head(spec)}", []).append(of_spec)
+        found[str(variant)] = {name: summarise(of_group) for name, of_group in groups.items()}
+    return found
+
+
+def all_results(zoo: Zoo, answers: Answers, chosen: Variant) -> dict[str, Any]:
+    """What the sibling test says on one kind of queries, by every variant and the chosen one."""
+    return {
+        "on_evaluation_tasks": family_results(zoo, answers),
+        "level": level(chosen, zoo, answers),
+        "suspects": sibling_results(chosen, zoo, answers),
+        "power_on_pool_tasks": {
+            consensus: power(Variant(chosen.name, consensus), zoo, answers, zoo.rehearsal)
+            for consensus in CONSENSUS
+        },
+        "power": power(chosen, zoo, answers, zoo.families),
+    }
 
 
 def power(
@@ -180,7 +218,7 @@ def power(
             answers[source],
             [answers[spec] for spec in zoo.candidates if spec != source],
             [answers[spec] for spec in descendants if spec.start == source],
-            STATISTICS[variant.name],
+            variant.statistics,
             consensus=variant.consensus,
             strangers=[answers[spec] for spec in strangers(zoo)],
             num_queries=[*(q for q in (64, 256, 1000) if q < n), n],

@@ -85,8 +85,12 @@ def test_descendants_are_traced_to_their_own_source_only() -> None:
             assert result["first"] <= max(2, result["models"] * 0.3)
     independent = tracing.trace(chosen, SMALL, answers)[SMALL.of_kind("independent")[-1]]
     assert len(independent) == 9  # it is a sibling itself, so no candidate
-    families = tracing.family_results(chosen, SMALL, answers)
+    families = tracing.family_results(SMALL, answers)[str(chosen)]
     assert sum(of["first"] for of in families.values()) >= 48
+    by_all = tracing.trace_by_all(SMALL, answers, SMALL.families)
+    for variant in (chosen, tracing.Variant("all three", "mean")):
+        expected = tracing.trace_families(variant, SMALL, answers, SMALL.families)
+        np.testing.assert_allclose(by_all[variant], expected, atol=1e-6)
     level = tracing.level(chosen, SMALL, answers)
     assert level["pairs"] == 50 * 9 and level["t_tail_5"] < 0.1
 

@@ -1,0 +1,31 @@
+"""Images between images, as queries on which models disagree."""
+
+import numpy as np
+
+__all__ = ["mixup"]
+
+
+def mixup(images: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Each image averaged with another one (mixup of Zhang et al., 2018, with weight one half).
+
+    Models trained on the same data answer such images less alike than real ones, so that they
+    show more of what a model has from its own training: good queries for
+    :func:`mgmp_jax.sibling.sibling_test`.
+
+    Args:
+        images: uint8, ``[n, h, w, 3]``.
+        seed: which images go together. Every image is once the first and once the second of two.
+
+    Raises:
+        ValueError: these are no images, or fewer than two.
+    """
+    if images.ndim != 4 or images.dtype != np.uint8 or len(images) < 2:
+        raise ValueError(
+            "give at least two uint8 images [n, h, w, 3], got "
+            f"{images.dtype} of shape {images.shape}"
+        )
+    order = np.random.default_rng(seed).permutation(len(images))
+    partner = np.empty_like(order)
+    partner[order] = np.roll(order, 1)
+    total = images.astype(np.uint16) + images[partner]
+    return (total // 2).astype(np.uint8)
