@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["mixup"]
+__all__ = ["mixup", "partners"]
 
 
 def mixup(images: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -24,8 +24,13 @@ def mixup(images: np.ndarray, seed: int = 0) -> np.ndarray:
             "give at least two uint8 images [n, h, w, 3], got "
             f"{images.dtype} of shape {images.shape}"
         )
-    order = np.random.default_rng(seed).permutation(len(images))
+    total = images.astype(np.uint16) + images[partners(len(images), seed)]
+    return (total // 2).astype(np.uint8)
+
+
+def partners(n: int, seed: int = 0) -> np.ndarray:
+    """For each of ``n`` things another one, each once, ``[n]``."""
+    order = np.random.default_rng(seed).permutation(n)
     partner = np.empty_like(order)
     partner[order] = np.roll(order, 1)
-    total = images.astype(np.uint16) + images[partner]
-    return (total // 2).astype(np.uint8)
+    return partner

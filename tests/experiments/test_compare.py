@@ -1,4 +1,4 @@
-"""experiments/zoo.py, tracing.py, compare.py and robustness.py."""
+"""experiments/zoo.py, tracing.py, compare.py, queries.py and robustness.py."""
 
 import dataclasses
 import json
@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
 import compare  # noqa: E402
+import queries  # noqa: E402
 import robustness  # noqa: E402
 import tracing  # noqa: E402
 import zoo  # noqa: E402
@@ -145,6 +146,21 @@ def test_suspects_are_trained_otherwise_as_their_names_say(tmp_path: Path) -> No
     assert all(spec.skip == source.num_examples for spec in specs["distilled"])
 
 
+def test_queries_are_made_of_whole_images() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    halves, shuffled = queries.halves(images), queries.shuffled(images, rng)
+    np.testing.assert_array_equal(halves[:, :, :16], images[:, :, :16])
+    others = [np.flatnonzero((images[:, :, 16:] == h[:, 16:]).all((1, 2, 3))) for h in halves]
+    assert sorted(int(other) for (other,) in others) == list(range(6))
+    assert all(int(other) != i for i, (other,) in enumerate(others))
+    corners = [(i, j) for i in range(0, 32, 8) for j in range(0, 32, 8)]
+    for pair in zip(images, shuffled, strict=True):
+        parts = [sorted(x[i : i + 8, j : j + 8].tobytes() for i, j in corners) for x in pair]
+        assert parts[0] == parts[1]
+        assert (pair[0] != pair[1]).any()
+
+
 @pytest.mark.slow
 def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
     demo = zoo.PRESETS["demo"]
@@ -169,6 +185,9 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> N
     assert {"linear CKA", "MGMP extended", "sibling test", "‖Δw‖"} <= set(results["methods"])
     for method in results["methods"].values():
         assert set(method["against"]) == {"scratch", "sibling", "cousin", "independent"}
+    kinds = queries.main(args)["kinds"]
+    assert [kind["queries"] for kind in kinds.values()] == [333] * (len(queries.KINDS) + 3)
+    assert kinds["mean of two"] != kinds["unseen"]
     changed = robustness.main(args)["transformations"]
     expected = {"none", "distilled", "100 classes", *robustness.WEIGHTS, *robustness.ANSWERS}
     assert expected <= set(changed)
