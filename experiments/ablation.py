@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import cifar
-from command import claim, run, settings
+from command import open_pool, run, settings
 from pipeline import run_row
 from row import Method, Row, check_seeds
 
 from mgmp_jax.config import MGMPConfig
-from mgmp_jax.pool import Pool
 
 TABLE_5 = {
     "ResNet50, addition, |o| = 10": 0.9193,
@@ -107,8 +106,7 @@ def make_rows(args: Args) -> list[Row]:
 
 def main(args: Args) -> list[dict[str, Any]]:
     """Runs all variants; see the module's docstring."""
-    claim(args.out)
-    pool = Pool(args.out / "models", args.data_dir, download=True)
+    pool = open_pool(args)
     return [run_row(row, pool, args.out, settings(args)) for row in make_rows(args)]
 
 

@@ -15,13 +15,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from command import claim, run, settings
+from command import open_pool, run, settings
 from pipeline import run_row
 from row import Pair, Row, check_seeds, check_subsets, check_together, methods
 
 from mgmp_jax.data.augment import Augmentation
 from mgmp_jax.mgmp import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR
-from mgmp_jax.pool import ModelSpec, Pool
+from mgmp_jax.pool import ModelSpec
 from mgmp_jax.recipe import Recipe
 
 ROWS: dict[int, tuple[str, tuple[int, ...], tuple[int, ...], str]] = {
@@ -231,12 +231,6 @@ def recipe_for(recipe: Recipe, arch: str, augment: Augmentation) -> Recipe:
     if arch == "alexnet":
         return dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 5)
     return recipe
-
-
-def open_pool(args: Args) -> Pool:
-    """The folder of models, made by the arguments' data."""
-    claim(args.out)
-    return Pool(args.out / "models", args.data_dir, download=True)
 
 
 def main(args: Args) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import jax
 import tyro
 
 from mgmp_jax import files, reporting
+from mgmp_jax.pool import Pool
 
 
 def settings(args: Any) -> dict[str, Any]:
@@ -74,6 +75,16 @@ def claim(out: Path) -> None:
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def open_pool(args: Any) -> Pool:
+    """The models under ``--out``, which this process takes, made of the data in ``--data-dir``.
+
+    Raises:
+        OSError: as :func:`claim`.
+    """
+    claim(args.out)
+    return Pool(args.out / "models", args.data_dir, download=True)
 
 
 def run(main: Callable[[Any], Any], arguments: type) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from command import address, claim, run, settings, write_results
+from command import address, open_pool, run, settings, write_results
 from pipeline import PoolAnswers, fit_method, slug, take_responses, train_mgmp
 from rich.table import Table
 from row import Method, Row
@@ -299,9 +299,8 @@ def _test_siblings(zoo: Zoo, answers: Answers) -> dict[str, Any]:
 
 def main(args: Args) -> dict[str, Any]:
     """Runs the comparison; see the module's docstring."""
-    claim(args.out)
+    pool = open_pool(args)
     zoo, start = make_zoo(args), time.perf_counter()
-    pool = Pool(args.out / "models", args.data_dir, download=True)
     methods = [list(baselines.RESPONSE_STATISTICS), frozen_methods(zoo.row)]
     what = [zoo.address, methods, [str(variant) for variant in ALL], QUERIES, DRAWS]
     folder = args.out / address(f"compare-{zoo.row.name}", what)

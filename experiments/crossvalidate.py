@@ -14,8 +14,8 @@ from typing import Literal
 
 import cifar
 import numpy as np
-from cifar import make_row, open_pool
-from command import run, settings
+from cifar import make_row
+from command import open_pool, run, settings
 from pipeline import run_row
 from rich.table import Table
 from row import Method, Row

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from command import address, claim, run, settings, write_results
+from command import address, open_pool, run, settings, write_results
 from rich.table import Table
 from row import Pair, Row
 
@@ -165,8 +165,7 @@ def main(args: Args) -> list[dict[str, Any]]:
     """Draws the figures; see the module's docstring."""
     if not args.archs:
         raise ValueError("give at least one of --archs")
-    claim(args.out)
-    pool = Pool(args.out / "models", args.data_dir, download=True)
+    pool = open_pool(args)
     everything = []
     for arch in dict.fromkeys(args.archs):
         start = time.perf_counter()

@@ -15,7 +15,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from command import address, claim, run, settings, write_results
+from command import address, open_pool, run, settings, write_results
 from rich.table import Table
 from tracing import ALL, choose_variant, strangers
 from zoo import Args, Zoo, make_zoo
@@ -111,9 +111,8 @@ def try_queries(zoo: Zoo, pool: Pool) -> dict[str, Any]:
 
 def main(args: Args) -> dict[str, Any]:
     """Tries all kinds; see the module's docstring."""
-    claim(args.out)
+    pool = open_pool(args)
     zoo, start = make_zoo(args), time.perf_counter()
-    pool = Pool(args.out / "models", args.data_dir, download=True)
     what = [zoo.address, [str(variant) for variant in ALL], list(KINDS), NUMBER, SPARE]
     folder = args.out / address(f"queries-{zoo.row.name}", what)
     if not (folder / "results.json").is_file():

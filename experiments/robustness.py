@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from command import address, claim, run, settings, write_results
+from command import address, open_pool, run, settings, write_results
 from compare import Material, all_scores, by_kind, choose, gather
 from rich.table import Table
 from tracing import Answers, Variant, sibling_results, strangers
@@ -164,9 +164,8 @@ def robustness(zoo: Zoo, pool: Pool, args: Args) -> dict[str, Any]:
 
 def main(args: Args) -> dict[str, Any]:
     """Runs all transformations; see the module's docstring."""
-    claim(args.out)
+    pool = open_pool(args)
     start, zoo = time.perf_counter(), make_zoo(args)
-    pool = Pool(args.out / "models", args.data_dir, download=True)
     changes = [trained_otherwise(zoo, args, pool), list(WEIGHTS), list(ANSWERS)]
     folder = args.out / address(f"robustness-{zoo.row.name}", [zoo.address, changes])
     if not (folder / "results.json").is_file():

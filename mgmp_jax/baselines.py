@@ -247,12 +247,15 @@ def weight_distance_by_layer(
 def weight_cosine(source: Mapping[str, Any], target: Mapping[str, Any]) -> Float[Array, ""]:
     """Cosine similarity of two models' parameters, of arrays alike in name and shape.
 
+    0 where one of them has zeros only.
+
     Raises:
         ValueError: there are none.
     """
     pairs = _shared(source, target)
-    product = sum(jnp.sum(a * b) for a, b in pairs)
-    return jnp.asarray(product / (_norm([a for a, _ in pairs]) * _norm([b for _, b in pairs])))
+    product = sum((jnp.sum(a * b) for a, b in pairs), start=jnp.zeros(()))
+    norms = _norm([a for a, _ in pairs]) * _norm([b for _, b in pairs])
+    return jnp.where(norms > 0, product / jnp.where(norms > 0, norms, 1), 0.0)
 
 
 def _shared(source: Any, target: Any) -> list[tuple[Array, Array]]:

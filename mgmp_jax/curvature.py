@@ -30,12 +30,14 @@ def largest_eigenvalue(
             made than there are parameters.
 
     Raises:
-        ValueError: ``steps`` is below 1.
+        ValueError: ``steps`` is below 1, or there are no parameters.
         FloatingPointError: a product is not finite.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     flat, unravel = ravel_pytree(params)
+    if not flat.size:
+        raise ValueError("params has no parameters")
 
     @jax.jit
     def product(at: Array, vector: Array) -> Array:

@@ -128,6 +128,7 @@ def test_weights() -> None:
     relative = baselines.weight_distance(source, target, relative=True)
     assert relative == pytest.approx(-(2**0.5) / 5)
     assert baselines.weight_cosine(source, target) == pytest.approx(24 / 25)
+    assert baselines.weight_cosine(source, jax.tree.map(jnp.zeros_like, target)) == 0
     assert list(baselines.weight_distance_by_layer(source, target)) == ["stem"]
     same = baselines.weight_distance_by_layer(source, source, relative=True)
     assert {layer: float(value) for layer, value in same.items()} == {"head": 0, "stem": 0}

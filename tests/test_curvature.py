@@ -45,5 +45,7 @@ def test_ends_early_where_nothing_is_left() -> None:
 def test_bad_arguments_and_divergence() -> None:
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         largest_eigenvalue(jnp.sum, jnp.ones(2), KEY, steps=0)
+    with pytest.raises(ValueError, match="no parameters"):
+        largest_eigenvalue(lambda p: jnp.zeros(()), {}, KEY)
     with pytest.raises(FloatingPointError, match="not finite"):
         largest_eigenvalue(lambda p: jnp.sum(jnp.sqrt(p)), jnp.zeros(2), KEY)
