@@ -9,7 +9,7 @@ judged on the suspects. Run it again to go on after an interruption.
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,13 @@ from mgmp_jax.responses import Responses, query_digest
 from mgmp_jax.training import console
 from mgmp_jax.verifier import Verifier
 
-QUERIES = (8, 16, 32, 64, 128, 256, 1000)
+NUM_QUERIES = (8, 16, 32, 64, 128, 256, 1000)
 DRAWS = 3
+
+
+QUERIES: tuple[str, ...] = ("training images", "unseen images", "mixed images")
+"""Kinds of queries: what the source was trained on; what no model was; averages of two of these."""
+TRAINING, UNSEEN, MIXED = QUERIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,29 +53,16 @@ class Material:
     """What all methods judge by.
 
     Args:
-        answers: on training images of the source.
-        unseen: on images that no model was trained on, or none.
-        mixed: on averages of two of these each, or none.
-        labels: of the training images.
-        unseen_labels: of the unseen ones.
-        verifiers: the variants of MGMP, by name.
+        queries: images of each of :data:`QUERIES`.
+        answers: of every model, by kind of queries.
+        labels: of training and unseen images.
+        verifiers: the variants of MGMP, by name; they judge by training images.
     """
 
-    answers: Answers
-    unseen: Answers
-    mixed: Answers
-    labels: np.ndarray
-    unseen_labels: np.ndarray
+    queries: Mapping[str, np.ndarray]
+    answers: Mapping[str, Answers]
+    labels: Mapping[str, np.ndarray]
     verifiers: Mapping[str, Verifier]
-
-    @property
-    def by_queries(self) -> dict[str, Answers]:
-        """The answers by the kind of queries."""
-        return {
-            "training images": self.answers,
-            "unseen images": self.unseen,
-            "mixed images": self.mixed,
-        }
 
 
 def similarities(zoo: Zoo, answers: Answers) -> dict[str, np.ndarray]:
@@ -95,10 +87,8 @@ def mistakes(zoo: Zoo, answers: Answers, labels: np.ndarray) -> np.ndarray:
     )
 
 
-def weights(zoo: Zoo, pool: Pool) -> dict[str, np.ndarray]:
-    """What can be said with the weights in hand."""
-    source = pool.variables(zoo.row.source)["params"]
-    targets = [pool.variables(suspect.spec)["params"] for suspect in zoo.suspects]
+def weights(source: Any, targets: Sequence[Any]) -> dict[str, np.ndarray]:
+    """What can be said of all suspects with their parameters in hand."""
     layers = [
         baselines.weight_distance_by_layer(source, target, relative=True) for target in targets
     ]
@@ -203,7 +193,7 @@ def against_queries(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """The AUC of each method against each kind, for several numbers of queries, mean of draws."""
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for n in (*(n for n in QUERIES if n < num_queries), num_queries):
+    for n in (*(n for n in NUM_QUERIES if n < num_queries), num_queries):
         rng = np.random.default_rng(n)
         aucs: dict[tuple[str, str], list[float]] = {}
         for _ in range(DRAWS if n < num_queries else 1):
@@ -228,12 +218,17 @@ def gather(zoo: Zoo, pool: Pool, out: Path) -> Material:
     trained = train_mgmp(zoo.row, pool, folder, examples.inputs, of_row)
     verifiers = {name: verifier for (name, _), verifier in trained.items()}
     verifiers |= frozen_random(zoo.row, examples.inputs, of_row, folder)
-    verifiers = {f"MGMP {name}": verifier for name, verifier in verifiers.items()}
-    of_training, of_unseen, of_mixed = (
-        {spec: pool.responses(spec, inputs).values for spec in zoo.specs}
-        for inputs in (examples.inputs, unseen.inputs, mixup(unseen.inputs))
+    images = (examples.inputs, unseen.inputs, mixup(unseen.inputs))
+    queries = dict(zip(QUERIES, images, strict=True))
+    return Material(
+        queries,
+        {
+            name: {spec: pool.responses(spec, inputs).values for spec in zoo.specs}
+            for name, inputs in queries.items()
+        },
+        {TRAINING: examples.labels, UNSEEN: unseen.labels},
+        {f"MGMP {name}": verifier for name, verifier in verifiers.items()},
     )
-    return Material(of_training, of_unseen, of_mixed, examples.labels, unseen.labels, verifiers)
 
 
 def choose(zoo: Zoo, answers: Answers) -> tuple[Variant, list[dict[str, Any]]]:
@@ -243,33 +238,49 @@ def choose(zoo: Zoo, answers: Answers) -> tuple[Variant, list[dict[str, Any]]]:
 
 
 def all_scores(
-    zoo: Zoo, material: Material, variant: Variant, part: np.ndarray | None = None
+    zoo: Zoo, material: Material, variants: Mapping[str, Variant], part: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """The scores of all suspects by every method that needs answers only."""
-    part_or_all = np.arange(len(material.labels)) if part is None else part
-    some = take_part(material.answers, part_or_all)
-    scores = similarities(zoo, some)
-    if material.unseen:
-        # There may be fewer of these: as large a share of them.
-        there = np.unique(part_or_all * len(material.unseen_labels) // len(material.labels))
-        unseen, labels = take_part(material.unseen, there), material.unseen_labels[there]
-        scores["agreement on mistakes, unseen images"] = mistakes(zoo, unseen, labels)
+    """The scores of all suspects by every method that needs answers only.
+
+    Args:
+        zoo: whose suspects.
+        material: what to judge by.
+        variants: of the sibling test, by kind of queries.
+        part: of the training images; of queries of other kinds, of which there may be fewer, as
+            large a share is taken.
+    """
+    number = len(material.labels[TRAINING])
+    of_training = np.arange(number) if part is None else part
+    parts = {
+        name: np.unique(of_training * len(inputs) // number)
+        for name, inputs in material.queries.items()
+    }
+    some = {name: take_part(answers, parts[name]) for name, answers in material.answers.items()}
+    labels = material.labels[UNSEEN][parts[UNSEEN]]
     return {
-        **scores,
+        **similarities(zoo, some[TRAINING]),
+        "agreement on mistakes, unseen images": mistakes(zoo, some[UNSEEN], labels),
         **{
-            name: verdict_scores(verifier, zoo, material.answers, part)
+            name: verdict_scores(verifier, zoo, material.answers[TRAINING], part)
             for name, verifier in material.verifiers.items()
         },
-        "sibling test": minus_p(variant, zoo, some),
+        **{
+            f"sibling test, {name}": minus_p(variant, zoo, some[name])
+            for name, variant in variants.items()
+        },
     }
 
 
 def compare(zoo: Zoo, pool: Pool, material: Material) -> dict[str, Any]:
     """All scores of all methods, and what the sibling test says."""
     console.print("[bold]5. Comparison[/]")
-    chosen, _ = choose(zoo, material.answers)
-    methods = {**all_scores(zoo, material, chosen), **weights(zoo, pool)}
-    num_queries = len(material.labels)
+    found = {name: choose(zoo, answers) for name, answers in material.answers.items()}
+    variants = {name: chosen for name, (chosen, _) in found.items()}
+    source, *targets = (
+        pool.variables(spec)["params"] for spec in (zoo.row.source, *(s.spec for s in zoo.suspects))
+    )
+    methods = {**all_scores(zoo, material, variants), **weights(source, targets)}
+    num_queries = len(material.labels[TRAINING])
     return {
         "models": {spec.address: pool.accuracy(spec) for spec in zoo.specs},
         "suspects": [{"model": s.spec.address, "kind": s.kind} for s in zoo.suspects],
@@ -279,21 +290,16 @@ def compare(zoo: Zoo, pool: Pool, material: Material) -> dict[str, Any]:
         },
         "num_queries": num_queries,
         "against_queries": against_queries(
-            lambda part: all_scores(zoo, material, chosen, part), zoo, num_queries
+            lambda part: all_scores(zoo, material, variants, part), zoo, num_queries
         ),
         "sibling_test": {
-            name: _test_siblings(zoo, answers) for name, answers in material.by_queries.items()
+            name: {
+                "chosen": str(chosen),
+                "on_pool_tasks": tried,
+                **all_results(zoo, material.answers[name], chosen),
+            }
+            for name, (chosen, tried) in found.items()
         },
-    }
-
-
-def _test_siblings(zoo: Zoo, answers: Answers) -> dict[str, Any]:
-    """The sibling test on one kind of queries, of which the first thousand choose the variant."""
-    chosen, tried = choose(zoo, answers)
-    return {
-        "chosen": str(chosen),
-        "on_pool_tasks": tried,
-        **all_results(zoo, answers, chosen),
     }
 
 
@@ -302,7 +308,7 @@ def main(args: Args) -> dict[str, Any]:
     pool = open_pool(args)
     zoo, start = make_zoo(args), time.perf_counter()
     methods = [list(baselines.RESPONSE_STATISTICS), frozen_methods(zoo.row)]
-    what = [zoo.address, methods, [str(variant) for variant in ALL], QUERIES, DRAWS]
+    what = [zoo.address, methods, [str(variant) for variant in ALL], QUERIES, NUM_QUERIES, DRAWS]
     folder = args.out / address(f"compare-{zoo.row.name}", what)
     if not (folder / "results.json").is_file():
         found = sum(pool.is_trained(spec) for spec in zoo.specs)

@@ -11,7 +11,7 @@ another training. Run it again to go on after an interruption.
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from command import address, open_pool, run, settings, write_results
-from compare import Material, all_scores, by_kind, choose, gather
+from compare import MIXED, TRAINING, Material, all_scores, by_kind, choose, gather, weights
 from rich.table import Table
 from tracing import Answers, Variant, sibling_results, strangers
 from zoo import PRESETS, Args, Suspect, Zoo, make_zoo
@@ -96,69 +96,122 @@ def trained_otherwise(zoo: Zoo, args: Args, pool: Pool) -> dict[str, list[ModelS
     }
 
 
-def transformed(zoo: Zoo, pool: Pool, queries: np.ndarray) -> Mapping[str, Answers]:
-    """What suspects answer after each of :data:`WEIGHTS` and :data:`ANSWERS`.
+@dataclasses.dataclass(frozen=True)
+class Changed:
+    """Suspects after a transformation.
 
-    Strangers are changed with the latter only, where the owner sees how the suspect answers.
+    Args:
+        suspects: whose they are.
+        answers: of them, and of strangers where these were changed too, by kind of queries.
+        params: of the suspects in turn; none where the transformation is of answers.
     """
-    found: dict[str, dict[ModelSpec, np.ndarray]] = {name: {} for name in (*WEIGHTS, *ANSWERS)}
-    suspects = [suspect.spec for suspect in zoo.suspects]
-    for spec in suspects:
-        variables, module = pool.variables(spec), pool.module(spec)
-        for name, change in WEIGHTS.items():
-            changed = {**variables, "params": change(variables["params"])}
-            found[name][spec] = training.predict(module, changed, queries)[0]
-    for number, spec in enumerate([*suspects, *strangers(zoo)]):
-        probabilities = jnp.asarray(pool.responses(spec, queries, kind="probs").values)
-        for i, (name, change) in enumerate(ANSWERS.items()):
-            key = jax.random.fold_in(jax.random.key(i), number)
-            found[name][spec] = np.asarray(change(probabilities, key))
-    return found
+
+    suspects: Sequence[Suspect]
+    answers: Mapping[str, Answers]
+    params: Sequence[Any] = ()
 
 
-def judge(zoo: Zoo, material: Material, variant: Variant) -> dict[str, Any]:
-    """Scores of each method, how well they tell the homologous from strangers, and the traces."""
-    scores = all_scores(zoo, dataclasses.replace(material, unseen={}), variant)
-    traces = sibling_results(variant, zoo, material.answers)
+def retrained(
+    specs: Mapping[str, Sequence[ModelSpec]], pool: Pool, material: Material
+) -> Iterator[tuple[str, Changed]]:
+    """The models of :func:`trained_otherwise`."""
+    for name, of_name in specs.items():
+        half = len(of_name) // 2
+        suspects = [
+            Suspect(spec, "homologous" if i < half else "sibling") for i, spec in enumerate(of_name)
+        ]
+        answers = {
+            of: {spec: pool.responses(spec, images).values for spec in of_name}
+            for of, images in material.queries.items()
+        }
+        yield name, Changed(suspects, answers, [pool.variables(spec)["params"] for spec in of_name])
+
+
+def reweighted(
+    known: Sequence[Suspect], pool: Pool, material: Material
+) -> Iterator[tuple[str, Changed]]:
+    """Suspects after each of :data:`WEIGHTS`."""
+    variables = [pool.variables(suspect.spec) for suspect in known]
+    for name, change in WEIGHTS.items():
+        changed = [{**of, "params": change(of["params"])} for of in variables]
+        answers = {
+            of: {
+                suspect.spec: training.predict(pool.module(suspect.spec), one, images)[0]
+                for suspect, one in zip(known, changed, strict=True)
+            }
+            for of, images in material.queries.items()
+        }
+        yield name, Changed(known, answers, [one["params"] for one in changed])
+
+
+def reanswered(
+    known: Sequence[Suspect], zoo: Zoo, material: Material
+) -> Iterator[tuple[str, Changed]]:
+    """Suspects after each of :data:`ANSWERS`, and strangers: the owner sees how one answers."""
+    specs = [*(suspect.spec for suspect in known), *strangers(zoo)]
+    for i, (name, change) in enumerate(ANSWERS.items()):
+        keys = jax.random.split(jax.random.key(i), len(specs))
+        answers = {
+            of: {
+                spec: np.asarray(change(jax.nn.softmax(jnp.asarray(answers[spec])), key))
+                for spec, key in zip(specs, keys, strict=True)
+            }
+            for of, answers in material.answers.items()
+        }
+        yield name, Changed(known, answers)
+
+
+def judge(
+    zoo: Zoo, material: Material, variants: Mapping[str, Variant], source: Any, changed: Changed
+) -> dict[str, Any]:
+    """Scores of each method, how well they tell the homologous from strangers, and the traces.
+
+    Args:
+        zoo: whose source and candidates.
+        material: all answers before the transformation.
+        variants: of the sibling test, by kind of queries.
+        source: the source's parameters.
+        changed: the suspects after it.
+    """
+    zoo = dataclasses.replace(zoo, suspects=tuple(changed.suspects))
+    answers = {of: {**all_, **changed.answers.get(of, {})} for of, all_ in material.answers.items()}
+    scores = all_scores(zoo, dataclasses.replace(material, answers=answers), variants)
+    if changed.params:
+        scores |= weights(source, changed.params)
     return {
         "methods": {
             method: {"scores": values.tolist(), "against": by_kind(zoo, values)}
             for method, values in scores.items()
             if np.isfinite(values).all()  # without alignment, widths must be alike
         },
-        "sibling_test": traces,
+        "sibling_test": {
+            of: sibling_results(variant, zoo, answers[of]) for of, variant in variants.items()
+        },
     }
 
 
 def robustness(zoo: Zoo, pool: Pool, args: Args) -> dict[str, Any]:
     """Every transformation, judged by every method."""
     material = gather(zoo, pool, args.out)
-    chosen, _ = choose(zoo, material.answers)
+    variants = {of: choose(zoo, material.answers[of])[0] for of in (TRAINING, MIXED)}
     specs = trained_otherwise(zoo, args, pool)
     pool.train([spec for of_name in specs.values() for spec in of_name])
-    queries = pool.examples(zoo.row.source, "train").inputs[: zoo.row.num_queries]
-    known = tuple(s for s in zoo.suspects if s.kind in ("homologous", "scratch", "sibling"))
     console.print("[bold]6. Transformations[/]")
-    found = {"none": judge(dataclasses.replace(zoo, suspects=known), material, chosen)}
-    for name, changed in specs.items():
-        half = len(changed) // 2
-        made = [Suspect(spec, "homologous") for spec in changed[:half]]
-        made += [Suspect(spec, "sibling") for spec in changed[half:]]
-        answers = {spec: pool.responses(spec, queries).values for spec in changed}
-        found[name] = judge(
-            dataclasses.replace(zoo, suspects=tuple(made)),
-            dataclasses.replace(material, answers={**material.answers, **answers}),
-            chosen,
-        )
-    few = dataclasses.replace(zoo, suspects=known)
-    for name, answers in transformed(few, pool, queries).items():
-        changed = dataclasses.replace(material, answers={**material.answers, **answers})
-        found[name] = judge(few, changed, chosen)
-    accuracies = {spec.address: pool.accuracy(spec) for of in specs.values() for spec in of}
+    source = pool.variables(zoo.row.source)["params"]
+    known = [s for s in zoo.suspects if s.kind in ("homologous", "scratch", "sibling")]
+    nothing = Changed(known, {}, [pool.variables(s.spec)["params"] for s in known])
+    all_changed = [
+        ("none", nothing),
+        *retrained(specs, pool, material),
+        *reweighted(known, pool, material),
+        *reanswered(known, zoo, material),
+    ]
     return {
-        "chosen": str(chosen),
-        "transformations": found,
-        "models": accuracies,
+        "chosen": {of: str(variant) for of, variant in variants.items()},
+        "transformations": {
+            name: judge(zoo, material, variants, source, changed) for name, changed in all_changed
+        },
+        "models": {spec.address: pool.accuracy(spec) for of in specs.values() for spec in of},
     }
 
 
@@ -166,7 +219,7 @@ def main(args: Args) -> dict[str, Any]:
     """Runs all transformations; see the module's docstring."""
     pool = open_pool(args)
     start, zoo = time.perf_counter(), make_zoo(args)
-    changes = [trained_otherwise(zoo, args, pool), list(WEIGHTS), list(ANSWERS)]
+    changes = [trained_otherwise(zoo, args, pool), list(WEIGHTS), list(ANSWERS), [TRAINING, MIXED]]
     folder = args.out / address(f"robustness-{zoo.row.name}", [zoo.address, changes])
     if not (folder / "results.json").is_file():
         found = sum(pool.is_trained(spec) for spec in zoo.specs)
@@ -182,9 +235,9 @@ def main(args: Args) -> dict[str, Any]:
     return results
 
 
-def traced(of_transformation: dict[str, Any], kind: str) -> str:
+def traced(of_transformation: dict[str, Any], queries: str, kind: str) -> str:
     """Of how many models of a kind the source came first, in words."""
-    groups = of_transformation["sibling_test"].items()
+    groups = of_transformation["sibling_test"][queries].items()
     traces = [t for name, t in groups if name.split(",")[0] == kind]
     return f"{sum(t['first'] for t in traces)} of {sum(t['models'] for t in traces)}"
 
@@ -193,12 +246,13 @@ def show(results: dict[str, Any], folder: Path) -> None:
     """Prints the AUC of each method after each transformation, and the source's first places."""
     shown = ("linear CKA", "fit to source", "MGMP paper", "MGMP extended")
     table = Table(title="Homologous against sibling, AUC by model; and traced to the source")
-    for column in ("transformation", *shown, "sibling test: source first"):
+    for column in ("transformation", *shown, *(f"traced by {of}" for of in results["chosen"])):
         table.add_column(column)
     for name, of_name in results["transformations"].items():
         found = (of_name["methods"].get(method) for method in shown)
         aucs = (f"{m['against']['sibling']['auc']:.2f}" if m else "-" for m in found)
-        table.add_row(name, *aucs, traced(of_name, "homologous"))
+        traces = (traced(of_name, of, "homologous") for of in results["chosen"])
+        table.add_row(name, *aucs, *traces)
     console.print(table)
     names = ("results.json", "robustness.png")
     console.print("Files: " + ", ".join(str(folder / name) for name in names), soft_wrap=True)

@@ -176,13 +176,14 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> N
         mgmp={"epochs": 1, "batch_size": 20},
     )
     monkeypatch.setitem(zoo.PRESETS, "demo", tiny)
-    monkeypatch.setattr(compare, "QUERIES", (16,))
+    monkeypatch.setattr(compare, "NUM_QUERIES", (16,))
     args = zoo.Args(
         arch="alexnet", preset="demo", pool_subsets=(3, 6), eval_subsets=(1,), out=tmp_path
     )
     results = compare.main(args)
     assert results["run"]["models_trained_before"] == 0
-    assert {"linear CKA", "MGMP extended", "sibling test", "‖Δw‖"} <= set(results["methods"])
+    by_siblings = {f"sibling test, {of}" for of in compare.QUERIES}
+    assert {"linear CKA", "MGMP extended", *by_siblings, "‖Δw‖"} <= set(results["methods"])
     for method in results["methods"].values():
         assert set(method["against"]) == {"scratch", "sibling", "cousin", "independent"}
     kinds = queries.main(args)["kinds"]
@@ -191,6 +192,11 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> N
     changed = robustness.main(args)["transformations"]
     expected = {"none", "distilled", "100 classes", *robustness.WEIGHTS, *robustness.ANSWERS}
     assert expected <= set(changed)
+    assert changed["int8"]["methods"]["‖Δw‖"] != changed["none"]["methods"]["‖Δw‖"]
+    assert "‖Δw‖" not in changed["ranks"]["methods"]
+    assert all(
+        set(of["sibling_test"]) == {"training images", "mixed images"} for of in changed.values()
+    )
     assert list(tmp_path.glob("robustness-*/robustness.png"))
     monkeypatch.setattr(compare.Pool, "_train_group", lambda *_: pytest.fail("trained twice"))
     assert compare.main(args) == json.loads(json.dumps(results))
