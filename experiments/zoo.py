@@ -94,6 +94,9 @@ class Args:
     """Subsets 0 to 9 whose models MGMP learns from."""
     eval_subsets: tuple[int, ...] = (1, 2, 4, 7, 0)
     """Subsets 0 to 9 whose models are the suspects."""
+    siblings: int | None = None
+    """How many siblings the source has; by default as the preset says. With m of them no exact
+    p-value is below 1 / (m + 1)."""
     data_dir: Path | None = None
     """Where CIFAR lies; by default MGMP_DATA_DIR or ~/tensorflow_datasets."""
     out: Path = Path("runs")
@@ -165,10 +168,13 @@ def make_zoo(args: Args) -> Zoo:
     two start from different models, none of which is a candidate of the sibling test.
 
     Raises:
-        ValueError: the subsets are impossible.
+        ValueError: the subsets or the number of siblings are impossible.
     """
     preset = PRESETS[args.preset]
     check_subsets(args.pool_subsets, args.eval_subsets)
+    num_siblings = preset.num_siblings if args.siblings is None else args.siblings
+    if not 2 <= num_siblings <= 99:
+        raise ValueError(f"--siblings must be from 2 to 99, got {num_siblings}")
     source = ModelSpec(
         args.arch,
         f"{preset.data}10",
@@ -176,7 +182,7 @@ def make_zoo(args: Args) -> Zoo:
         width=preset.widths[args.arch],
         num_examples=preset.source_images,
     )
-    siblings = tuple(source.sibling(101 + i) for i in range(preset.num_siblings))
+    siblings = tuple(source.sibling(101 + i) for i in range(num_siblings))
     others = [source.sibling(201), source.sibling(202)]
     cousins = [source.cousin(301), source.cousin(302)]
     generator = source.sibling(1001)

@@ -28,6 +28,14 @@ def test_every_kind_has_ten_suspects_on_five_tasks() -> None:
     assert len(SMALL.siblings) == 9
 
 
+def test_the_number_of_siblings_can_be_chosen() -> None:
+    many = zoo.make_zoo(zoo.Args(preset="small", siblings=19))
+    assert len(many.siblings) == 19 and many.siblings[:9] == SMALL.siblings
+    assert set(SMALL.specs) < set(many.specs) and len(many.specs) == len(SMALL.specs) + 10 * 11
+    with pytest.raises(ValueError, match="--siblings must be from 2 to 99, got 1"):
+        zoo.make_zoo(zoo.Args(preset="small", siblings=1))
+
+
 def test_suspects_are_what_their_kind_says() -> None:
     source = SMALL.row.source
     for suspect in SMALL.suspects:
