@@ -16,6 +16,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from command import address, open_pool, run, settings, write_results
+from material import MIXED, UNSEEN
 from rich.table import Table
 from tracing import ALL, choose_variant, strangers
 from zoo import Args, Zoo, make_zoo
@@ -24,6 +25,7 @@ from mgmp_jax import files
 from mgmp_jax.data.mixup import mixup, partners
 from mgmp_jax.dna import standardise
 from mgmp_jax.pool import Pool
+from mgmp_jax.spec import ModelSpec
 from mgmp_jax.training import console
 
 NUMBER = 1000
@@ -55,9 +57,9 @@ def noisy(images: Images, rng: np.random.Generator) -> Images:
     return np.clip(images + 40 * rng.normal(size=images.shape), 0, 255).astype(np.uint8)
 
 
-KINDS: dict[str, Callable[[Images, np.random.Generator], Images]] = {
-    "unseen": lambda images, _: images,
-    "mean of two": lambda images, _: mixup(images),
+CHANGES: dict[str, Callable[[Images, np.random.Generator], Images]] = {
+    UNSEEN: lambda images, _: images,
+    MIXED: lambda images, _: mixup(images),
     "mean of four": lambda images, _: mixup(mixup(images), seed=1),
     "halves of two": lambda images, _: halves(images),
     "parts shuffled": shuffled,
@@ -78,10 +80,10 @@ def make_queries(zoo: Zoo, pool: Pool) -> dict[str, Images]:
     number = min(NUMBER, len(unseen) // SPARE)
     made = {
         name: change(unseen[: SPARE * number], np.random.default_rng(0))
-        for name, change in KINDS.items()
+        for name, change in CHANGES.items()
     }
     queries = {name: images[:number] for name, images in made.items()}
-    for name in ("unseen", "mean of two"):
+    for name in (UNSEEN, MIXED):
         disputed = np.argsort(-disagreement(zoo, pool, made[name]))[:number]
         queries[f"{name}, most disputed of {SPARE * number}"] = made[name][np.sort(disputed)]
     target = dataclasses.replace(zoo.rehearsal[0], subset=None)
@@ -89,9 +91,14 @@ def make_queries(zoo: Zoo, pool: Pool) -> dict[str, Images]:
     return queries
 
 
+def needed(zoo: Zoo) -> list[ModelSpec]:
+    """The models that are asked."""
+    return [*zoo.candidates, *zoo.rehearsal, *strangers(zoo)]
+
+
 def try_queries(zoo: Zoo, pool: Pool) -> dict[str, Any]:
     """For each kind how alike the candidates answer, and what every variant traces."""
-    specs = [*zoo.candidates, *zoo.rehearsal, *strangers(zoo)]
+    specs = needed(zoo)
     pool.train(specs)
     found = {}
     for name, images in make_queries(zoo, pool).items():
@@ -113,10 +120,10 @@ def main(args: Args) -> dict[str, Any]:
     """Tries all kinds; see the module's docstring."""
     pool = open_pool(args)
     zoo, start = make_zoo(args), time.perf_counter()
-    what = [zoo.address, [str(variant) for variant in ALL], list(KINDS), NUMBER, SPARE]
+    what = [zoo.address, [str(variant) for variant in ALL], list(CHANGES), NUMBER, SPARE]
     folder = args.out / address(f"queries-{zoo.row.name}", what)
     if not (folder / "results.json").is_file():
-        found = sum(pool.is_trained(spec) for spec in zoo.specs)
+        found = sum(map(pool.is_trained, needed(zoo)))
         write_results(folder, try_queries(zoo, pool), settings(args), start, found)
     results = files.read_json(folder / "results.json")
     table = Table(title="Descendants traced on pool tasks, by kind of queries")

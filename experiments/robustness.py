@@ -10,6 +10,7 @@ another training. Run it again to go on after an interruption.
 """
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from command import address, open_pool, run, settings, write_results
-from compare import MIXED, TRAINING, Material, all_scores, by_kind, choose, gather, weights
+from compare import all_scores, by_kind, choose, judged_by, trace_all, weights
+from material import MIXED, TRAINING, Material, all_specs, gather
 from rich.table import Table
 from tracing import Answers, Variant, sibling_results, strangers
 from zoo import PRESETS, Args, Suspect, Zoo, make_zoo
@@ -28,6 +30,9 @@ from mgmp_jax import files, reporting, training, transformations
 from mgmp_jax.pool import Pool
 from mgmp_jax.spec import ModelSpec
 from mgmp_jax.training import console
+
+TRACED_BY = (TRAINING, MIXED)
+"""The kinds of queries by which suspects are traced."""
 
 STUDENTS = 3
 """Of the source and of another model each, as a student is as dear as five targets."""
@@ -77,9 +82,9 @@ def trained_otherwise(zoo: Zoo, args: Args, pool: Pool) -> dict[str, list[ModelS
     )
     last = dataclasses.replace(recipe, frozen=len(pool.module(source).layers) - 1)
     half = (source.num_examples or 0) // 2
-    pupil = dataclasses.replace(source.cousin(0), num_examples=half)  # a thief has his own images
-    pupils = [
-        (teacher, dataclasses.replace(pupil, seed=spec.seed))
+    thief = dataclasses.replace(source.cousin(0), num_examples=half)  # he has his own images
+    students = [
+        (teacher, dataclasses.replace(thief, seed=spec.seed))
         for teacher in (source, another(zoo))
         for spec in own[:STUDENTS]
     ]
@@ -91,8 +96,8 @@ def trained_otherwise(zoo: Zoo, args: Args, pool: Pool) -> dict[str, list[ModelS
         "last layer only": changed(recipe=last, head="reinit"),
         "100 classes": changed(subset=None, head="reinit"),
         "long, high learning rate": changed(recipe=long),
-        "distilled": [teacher.student(pupil) for teacher, pupil in pupils],
-        "extracted from labels": [teacher.student(pupil, "labels") for teacher, pupil in pupils],
+        "distilled": [teacher.student(spec) for teacher, spec in students],
+        "extracted from labels": [teacher.student(spec, "labels") for teacher, spec in students],
     }
 
 
@@ -150,21 +155,20 @@ def reanswered(
     """Suspects after each of :data:`ANSWERS`, and strangers: the owner sees how one answers."""
     specs = [*(suspect.spec for suspect in known), *strangers(zoo)]
     for i, (name, change) in enumerate(ANSWERS.items()):
-        keys = jax.random.split(jax.random.key(i), len(specs))
-        answers = {
-            of: {
-                spec: np.asarray(change(jax.nn.softmax(jnp.asarray(answers[spec])), key))
+        answers = {}
+        for j, of in enumerate(material.answers):
+            keys = jax.random.split(jax.random.fold_in(jax.random.key(i), j), len(specs))
+            answers[of] = {
+                spec: np.asarray(change(jax.nn.softmax(material.answers[of][spec]), key))
                 for spec, key in zip(specs, keys, strict=True)
             }
-            for of, answers in material.answers.items()
-        }
         yield name, Changed(known, answers)
 
 
 def judge(
     zoo: Zoo, material: Material, variants: Mapping[str, Variant], source: Any, changed: Changed
 ) -> dict[str, Any]:
-    """Scores of each method, how well they tell the homologous from strangers, and the traces.
+    """Scores of each method, how well they tell the homologous from the others, and the traces.
 
     Args:
         zoo: whose source and candidates.
@@ -175,37 +179,37 @@ def judge(
     """
     zoo = dataclasses.replace(zoo, suspects=tuple(changed.suspects))
     answers = {of: {**all_, **changed.answers.get(of, {})} for of, all_ in material.answers.items()}
-    scores = all_scores(zoo, dataclasses.replace(material, answers=answers), variants)
+    material = dataclasses.replace(material, answers=answers)
+    traces = trace_all(zoo, material, variants)
+    scores = all_scores(zoo, material, traces)
     if changed.params:
         scores |= weights(source, changed.params)
     return {
         "methods": {
             method: {"scores": values.tolist(), "against": by_kind(zoo, values)}
             for method, values in scores.items()
-            if np.isfinite(values).all()  # without alignment, widths must be alike
         },
-        "sibling_test": {
-            of: sibling_results(variant, zoo, answers[of]) for of, variant in variants.items()
-        },
+        "sibling_test": {of: sibling_results(zoo, of_kind) for of, of_kind in traces.items()},
     }
 
 
-def robustness(zoo: Zoo, pool: Pool, args: Args) -> dict[str, Any]:
-    """Every transformation, judged by every method."""
-    material = gather(zoo, pool, args.out)
-    variants = {of: choose(zoo, material.answers[of])[0] for of in (TRAINING, MIXED)}
-    specs = trained_otherwise(zoo, args, pool)
+def robustness(
+    zoo: Zoo, pool: Pool, specs: Mapping[str, Sequence[ModelSpec]], out: Path
+) -> dict[str, Any]:
+    """Every transformation, judged by every method; ``specs`` are :func:`trained_otherwise`."""
+    material = gather(zoo, pool, out)
+    variants = {of: choose(zoo, material.answers[of])[0] for of in TRACED_BY}
     pool.train([spec for of_name in specs.values() for spec in of_name])
     console.print("[bold]6. Transformations[/]")
     source = pool.variables(zoo.row.source)["params"]
     known = [s for s in zoo.suspects if s.kind in ("homologous", "scratch", "sibling")]
     nothing = Changed(known, {}, [pool.variables(s.spec)["params"] for s in known])
-    all_changed = [
-        ("none", nothing),
-        *retrained(specs, pool, material),
-        *reweighted(known, pool, material),
-        *reanswered(known, zoo, material),
-    ]
+    all_changed = itertools.chain(
+        [("none", nothing)],
+        retrained(specs, pool, material),
+        reweighted(known, pool, material),
+        reanswered(known, zoo, material),
+    )
     return {
         "chosen": {of: str(variant) for of, variant in variants.items()},
         "transformations": {
@@ -219,11 +223,13 @@ def main(args: Args) -> dict[str, Any]:
     """Runs all transformations; see the module's docstring."""
     pool = open_pool(args)
     start, zoo = time.perf_counter(), make_zoo(args)
-    changes = [trained_otherwise(zoo, args, pool), list(WEIGHTS), list(ANSWERS), [TRAINING, MIXED]]
-    folder = args.out / address(f"robustness-{zoo.row.name}", [zoo.address, changes])
+    specs = trained_otherwise(zoo, args, pool)
+    what = [zoo.address, judged_by(zoo), specs, list(WEIGHTS), list(ANSWERS), TRACED_BY]
+    folder = args.out / address(f"robustness-{zoo.row.name}", what)
     if not (folder / "results.json").is_file():
-        found = sum(pool.is_trained(spec) for spec in zoo.specs)
-        results = robustness(zoo, pool, args)
+        everybody = {*all_specs(zoo), *(spec for of in specs.values() for spec in of)}
+        found = sum(map(pool.is_trained, everybody))
+        results = robustness(zoo, pool, specs, args.out)
         write_results(folder, results, settings(args), start, found)
     results = files.read_json(folder / "results.json")
     grid = {

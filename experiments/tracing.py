@@ -20,6 +20,9 @@ JOINED = {"both fits": ("fit to target", "fit to source"), "all three": tuple(SI
 
 CONSENSUS = get_args(sibling.Consensus)
 
+POWER = {"queries": (64, 256, 1000), "siblings": (3, 9)}
+"""For how many of them power is reported, beside all."""
+
 Answers = Mapping[ModelSpec, np.ndarray]
 """Logits ``[n, d]`` of every model on one set of queries."""
 
@@ -116,11 +119,11 @@ def summarise(scores: Sequence[np.ndarray]) -> dict[str, Any]:
     """What the sibling test said of some suspects."""
     exact = np.array([float(sibling.exact_p(s)) for s in scores])
     t_tail = np.array([float(sibling.t_tail_p(s)) for s in scores])
-    first = [p * len(s) < 1.5 for p, s in zip(exact, scores, strict=True)]
+    first = [bool(sibling.source_first(s)) for s in scores]
     return {
         "models": len(first),
         "candidates": min(len(of_suspect) for of_suspect in scores),
-        "first": int(np.sum(first)),
+        "first": sum(first),
         "p_exact": exact.tolist(),
         "p_t_tail": t_tail.tolist(),
     }
@@ -173,10 +176,10 @@ def choose_variant(zoo: Zoo, answers: Answers) -> tuple[Variant, list[dict[str, 
     return best, rows
 
 
-def sibling_results(variant: Variant, zoo: Zoo, answers: Answers) -> dict[str, Any]:
-    """The sibling test of all suspects, by what they are."""
+def sibling_results(zoo: Zoo, traces: Sequence[np.ndarray]) -> dict[str, Any]:
+    """The sibling test of all suspects, by what they are, of what :func:`trace` gives."""
     groups: dict[str, list[np.ndarray]] = {}
-    for suspect, of_suspect in zip(zoo.suspects, trace(variant, zoo, answers), strict=True):
+    for suspect, of_suspect in zip(zoo.suspects, traces, strict=True):
         itself = ", a sibling itself" if suspect.spec in zoo.siblings else ""
         group = f"{suspect.kind}{_head(suspect.spec)}{itself}"
         groups.setdefault(group, []).append(of_suspect)
@@ -194,12 +197,21 @@ def family_results(zoo: Zoo, answers: Answers) -> dict[str, dict[str, Any]]:
     return found
 
 
-def all_results(zoo: Zoo, answers: Answers, chosen: Variant) -> dict[str, Any]:
-    """What the sibling test says on one kind of queries, by every variant and the chosen one."""
+def all_results(
+    zoo: Zoo, answers: Answers, chosen: Variant, traces: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """What the sibling test says on one kind of queries, by every variant and the chosen one.
+
+    Args:
+        zoo: everybody.
+        answers: on these queries.
+        chosen: the variant that was chosen.
+        traces: what :func:`trace` gives by it.
+    """
     return {
         "on_evaluation_tasks": family_results(zoo, answers),
         "level": level(chosen, zoo, answers),
-        "suspects": sibling_results(chosen, zoo, answers),
+        "suspects": sibling_results(zoo, traces),
         "power_on_pool_tasks": {
             consensus: power(Variant(chosen.name, consensus), zoo, answers, zoo.rehearsal)
             for consensus in CONSENSUS
@@ -212,7 +224,7 @@ def power(
     variant: Variant, zoo: Zoo, answers: Answers, descendants: Sequence[ModelSpec]
 ) -> list[dict[str, int | float]]:
     """How often descendants are traced, by numbers of queries and siblings, mean over sources."""
-    n = len(answers[zoo.row.source])
+    n, all_siblings = len(answers[zoo.row.source]), len(zoo.siblings)
     rows = [
         sibling.power(
             answers[source],
@@ -221,8 +233,8 @@ def power(
             variant.statistics,
             consensus=variant.consensus,
             strangers=[answers[spec] for spec in strangers(zoo)],
-            num_queries=[*(q for q in (64, 256, 1000) if q < n), n],
-            num_siblings=sorted({min(m, len(zoo.siblings)) for m in (3, 9, 99)}),
+            num_queries=[*(q for q in POWER["queries"] if q < n), n],
+            num_siblings=[*(m for m in POWER["siblings"] if m < all_siblings), all_siblings],
             draws=1,
             seed=number,
         )
@@ -240,6 +252,6 @@ def _head(spec: ModelSpec) -> str:
     return ", head kept" if spec.head == "keep" else ", new head"
 
 
-def minus_p(variant: Variant, zoo: Zoo, answers: Answers) -> np.ndarray:
+def minus_p(traces: Sequence[np.ndarray]) -> np.ndarray:
     """Minus the approximate p-value of each suspect: larger for one that looks homologous."""
-    return np.array([-float(sibling.t_tail_p(s)) for s in trace(variant, zoo, answers)])
+    return np.array([-float(sibling.t_tail_p(scores)) for scores in traces])

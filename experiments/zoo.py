@@ -173,8 +173,8 @@ def make_zoo(args: Args) -> Zoo:
     preset = PRESETS[args.preset]
     check_subsets(args.pool_subsets, args.eval_subsets)
     num_siblings = preset.num_siblings if args.siblings is None else args.siblings
-    if not 2 <= num_siblings <= 99:
-        raise ValueError(f"--siblings must be from 2 to 99, got {num_siblings}")
+    if not 3 <= num_siblings <= 99:
+        raise ValueError(f"--siblings must be from 3 to 99, got {num_siblings}")
     source = ModelSpec(
         args.arch,
         f"{preset.data}10",

@@ -20,6 +20,7 @@ from mgmp_jax.dna import align, standardise
 from mgmp_jax.transformations import one_hot_label
 
 __all__ = [
+    "NEIGHBOURS",
     "RESPONSE_STATISTICS",
     "fit_to_source",
     "fit_to_target",
@@ -34,6 +35,9 @@ __all__ = [
     "weight_distance",
     "weight_distance_by_layer",
 ]
+
+NEIGHBOURS = 10
+"""How many neighbours of a query :func:`mutual_neighbours` looks at by default."""
 
 _BLOCK = 1024  # rows at a time
 
@@ -180,7 +184,7 @@ def mistake_agreement(
 @jax.jit(static_argnames=("k",))
 @_statistic
 def mutual_neighbours(
-    source: Float[Array, "n d"], target: Float[Array, "n p"], *, k: int = 10
+    source: Float[Array, "n d"], target: Float[Array, "n p"], *, k: int = NEIGHBOURS
 ) -> Float[Array, ""]:
     """Share of a query's ``k`` nearest neighbours common to both models (Huh et al., 2024).
 

@@ -30,12 +30,14 @@ __all__ = [
     "BOTH_FITS",
     "Consensus",
     "SiblingResult",
+    "Statistic",
     "candidate_scores",
     "centred_scores",
     "combine",
     "exact_p",
     "power",
     "sibling_test",
+    "source_first",
     "t_tail_p",
 ]
 
@@ -179,7 +181,8 @@ def centred_scores(
         consensus: likewise.
 
     Raises:
-        ValueError: as for :func:`sibling_test`.
+        ValueError: there is no statistic, shapes do not fit, or responses or a score are not
+            finite.
     """
     if callable(statistics) or not all(map(callable, statistics)) or not len(statistics):
         raise ValueError("give at least one statistic, in a list, each a function of two responses")
@@ -210,9 +213,10 @@ def centred_scores(
 
 def combine(scores: Float[np.ndarray, "... k c"]) -> Float[np.ndarray, "... c"]:
     """Several statistics as one: the mean of their scores, each standardised over candidates."""
-    spread = scores.std(axis=-1, keepdims=True)
-    centred = scores - scores.mean(axis=-1, keepdims=True)
-    return np.mean(centred / np.where(spread > 0, spread, 1), axis=-2)
+    differ = np.ptp(scores, axis=-1, keepdims=True) > 0
+    spread = np.where(differ, scores.std(axis=-1, keepdims=True), 1)
+    centred = np.where(differ, scores - scores.mean(axis=-1, keepdims=True), 0)
+    return np.mean(centred / spread, axis=-2)
 
 
 def exact_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:
@@ -240,9 +244,15 @@ def t_tail_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:
     if m < 2:
         raise ValueError(f"the spread of siblings needs at least two of them, got {m}")
     exact = exact_p(scores)
-    spread = siblings.std(axis=-1, ddof=1) * np.sqrt(1 + 1 / m)
-    t = (scores[..., 0] - siblings.mean(axis=-1)) / np.where(spread > 0, spread, 1)
-    return np.where(spread > 0, stats.t.sf(t, m - 1), exact)
+    differ = np.ptp(siblings, axis=-1) > 0
+    spread = np.where(differ, siblings.std(axis=-1, ddof=1) * np.sqrt(1 + 1 / m), 1)
+    t = (scores[..., 0] - siblings.mean(axis=-1)) / spread
+    return np.where(differ, stats.t.sf(t, m - 1), exact)
+
+
+def source_first(scores: Float[np.ndarray, "... c"]) -> np.ndarray:
+    """Whether the source, whose score is the first, comes before all siblings, ``[...]``."""
+    return np.asarray(scores[..., 0] > scores[..., 1:].max(axis=-1))
 
 
 def _check_finite(scores: np.ndarray) -> None:
@@ -291,16 +301,7 @@ def power(
             :func:`sibling_test`.
     """
     candidates = _stack(source, siblings)
-    if not (len(suspects) and len(num_queries) and len(num_siblings) and draws >= 1):
-        raise ValueError(
-            "give at least one suspect, one number of queries, one of siblings and one draw; got "
-            f"{len(suspects)}, {list(num_queries)}, {list(num_siblings)} and {draws}"
-        )
-    if max(num_queries) > candidates.shape[1] or max(num_siblings) > len(siblings):
-        raise ValueError(
-            f"{max(num_queries)} queries and {max(num_siblings)} siblings were asked for, but "
-            f"there are {candidates.shape[1]} and {len(siblings)}"
-        )
+    _check_numbers(candidates, len(suspects), num_queries, num_siblings, draws)
     rng = np.random.default_rng(seed)
 
     def scores(m: int, part: np.ndarray) -> np.ndarray:
@@ -322,11 +323,31 @@ def power(
 def _shares(scores: np.ndarray, alpha: float) -> dict[str, float]:
     p, t_p = exact_p(scores), t_tail_p(scores)
     return {
-        "first": float(np.mean(p <= 1 / scores.shape[-1])),
+        "first": float(np.mean(source_first(scores))),
         "exact": float(np.mean(p <= alpha)),
         "t_tail": float(np.mean(t_p <= alpha)),
         "t_p_median": float(np.median(t_p)),
     }
+
+
+def _check_numbers(
+    candidates: np.ndarray,
+    suspects: int,
+    num_queries: Sequence[int],
+    num_siblings: Sequence[int],
+    draws: int,
+) -> None:
+    if not (suspects and len(num_queries) and len(num_siblings) and draws >= 1):
+        raise ValueError(
+            "give at least one suspect, one number of queries, one of siblings and one draw; got "
+            f"{suspects}, {list(num_queries)}, {list(num_siblings)} and {draws}"
+        )
+    there = candidates.shape[0] - 1
+    if max(num_queries) > candidates.shape[1] or max(num_siblings) > there:
+        raise ValueError(
+            f"{max(num_queries)} queries and {max(num_siblings)} siblings were asked for, but "
+            f"there are {candidates.shape[1]} and {there}"
+        )
 
 
 def _stack(source: Any, siblings: Models) -> np.ndarray:

@@ -168,7 +168,9 @@ def test_p_values() -> None:
     t = (4 - 2) / (1 * np.sqrt(1 + 1 / 3))
     np.testing.assert_allclose(sibling.t_tail_p(scores)[1], stats.t.sf(t, 2))
     assert sibling.t_tail_p(scores)[3] == 1  # siblings that score alike give no spread
-    assert sibling.t_tail_p(np.array([1.0, 0, 0, 0])) == 0.25
+    for alike in (0.0, 0.1):  # equal scores whose mean is rounded have no spread either
+        assert sibling.t_tail_p(np.array([0.2, alike, alike, alike])) == 0.25
+    np.testing.assert_array_equal(sibling.source_first(scores), [False, True, False, False])
     for p_value in (sibling.exact_p, sibling.t_tail_p):
         with pytest.raises(ValueError, match="a score is not finite"):
             p_value(np.array([np.nan, 1, 2]))
@@ -180,7 +182,7 @@ def test_the_t_tail_is_uniform_for_normal_scores() -> None:
 
 
 def test_combined_statistics_have_equal_weight() -> None:
-    scores = np.array([[[1.0, 2, 3], [300, 200, 100]], [[1, 2, 3], [5, 5, 5]]])
+    scores = np.array([[[1.0, 2, 3], [300, 200, 100]], [[1, 2, 3], [0.1, 0.1, 0.1]]])
     combined = sibling.combine(scores)
     np.testing.assert_allclose(combined[0], 0, atol=1e-12)
     np.testing.assert_allclose(combined[1], np.array([-1, 0, 1]) * np.sqrt(1.5) / 2)

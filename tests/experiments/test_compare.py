@@ -32,8 +32,8 @@ def test_the_number_of_siblings_can_be_chosen() -> None:
     many = zoo.make_zoo(zoo.Args(preset="small", siblings=19))
     assert len(many.siblings) == 19 and many.siblings[:9] == SMALL.siblings
     assert set(SMALL.specs) < set(many.specs) and len(many.specs) == len(SMALL.specs) + 10 * 11
-    with pytest.raises(ValueError, match="--siblings must be from 2 to 99, got 1"):
-        zoo.make_zoo(zoo.Args(preset="small", siblings=1))
+    with pytest.raises(ValueError, match="--siblings must be from 3 to 99, got 2"):
+        zoo.make_zoo(zoo.Args(preset="small", siblings=2))
 
 
 def test_suspects_are_what_their_kind_says() -> None:
@@ -85,14 +85,15 @@ def test_descendants_are_traced_to_their_own_source_only() -> None:
     answers = answers_of(SMALL)
     chosen, tried = tracing.choose_variant(SMALL, answers)
     assert [t["statistic"] for t in tried] == [str(variant) for variant in tracing.ALL]
-    found = tracing.sibling_results(chosen, SMALL, answers)
+    traces = tracing.trace(chosen, SMALL, answers)
+    found = tracing.sibling_results(SMALL, traces)
     for group, result in found.items():
         assert result["candidates"] == (9 if group.endswith("a sibling itself") else 10)
         if group.startswith("homologous"):
             assert result["first"] == result["models"] == 5
         else:
             assert result["first"] <= max(2, result["models"] * 0.3)
-    independent = tracing.trace(chosen, SMALL, answers)[SMALL.of_kind("independent")[-1]]
+    independent = traces[SMALL.of_kind("independent")[-1]]
     assert len(independent) == 9  # it is a sibling itself, so no candidate
     families = tracing.family_results(SMALL, answers)[str(chosen)]
     assert sum(of["first"] for of in families.values()) >= 48
@@ -195,16 +196,14 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> N
     for method in results["methods"].values():
         assert set(method["against"]) == {"scratch", "sibling", "cousin", "independent"}
     kinds = queries.main(args)["kinds"]
-    assert [kind["queries"] for kind in kinds.values()] == [333] * (len(queries.KINDS) + 3)
-    assert kinds["mean of two"] != kinds["unseen"]
+    assert [kind["queries"] for kind in kinds.values()] == [333] * (len(queries.CHANGES) + 3)
+    assert kinds["mixed images"] != kinds["unseen images"]
     changed = robustness.main(args)["transformations"]
     expected = {"none", "distilled", "100 classes", *robustness.WEIGHTS, *robustness.ANSWERS}
     assert expected <= set(changed)
     assert changed["int8"]["methods"]["‖Δw‖"] != changed["none"]["methods"]["‖Δw‖"]
     assert "‖Δw‖" not in changed["ranks"]["methods"]
-    assert all(
-        set(of["sibling_test"]) == {"training images", "mixed images"} for of in changed.values()
-    )
+    assert all(set(of["sibling_test"]) == set(robustness.TRACED_BY) for of in changed.values())
     assert list(tmp_path.glob("robustness-*/robustness.png"))
     monkeypatch.setattr(compare.Pool, "_train_group", lambda *_: pytest.fail("trained twice"))
     assert compare.main(args) == json.loads(json.dumps(results))
