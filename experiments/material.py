@@ -15,7 +15,7 @@ from zoo import Zoo
 
 from mgmp_jax import models, training
 from mgmp_jax.config import PAPER_WITHOUT_GENERATOR
-from mgmp_jax.data.mixup import mixup
+from mgmp_jax.data.halves import halves
 from mgmp_jax.pool import Pool
 from mgmp_jax.responses import Responses, query_digest
 from mgmp_jax.spec import ModelSpec
@@ -25,9 +25,10 @@ from mgmp_jax.verifier import Verifier
 FROZEN_SEED = 3001
 """Of the frozen random generator."""
 
-QUERIES: tuple[str, ...] = ("training images", "unseen images", "mixed images")
-"""Kinds of queries: what the source was trained on; what no model was; averages of two of these."""
-TRAINING, UNSEEN, MIXED = QUERIES
+QUERIES: tuple[str, ...] = ("training images", "unseen images", "halves of two")
+"""Kinds of queries: what the source was trained on; what no model was; halves of two of
+these, side by side."""
+TRAINING, UNSEEN, HALVES = QUERIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +132,7 @@ def gather(zoo: Zoo, pool: Pool, out: Path) -> Material:
     trained = train_mgmp(zoo.row, pool, folder, examples.inputs, of_row)
     verifiers = {name: verifier for (name, _), verifier in trained.items()}
     verifiers |= frozen_random(zoo.row, examples.inputs, of_row, folder)
-    images = (examples.inputs, unseen.inputs, mixup(unseen.inputs))
+    images = (examples.inputs, unseen.inputs, halves(unseen.inputs))
     queries = dict(zip(QUERIES, images, strict=True))
     return Material(
         queries,

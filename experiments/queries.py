@@ -16,13 +16,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from command import address, open_pool, run, settings, write_results
-from material import MIXED, UNSEEN
+from material import HALVES, UNSEEN
 from rich.table import Table
 from tracing import ALL, choose_variant, strangers
 from zoo import Args, Zoo, make_zoo
 
 from mgmp_jax import files
-from mgmp_jax.data.mixup import mixup, partners
+from mgmp_jax.data.halves import halves, partners
 from mgmp_jax.dna import standardise
 from mgmp_jax.pool import Pool
 from mgmp_jax.spec import ModelSpec
@@ -35,11 +35,10 @@ SPARE = 3
 Images = np.ndarray
 
 
-def halves(images: Images) -> Images:
-    """The left half of each image beside the right half of another."""
-    mixed, middle = images.copy(), images.shape[2] // 2
-    mixed[:, :, middle:] = images[partners(len(images)), :, middle:]
-    return mixed
+def mean_of_two(images: Images, seed: int = 0) -> Images:
+    """Each image averaged with another one (mixup, Zhang et al., 2018, with weight one half)."""
+    total = images.astype(np.uint16) + images[partners(len(images), seed)]
+    return (total // 2).astype(np.uint8)
 
 
 def shuffled(images: Images, rng: np.random.Generator) -> Images:
@@ -59,9 +58,9 @@ def noisy(images: Images, rng: np.random.Generator) -> Images:
 
 CHANGES: dict[str, Callable[[Images, np.random.Generator], Images]] = {
     UNSEEN: lambda images, _: images,
-    MIXED: lambda images, _: mixup(images),
-    "mean of four": lambda images, _: mixup(mixup(images), seed=1),
-    "halves of two": lambda images, _: halves(images),
+    "mixed images": lambda images, _: mean_of_two(images),
+    "mean of four": lambda images, _: mean_of_two(mean_of_two(images), seed=1),
+    HALVES: lambda images, _: halves(images),
     "parts shuffled": shuffled,
     "with noise": noisy,
 }
@@ -83,7 +82,7 @@ def make_queries(zoo: Zoo, pool: Pool) -> dict[str, Images]:
         for name, change in CHANGES.items()
     }
     queries = {name: images[:number] for name, images in made.items()}
-    for name in (UNSEEN, MIXED):
+    for name in (UNSEEN, "mixed images"):
         disputed = np.argsort(-disagreement(zoo, pool, made[name]))[:number]
         queries[f"{name}, most disputed of {SPARE * number}"] = made[name][np.sort(disputed)]
     target = dataclasses.replace(zoo.rehearsal[0], subset=None)

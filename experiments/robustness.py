@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from command import address, open_pool, run, settings, write_results
 from compare import all_scores, by_kind, choose, judged_by, trace_all, weights
-from material import MIXED, TRAINING, Material, all_specs, gather
+from material import HALVES, TRAINING, Material, all_specs, gather
 from rich.table import Table
 from tracing import Answers, Variant, sibling_results, strangers
 from zoo import PRESETS, Args, Suspect, Zoo, make_zoo
@@ -31,7 +31,7 @@ from mgmp_jax.pool import Pool
 from mgmp_jax.spec import ModelSpec
 from mgmp_jax.training import console
 
-TRACED_BY = (TRAINING, MIXED)
+TRACED_BY = (TRAINING, HALVES)
 """The kinds of queries by which suspects are traced."""
 
 STUDENTS = 3

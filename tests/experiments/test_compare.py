@@ -158,9 +158,11 @@ def test_suspects_are_trained_otherwise_as_their_names_say(tmp_path: Path) -> No
 def test_queries_are_made_of_whole_images() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
-    halves, shuffled = queries.halves(images), queries.shuffled(images, rng)
-    np.testing.assert_array_equal(halves[:, :, :16], images[:, :, :16])
-    others = [np.flatnonzero((images[:, :, 16:] == h[:, 16:]).all((1, 2, 3))) for h in halves]
+    mixed, shuffled = queries.mean_of_two(images), queries.shuffled(images, rng)
+    means = (images[:, None].astype(int) + images) // 2
+    others = [
+        np.flatnonzero((of == one).all((1, 2, 3))) for of, one in zip(means, mixed, strict=True)
+    ]
     assert sorted(int(other) for (other,) in others) == list(range(6))
     assert all(int(other) != i for i, (other,) in enumerate(others))
     corners = [(i, j) for i in range(0, 32, 8) for j in range(0, 32, 8)]
@@ -197,7 +199,7 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> N
         assert set(method["against"]) == {"scratch", "sibling", "cousin", "independent"}
     kinds = queries.main(args)["kinds"]
     assert [kind["queries"] for kind in kinds.values()] == [333] * (len(queries.CHANGES) + 3)
-    assert kinds["mixed images"] != kinds["unseen images"]
+    assert kinds["halves of two"] != kinds["unseen images"]
     changed = robustness.main(args)["transformations"]
     expected = {"none", "distilled", "100 classes", *robustness.WEIGHTS, *robustness.ANSWERS}
     assert expected <= set(changed)
