@@ -187,11 +187,11 @@ def comparison_tables() -> Iterator[str]:
             [method, *(_separation(s) for s in of_method["against"].values())]
             for method, of_method in results["methods"].items()
         ]
-        few = next(iter(kinds.values()))
+        few, number = next(iter(kinds.values())), max(results["num_queries"].values())
         least = min(s["negatives"] for s in kinds.values())
         yield (
             f"{few['positives']} homologous models against each kind, one source, "
-            f"{results['num_queries']} queries: AUC by model; in brackets the true positive rate "
+            f"{number} queries: AUC by model; in brackets the true positive rate "
             "at false positive rates of 5 % and 1 %, with its 95 % interval at 5 %, in which the "
             f"threshold's own uncertainty is not. With {least} negatives, no false positive at all "
             f"still allows a rate of {1 - 0.025 ** (1 / least):.0%} (95 %).\n"
@@ -206,73 +206,73 @@ def _separation(s: dict[str, Any]) -> str:
     return f"{s['auc']:.2f} ({s['tpr_5']:.2f}, {s['tpr_1']:.2f}; {low:.2f} to {high:.2f})"
 
 
-def _sibling_tables(found: dict[str, Any]) -> Iterator[str]:
+def _sibling_tables(by_queries: dict[str, dict[str, Any]]) -> Iterator[str]:
+    chosen = "; ".join(f"by {name} *{found['chosen']}*" for name, found in by_queries.items())
     yield (
         "\nThe sibling test with every candidate in turn as the source and the others as its "
-        "siblings: how many of its descendants on pool tasks were traced to it (1,000 training "
-        "images), by which the statistic was chosen, and on evaluation tasks (all queries). The "
-        "candidates are the same in both. In "
-        "brackets the median approximate p-value (Student's t). *Regressed out* is what of the "
-        f"other candidates. Chosen: *{found['chosen']}*.\n"
+        "siblings: how many of its descendants were traced to it, on pool tasks (1,000 queries), "
+        "by which the variant was chosen, and on evaluation tasks (all queries), for each kind of "
+        "queries. The candidates are the same in all. In brackets the median approximate p-value "
+        f"(Student's t). *Regressed out* is what of the other candidates. Chosen: {chosen}.\n"
     )
-    header = ["statistic", "regressed out", "pool tasks"]
-    of_all = found["on_evaluation_tasks"]
-    groups = of_all[found["chosen"]]
-    header += [f"{queries}, {group}" for queries, of in groups.items() for group in of]
-    lines = []
-    for tried in found["on_pool_tasks"]:
-        line = [*tried["statistic"].rsplit(", ", 1), _traced(tried["descendants"])]
-        for families in of_all[tried["statistic"]].values():
-            line += [_traced(t) for t in families.values()]
-        lines.append(line)
-    yield markdown(header, lines)
+    header = ["statistic", "regressed out"]
+    lines: dict[str, list[str]] = {}
+    for name, found in by_queries.items():
+        groups = found["on_evaluation_tasks"][found["chosen"]]
+        header += [f"{name}, pool tasks", *(f"{name}, {group}" for group in groups)]
+        for tried in found["on_pool_tasks"]:
+            variant = tried["statistic"]
+            families = found["on_evaluation_tasks"][variant].values()
+            line = lines.setdefault(variant, variant.rsplit(", ", 1))
+            line += [_traced(t) for t in (tried["descendants"], *families)]
+    yield markdown(header, list(lines.values()))
     yield (
         "\nLevel of the approximate p-value: pairs of a descendant and a candidate that is not its "
-        "source (its source left out), for the chosen statistic. Pairs share models and are not "
+        "source (its source left out), for the chosen variant. Pairs share models and are not "
         "independent.\n"
     )
+    levels = {name: found["level"] for name, found in by_queries.items()}
     yield markdown(
         ["queries", "pairs", "p (t) ≤ 0.05", "p (t) ≤ 0.01"],
         [
             [name, str(of["pairs"]), f"{of['t_tail_5']:.3f}", f"{of['t_tail_1']:.3f}"]
-            for name, of in found["level"].items()
+            for name, of in levels.items()
         ],
     )
     yield (
-        "\nThe suspects of the table above, tested with the source as the source: how often it "
+        "\nThe suspects of the first table, tested with the source as the source: how often it "
         "came first, with the median exact p-value and the smallest, median and largest "
         "approximate one. All suspects share candidates and strangers and are not independent.\n"
     )
-    lines = [
+    tested = [
         [queries, group, f"{t['first']} of {t['models']}", f"1 in {t['candidates']}", *_p_values(t)]
-        for queries, suspects in found["suspects"].items()
-        for group, t in suspects.items()
+        for queries, found in by_queries.items()
+        for group, t in found["suspects"].items()
     ]
-    yield markdown(["queries", "suspects", "first", "chance", "p (exact)", "p (t)"], lines)
+    yield markdown(["queries", "suspects", "first", "chance", "p (exact)", "p (t)"], tested)
     yield (
-        "\nDescendants traced by numbers of queries (unseen images) and of siblings, mean over "
-        "sources. With so few siblings no exact p-value is below 1 / (siblings + 1), the chance of "
-        "a first place.\n"
+        "\nDescendants traced by numbers of queries and of siblings, mean over sources; on pool "
+        "tasks with everything that can be regressed out (what was not chosen with all siblings "
+        "only), on evaluation tasks with the chosen variant. With so few siblings no exact p-value "
+        "is below 1 / (siblings + 1), the chance of a first place.\n"
     )
-    of_pool = found.get("power_on_pool_tasks", {})
-    kinds = [("pool", consensus, rows) for consensus, rows in of_pool.items()]
-    kinds += [("evaluation", found["chosen"].rsplit(", ")[-1], found["power"])]
-    lines = [
-        [
-            tasks,
-            consensus,
-            f"{p['queries']:.0f}",
-            f"{p['siblings']:.0f}",
-            f"{p['first']:.0%}",
-            f"{1 / (p['siblings'] + 1):.0%}",
-            f"{p['t_tail']:.0%}",
-            f"{p['t_p_median']:.2g}",
-        ]
-        for tasks, consensus, rows in kinds
-        for p in rows
-    ]
-    header = ["tasks", "regressed out", "queries", "siblings", "own source first", "chance"]
-    yield markdown([*header, "p (t) ≤ 0.05", "a source's median p (t)"], lines)
+    header = ["kind of queries", "tasks", "regressed out", "queries", "siblings"]
+    header += ["own source first", "chance", "p (t) ≤ 0.05", "a source's median p (t)"]
+    yield markdown(header, [line for of in by_queries.items() for line in _power_lines(*of)])
+
+
+def _power_lines(queries: str, found: dict[str, Any]) -> Iterator[list[str]]:
+    chosen = found["chosen"].rsplit(", ")[-1]
+    kinds = [("pool", consensus, rows) for consensus, rows in found["power_on_pool_tasks"].items()]
+    kinds += [("evaluation", chosen, found["power"])]
+    for tasks, consensus, rows in kinds:
+        most = max(p["siblings"] for p in rows)
+        for p in rows:
+            if consensus != chosen and p["siblings"] < most:
+                continue
+            counts = [f"{p['queries']:.0f}", f"{p['siblings']:.0f}", f"{p['first']:.0%}"]
+            rates = [f"{1 / (p['siblings'] + 1):.0%}", f"{p['t_tail']:.0%}"]
+            yield [queries, tasks, consensus, *counts, *rates, f"{p['t_p_median']:.2g}"]
 
 
 def _traced(t: dict[str, Any]) -> str:
@@ -297,16 +297,41 @@ def robustness_tables() -> Iterator[str]:
         rows, against_scratch = [], []
         for transformation, of_one in found.items():
             scored = [of_one["methods"].get(method) for method in methods]
-            traces = [traced(of_one, kind) for kind in ("homologous", "sibling")]
+            traces = [
+                traced(of_one, of, kind)
+                for kind in ("homologous", "sibling")
+                for of in results["chosen"]
+            ]
             rows.append([transformation, *traces, *(_auc(m, "sibling") for m in scored)])
             if all("scratch" in m["against"] for m in scored if m):
-                rejected = [traced(of_one, "scratch"), *(_auc(m, "scratch") for m in scored)]
+                rejected = [traced(of_one, of, "scratch") for of in results["chosen"]]
+                rejected += [_auc(m, "scratch") for m in scored]
                 against_scratch.append([transformation, *rejected])
-        header = ["transformation", "homologous models traced", "sibling models traced"]
+        header = ["transformation"]
+        header += [
+            f"{k} traced, {of}" for k in ("homologous", "sibling") for of in results["chosen"]
+        ]
         yield markdown([*header, *methods], rows)
         yield "\nThe same against `scratch` models, where they were changed likewise:\n"
-        yield markdown(["transformation", "scratch models traced", *methods], against_scratch)
+        header = ["transformation", *(f"scratch traced, {of}" for of in results["chosen"])]
+        yield markdown([*header, *methods], against_scratch)
         yield f"\n![AUC of each method](../experiments/results/{name}/robustness.png)\n"
+
+
+def queries_tables() -> Iterator[str]:
+    """For each committed trial of queries: the kinds, and what the variants traced by them."""
+    for name, results in committed("kinds"):
+        yield f"\n### {link(name, '../')}\n\n{provenance(results)}.\n"
+        variants = ["both fits, none", "both fits, mean", "both fits, all"]
+        header = ["kind of queries", "number", "candidates agree", "the best variant", "traced"]
+        lines = []
+        for kind, found in results["kinds"].items():
+            by_variant = {t["statistic"]: t["descendants"] for t in found["on_pool_tasks"]}
+            agree = f"{found['agreement_of_candidates']:.2f}"
+            tried = [by_variant[variant] for variant in (found["chosen"], *variants)]
+            traces = [_traced(t) for t in tried]
+            lines.append([kind, str(found["queries"]), agree, found["chosen"], *traces])
+        yield markdown([*header, *variants], lines)
 
 
 def stage_tables() -> Iterator[str]:
@@ -334,6 +359,7 @@ PARTS = {
     "ablation": ablation_tables,
     "forgetting": forgetting_tables,
     "comparison": comparison_tables,
+    "queries": queries_tables,
     "robustness": robustness_tables,
     "stages": stage_tables,
 }

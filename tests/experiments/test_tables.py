@@ -23,6 +23,12 @@ def test_the_docs_show_the_committed_results(page: str) -> None:
     assert not re.search(r"\{\w+\}", text)
 
 
+def test_every_part_has_its_place() -> None:
+    templates = ROOT / "experiments" / "templates"
+    text = "".join((templates / page).read_text() for page in tables.PAGES)
+    assert sorted(re.findall(r"^\{(\w+)\}$", text, re.MULTILINE)) == sorted(tables.PARTS)
+
+
 def test_rows_without_a_result_are_named(monkeypatch) -> None:
     names = ["cifar-resnet18-row1-small", "minilm-row1-stand-ins-small-pretrained"]
     monkeypatch.setattr(tables, "rows", lambda: [(name, {}) for name in names])
