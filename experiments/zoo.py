@@ -95,8 +95,8 @@ class Args:
     eval_subsets: tuple[int, ...] = (1, 2, 4, 7, 0)
     """Subsets 0 to 9 whose models are the suspects."""
     siblings: int | None = None
-    """How many siblings the source has; by default as the preset says. With m of them no exact
-    p-value is below 1 / (m + 1)."""
+    """How many siblings the source has, 3 to 99; by default as the preset says. With m of them no
+    exact p-value is below 1 / (m + 1)."""
     data_dir: Path | None = None
     """Where CIFAR lies; by default MGMP_DATA_DIR or ~/tensorflow_datasets."""
     out: Path = Path("runs")

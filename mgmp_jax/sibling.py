@@ -113,7 +113,7 @@ def sibling_test(
     """
     candidates = _stack(source, siblings)
     for model in (*candidates, suspect):
-        if not np.ptp(np.asarray(model), axis=0).any():
+        if not (np.asarray(model) != np.asarray(model)[:1]).any():
             raise ValueError(
                 "the source, a sibling or the suspect answers every query alike: nothing can be "
                 "said of it"
@@ -189,13 +189,17 @@ def centred_scores(
     n = candidates.shape[1]
     for model in (*candidates, *suspects, *strangers):
         shape = np.shape(model)
-        if len(shape) != 2 or shape[0] != n:
+        labels = shape == (n, 1) and np.issubdtype(np.asarray(model).dtype, np.integer)
+        if len(shape) != 2 or shape[0] != n or labels:
             raise ValueError(
                 f"the candidates answered {n} queries; give suspect and strangers as arrays "
                 f"[{n}, any], labels one-hot; got {type(model).__name__} of shape {shape}"
             )
         if not np.isfinite(model).all():
             raise ValueError("a model's responses are not finite")
+    suspects, strangers = (
+        [np.asarray(model, np.float32) for model in models] for models in (suspects, strangers)
+    )
     tables = []
     for statistic in statistics:
         score = functools.partial(

@@ -176,6 +176,20 @@ def test_p_values() -> None:
             p_value(np.array([np.nan, 1, 2]))
 
 
+def test_labels_are_read_one_hot_only() -> None:
+    rng = np.random.default_rng(0)
+    source, *siblings = rng.normal(size=(4, 60, 3))
+    one_hot = np.eye(3, dtype=bool)[source.argmax(axis=1)]
+    by_bool, by_float = (
+        sibling.sibling_test(source, siblings, labels, consensus="none")
+        for labels in (one_hot, one_hot.astype(float))
+    )
+    np.testing.assert_allclose(by_bool.source_score, by_float.source_score, atol=1e-5)
+    for labels in (source.argmax(axis=1), source.argmax(axis=1)[:, None]):
+        with pytest.raises(ValueError, match="one-hot"):
+            sibling.sibling_test(source, siblings, labels)
+
+
 def test_the_t_tail_is_uniform_for_normal_scores() -> None:
     p = sibling.t_tail_p(np.random.default_rng(0).normal(size=(20_000, 6)))
     assert stats.kstest(p, "uniform").pvalue > 0.001
