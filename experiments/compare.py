@@ -32,13 +32,11 @@ from tracing import (
 )
 from zoo import KINDS, Args, Zoo, make_zoo
 
-from mgmp_jax import baselines, files, reporting
+from mgmp_jax import baselines, files, reporting, sibling
 from mgmp_jax.pool import Pool
 from mgmp_jax.training import console
 from mgmp_jax.verifier import Verifier
 
-LEAST = 10
-"""The least number of queries that the sibling test takes."""
 NUM_QUERIES = (8, 16, 32, 64, 128, 256, 1000)
 DRAWS = 3
 CHOOSING = 1000
@@ -144,7 +142,7 @@ def against_queries(
         aucs: dict[tuple[str, str], list[float]] = {}
         for _ in range(DRAWS):
             part = material.draw(n, rng)
-            traces = trace_all(zoo, part, variants if n >= LEAST else {})
+            traces = trace_all(zoo, part, variants if n >= sibling.LEAST_QUERIES else {})
             for method, scores in all_scores(zoo, part, traces).items():
                 for kind, of_kind in by_kind(zoo, scores).items():
                     aucs.setdefault((method, kind), []).append(of_kind["auc"])

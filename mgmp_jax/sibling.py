@@ -28,6 +28,7 @@ from mgmp_jax.dna import assemble, standardise
 
 __all__ = [
     "BOTH_FITS",
+    "LEAST_QUERIES",
     "Consensus",
     "SiblingResult",
     "Statistic",
@@ -48,6 +49,9 @@ BOTH_FITS = (fit_to_target, fit_to_source)
 """The library's default. With the consensus of all others it traced most descendants of what
 ``experiments/compare.py`` tried on pool tasks, and was confirmed on other tasks
 (``docs/results.md``)."""
+
+LEAST_QUERIES = 10
+"""The fits are cross-fitted in five parts; with fewer queries the test is refused."""
 
 Models = Sequence[Any] | np.ndarray | Array
 """Responses of several models, each ``[n, any]``, row ``i`` to query ``i``."""
@@ -362,8 +366,9 @@ def _stack(source: Any, siblings: Models) -> np.ndarray:
             f"shape; got {len(siblings)} siblings, shapes {sorted(shapes)}"
         )
     n = len(np.asarray(source))
-    if n < 10:
+    if n < LEAST_QUERIES:
         raise ValueError(
-            f"the fits are cross-fitted in five parts; give at least 10 queries, not {n}"
+            "the fits are cross-fitted in five parts; give at least "
+            f"{LEAST_QUERIES} queries, not {n}"
         )
     return np.stack([np.asarray(candidate) for candidate in (source, *siblings)])
