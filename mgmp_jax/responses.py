@@ -1,37 +1,68 @@
-"""Responses: what one model answered on the query set, and their file format."""
+"""Responses: what one model answered on a query set, and their file format."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
-import json
+import warnings
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
+import scipy.special
 
 from mgmp_jax import files
+from mgmp_jax.arrays import as_matrix
+from mgmp_jax.queries import QuerySet
 
-__all__ = ["ResponseKind", "Responses", "query_digest"]
+__all__ = ["FLOOR", "ResponseKind", "Responses", "can_convert"]
 
-ResponseKind = Literal["logits", "probs", "logprobs", "embedding"]
-_FORMAT = "mgmp_jax.responses.v1"
+ResponseKind = Literal[
+    "logits", "log-probabilities", "probabilities", "embedding", "top-k", "labels"
+]
+
+FLOOR = 1e-6
+"""The least probability that a logarithm is taken of."""
+
+_FORMAT = "mgmp_jax.responses.v2"
+_FURTHER_DOWN: dict[str, tuple[str, ...]] = {
+    "logits": ("log-probabilities", "probabilities", "labels"),
+    "log-probabilities": ("probabilities", "labels"),
+    "probabilities": ("log-probabilities", "labels"),
+    "embedding": (),
+    "top-k": ("labels",),
+    "labels": (),
+}
+_FILL = 20.0  # typical deviations from the median beyond which a repeated number is a fill value
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+def can_convert(given: ResponseKind, wanted: ResponseKind) -> bool:
+    """Says whether responses of one kind hold all that the other needs."""
+    return given == wanted or wanted in _FURTHER_DOWN[given]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, init=False)
 class Responses:
     """The responses ``[n, d]`` of one model on ``n`` queries, row ``i`` for query ``i``.
 
     Args:
-        values: finite numbers, ``[n, d]``; kept as float32.
-        kind: what the numbers are: logits, probabilities, log-probabilities or an embedding.
-        queries: the digest of the query set, from :func:`query_digest`. Responses can be
-            compared only where it is the same.
+        values: finite numbers, ``[n, d]``, kept as float32. Of kind ``"labels"`` class numbers
+            ``[n]``, or one-hot ``[n, classes]``; of kind ``"top-k"`` the probabilities that were
+            answered, 0 for all other classes.
+        kind: what the numbers are: logits, log-probabilities, probabilities, an embedding, the
+            ``k`` largest probabilities, or labels.
+        queries: the query set, or its digest (:attr:`mgmp_jax.queries.QuerySet.digest`).
+            Responses can be compared only where it is the same.
         model: a name for the model that answered.
 
     Raises:
-        ValueError: the values are not ``[n, d]``, are empty or not finite, or the kind is
-            unknown.
+        ValueError: the values are not what the kind says, are empty, not finite or fill values
+            beyond measure, or are not one row a query.
+
+    Warns:
+        UserWarning: a number far from all others is repeated, as fill values are; rows and
+            columns are named.
     """
 
     values: np.ndarray
@@ -39,47 +70,95 @@ class Responses:
     queries: str
     model: str = ""
 
-    def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float32)
-        name = f"responses of {self.model!r}" if self.model else "responses"
-        if values.ndim != 2 or 0 in values.shape:
+    def __init__(
+        self, values: Any, kind: ResponseKind, queries: QuerySet | str, model: str = ""
+    ) -> None:
+        name = f"responses of {model!r}" if model else "responses"
+        if kind not in get_args(ResponseKind):
+            raise ValueError(f"kind must be one of {get_args(ResponseKind)}, got {kind!r}")
+        if not isinstance(queries, QuerySet | str):
             raise ValueError(
-                f"{name} must be an array [n, d], one row per query; got shape {values.shape}"
+                "queries must be the QuerySet that was asked, or its digest; got "
+                f"{type(queries).__name__}: QuerySet.images, .texts and .rows make one"
             )
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if len(bad):
-            raise ValueError(
-                f"{name} must be finite; {len(bad)} of {len(values)} rows are not, "
-                f"the first is row {bad[0]}. Look for a diverged model or an overflow in float16"
-            )
-        if self.kind not in get_args(ResponseKind):
-            raise ValueError(f"kind must be one of {get_args(ResponseKind)}, got {self.kind!r}")
-        object.__setattr__(self, "values", values)
+        matrix = _of_labels(values, name) if kind == "labels" else None
+        if matrix is None:
+            matrix = as_matrix(_without_zero_logarithms(values, kind), name)
+        _check_kind(matrix, kind, name)
+        if isinstance(queries, QuerySet) and len(queries) != len(matrix):
+            raise ValueError(f"{name} have {len(matrix)} rows for {len(queries)} queries")
+        object.__setattr__(self, "values", matrix)
+        object.__setattr__(self, "kind", kind)
+        digest = queries.digest if isinstance(queries, QuerySet) else queries
+        object.__setattr__(self, "queries", digest)
+        object.__setattr__(self, "model", model)
+        if kind in ("logits", "log-probabilities", "embedding"):
+            _warn_of_fill_values(matrix, name)
 
     def __len__(self) -> int:
         return len(self.values)
 
+    def __repr__(self) -> str:
+        n, d = self.values.shape
+        return f"Responses({self.model!r}, {self.kind}, [{n}, {d}], queries {self.queries[:12]})"
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of kind, shape and values."""
+        digest = hashlib.sha256(f"{self.kind}{self.values.shape}".encode())
+        digest.update(np.ascontiguousarray(self.values, "<f4").tobytes())
+        return digest.hexdigest()
+
+    def to(self, kind: ResponseKind, *, floor: float = FLOOR) -> Responses:
+        """Converts to another kind, where these responses hold all that it needs.
+
+        From logits to log-probabilities or probabilities, between these two, and from all of
+        them and from top-k to labels; never back.
+
+        Args:
+            kind: the wanted one.
+            floor: the least probability that a logarithm is taken of.
+
+        Raises:
+            ValueError: the conversion would need what was not answered.
+        """
+        if not can_convert(self.kind, kind):
+            raise ValueError(
+                f"{self.model or 'responses'} are {self.kind}, which cannot be converted to "
+                f"{kind}; ask the model for {kind}"
+            )
+        if kind == self.kind:
+            return self
+        values: Any = self.values
+        if kind == "labels":
+            values = np.eye(values.shape[1], dtype=np.float32)[values.argmax(axis=1)]
+        elif self.kind == "logits":
+            softmax = scipy.special.softmax if kind == "probabilities" else scipy.special.log_softmax
+            values = softmax(values, axis=-1)
+        elif kind == "probabilities":
+            values = np.minimum(np.exp(values), 1)
+        else:
+            values = np.log(np.maximum(values, floor))
+        return Responses(values, kind, self.queries, self.model)
+
     def check_same_queries(self, other: Responses) -> None:
         """Raises ``ValueError`` unless ``other`` answers the same query set in the same order."""
+        mine, theirs = self.model or "one model", other.model or "the other"
         if len(self) != len(other):
             raise ValueError(
-                f"{self.model or 'one model'} answered {len(self)} queries and "
-                f"{other.model or 'the other'} {len(other)}; both must answer the same query set"
+                f"{mine} answered {len(self)} queries and {theirs} {len(other)}; both must answer "
+                "the same query set"
             )
         if self.queries != other.queries:
             raise ValueError(
-                f"{self.model or 'one model'} and {other.model or 'the other'} answered different "
-                f"query sets (digests {self.queries[:12]} and {other.queries[:12]}); take the "
-                "responses of both on the same queries in the same order"
+                f"{mine} and {theirs} answered different query sets (digests "
+                f"{self.queries[:12]} and {other.queries[:12]}); take the responses of both on "
+                "the same queries in the same order"
             )
 
-    def check_queries(self, queries: np.ndarray) -> None:
-        """Raises ``ValueError`` unless these are the queries that were answered, in their order."""
-        if query_digest(queries) != self.queries:
-            raise ValueError(
-                f"{self.model or 'these'} responses were taken on other queries than those given; "
-                "take them on exactly these, in this order"
-            )
+    def take(self, places: np.ndarray, queries: QuerySet | str) -> Responses:
+        """Selects the rows at ``places``, which answer ``queries``."""
+        return Responses(self.values[places], self.kind, queries, self.model)
 
     def save(self, path: str | Path) -> None:
         """Writes an ``.npz`` of plain arrays at ``path``, whole or not at all.
@@ -88,8 +167,7 @@ class Responses:
             OSError: the disk is full or the folder cannot be written.
         """
         about = {"format": _FORMAT, "kind": self.kind, "queries": self.queries, "model": self.model}
-        with files.replacing(path) as unfinished, unfinished.open("wb") as file:
-            np.savez(file, values=self.values, about=np.array(json.dumps(about)))
+        files.write_arrays(path, {"values": self.values}, about)
 
     @classmethod
     def load(cls, path: str | Path) -> Responses:
@@ -100,24 +178,72 @@ class Responses:
             ValueError: the file is damaged or of another format, or its values are invalid.
         """
         path = Path(path)
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(f"no responses at {path}; write them with Responses.save")
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                values, about = file["values"], json.loads(str(file["about"]))
+            arrays, about = files.read_arrays(path)
             if about["format"] != _FORMAT:
                 raise ValueError(f"its format is {about['format']!r}")
-            return cls(values, about["kind"], about["queries"], about["model"])
-        except Exception as error:
+            return cls(arrays["values"], about["kind"], about["queries"], about["model"])
+        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
             raise ValueError(
                 f"{path} is not a readable responses file ({error}); expected the format "
                 f"{_FORMAT}: delete it and take the responses again"
             ) from error
 
 
-def query_digest(queries: np.ndarray) -> str:
-    """SHA-256 of a query set: its dtype, its shape and its bytes, rows in order."""
-    queries = np.ascontiguousarray(queries)
-    digest = hashlib.sha256(f"{queries.dtype.str}{queries.shape}".encode())
-    digest.update(queries.data)
-    return digest.hexdigest()
+def _of_labels(values: Any, name: str) -> np.ndarray | None:
+    """Class numbers as one-hot rows; ``None`` where the labels are one-hot already."""
+    array = np.asarray(values)
+    if array.ndim == 2 and array.shape[1] > 1:
+        return None
+    if array.ndim != 1 or array.dtype.kind not in "iu" or not len(array) or array.min() < 0:
+        raise ValueError(
+            f"{name} of kind 'labels' must be class numbers [n], whole and not below 0, or "
+            f"one-hot [n, classes]; got {array.dtype} {array.shape}"
+        )
+    return np.eye(int(array.max()) + 1, dtype=np.float32)[array]
+
+
+def _without_zero_logarithms(values: Any, kind: ResponseKind) -> Any:
+    """Log-probabilities with a number for the logarithm of zero, the least that there is."""
+    if kind != "log-probabilities":
+        return values
+    array = np.asarray(values)
+    if array.dtype.kind != "f" or not np.isneginf(array).any():
+        return values
+    least = min(np.log(FLOOR), np.min(array, initial=0, where=np.isfinite(array)))
+    return np.where(np.isneginf(array), least, array)
+
+
+def _check_kind(values: np.ndarray, kind: ResponseKind, name: str) -> None:
+    largest, least = values.max(), values.min()
+    problem = None
+    if kind in ("probabilities", "top-k") and (least < 0 or largest > 1.001):
+        problem = f"must lie between 0 and 1, got {least:.3g} to {largest:.3g}"
+    elif kind == "log-probabilities" and largest > 1e-3:
+        problem = f"must not be above 0, got {largest:.3g}"
+    elif kind == "labels" and not (
+        np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all()
+    ):
+        problem = "must be one-hot rows, one 1 in each"
+    if problem:
+        raise ValueError(f"{name} of kind {kind!r} {problem}; choose the kind that they are")
+
+
+def _warn_of_fill_values(values: np.ndarray, name: str) -> None:
+    median = np.median(values)
+    deviation = 1.4826 * np.median(np.abs(values - median))
+    if not deviation > 0:
+        return
+    for extreme in (values.min(), values.max()):
+        alike = values == extreme
+        if np.abs(extreme - median) > _FILL * deviation and alike.sum() > 1:
+            rows, columns = (np.flatnonzero(alike.any(axis=axis)) for axis in (1, 0))
+            warnings.warn(
+                f"{name} repeat {extreme:.4g}, far from all other numbers, as fill values are: "
+                f"{len(rows)} rows (first {rows[:5].tolist()}) in {len(columns)} columns (first "
+                f"{columns[:5].tolist()}). They can hide what the model answers; leave them out",
+                UserWarning,
+                stacklevel=3,
+            )

@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from mgmp_jax.dna import align, standardise
+from mgmp_jax.dna import align
+from mgmp_jax.linear import cross_fit, standardise
 from mgmp_jax.transformations import one_hot_label
 
 __all__ = [
@@ -172,7 +173,7 @@ def mistake_agreement(
         ValueError: there is not one label for each query.
     """
     deviation = jnp.std(source, axis=0, keepdims=True)
-    aligned = align(target, source) * deviation + jnp.mean(source, axis=0, keepdims=True)
+    aligned = align(source, target) * deviation + jnp.mean(source, axis=0, keepdims=True)
     if jnp.shape(labels) != (len(source),):
         raise ValueError(f"give one label a query, [{len(source)}]; got {jnp.shape(labels)}")
     answer = source.argmax(axis=-1)
@@ -286,7 +287,7 @@ def _norm(arrays: list[Array]) -> Array:
 
 
 def _r2(inputs: Array, outputs: Array) -> Array:
-    left = standardise(outputs) - align(inputs, outputs)
+    left = standardise(outputs) - cross_fit(inputs, outputs)
     varies = jnp.mean(standardise(outputs) ** 2)
     return jnp.where(varies > 0, 1 - jnp.mean(left**2) / jnp.where(varies > 0, varies, 1), 0.0)
 

@@ -1,0 +1,226 @@
+"""The reference set: the responses of all models whose truth the owner knows, checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mgmp_jax.queries import QuerySet
+from mgmp_jax.responses import Responses
+
+__all__ = ["Answers", "Pair", "ReferenceSet", "answers_to", "same_answers"]
+
+Answers = Responses | Mapping[str, Responses]
+"""What one model answered: on one query set, or on several by name (``{"training": ...,
+"unseen": ...}``; see :data:`mgmp_jax.queries.TRAINING` and :data:`~mgmp_jax.queries.UNSEEN`)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """What MGMP learns from of one task: models that started from the source, and others.
+
+    Args:
+        task: its name.
+        homologous: answers of models of the task that started from the source; checkpoints along
+            one training count as models, the last one at the end.
+        non_homologous: answers of models of the same task that did not.
+
+    Raises:
+        ValueError: one side is empty.
+    """
+
+    task: str
+    homologous: Sequence[Answers]
+    non_homologous: Sequence[Answers]
+
+    def __post_init__(self) -> None:
+        for side in ("homologous", "non_homologous"):
+            models = getattr(self, side)
+            if isinstance(models, Responses | Mapping) or not len(models):
+                raise ValueError(
+                    f"{side} of the pair {self.task!r} must be a list of at least one model's "
+                    f"responses; got {type(models).__name__}"
+                )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReferenceSet:
+    """All models whose truth the owner knows, by what they are for.
+
+    Args:
+        source: the owner's model.
+        pool: pairs that MGMP learns from, each of a task of its own.
+        siblings: the source's recipe and data, other seeds: the sibling test's candidates, and a
+            part of MGMP's background.
+        controls: models known to be unrelated, which train nothing. They calibrate p-values and
+            centre the sibling test's scores. They should be such as an innocent suspect could be.
+        calibration: models to calibrate p-values by in place of the controls.
+        queries: the query set itself, which only an MGMP whose generator is trained needs; one by
+            name where there are several.
+
+    Raises:
+        ValueError: models answered different query sets; two of them gave equal answers, both are
+            named; one answers every query alike; or two pairs are of one task.
+    """
+
+    source: Answers
+    pool: Sequence[Pair] = ()
+    siblings: Sequence[Answers] = ()
+    controls: Sequence[Answers] = ()
+    calibration: Sequence[Answers] = ()
+    queries: QuerySet | Mapping[str, QuerySet] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("siblings", "controls", "calibration", "pool"):
+            given = getattr(self, name)
+            if isinstance(given, Responses | Mapping | Pair):
+                raise ValueError(f"{name} must be a list; got {type(given).__name__}")
+        tasks = [pair.task for pair in self.pool]
+        twice = sorted({task for task in tasks if tasks.count(task) > 1})
+        if twice:
+            raise ValueError(
+                f"two pairs of the pool are of the task {twice[0]!r}; put all models of a task "
+                "into one Pair, so that none of them is taken for another task's background"
+            )
+        for name in self.names:
+            models = {place: _part(answers, name, place) for place, answers in self._all()}
+            _check_queries(models, self._queries(name))
+            _check_apart(models)
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """The names of the query sets, ``None`` of the only one where it has none."""
+        return tuple(self.source) if isinstance(self.source, Mapping) else (None,)
+
+    def on(self, name: str) -> ReferenceSet:
+        """Selects one of several query sets; all of them where there is one without a name.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        if not isinstance(self.source, Mapping):
+            return self
+        if name not in self.source:
+            raise ValueError(
+                f"no model answered a query set called {name!r}; the reference set has "
+                f"{list(self.source)}"
+            )
+
+        def part(models: Sequence[Answers]) -> list[Responses]:
+            return [answers_to(answers, name) for answers in models]
+
+        pool = [
+            Pair(pair.task, part(pair.homologous), part(pair.non_homologous)) for pair in self.pool
+        ]
+        return ReferenceSet(
+            answers_to(self.source, name),
+            pool,
+            part(self.siblings),
+            part(self.controls),
+            part(self.calibration),
+            self._queries(name),
+        )
+
+    def find(self, suspect: Responses) -> str | None:
+        """Names the model of this reference set that gave the same answers, where there is one."""
+        for name in self.names:
+            for place, answers in self._all():
+                model = answers if name is None else answers_to(answers, name)
+                if model.queries == suspect.queries and same_answers(model, suspect):
+                    return place
+        return None
+
+    def _all(self) -> Iterator[tuple[str, Answers]]:
+        """All models, each with a name that says its place."""
+        yield "source", self.source
+        for pair in self.pool:
+            for side in ("homologous", "non_homologous"):
+                for i, answers in enumerate(getattr(pair, side)):
+                    yield f"pool {pair.task!r} {side}[{i}]", answers
+        for name in ("siblings", "controls", "calibration"):
+            for i, answers in enumerate(getattr(self, name)):
+                yield f"{name}[{i}]", answers
+
+    def _queries(self, name: str | None) -> QuerySet | None:
+        if isinstance(self.queries, Mapping):
+            return None if name is None else self.queries.get(name)
+        return self.queries
+
+
+def answers_to(answers: Answers, name: str) -> Responses:
+    """Selects a model's responses to the query set of that name, or its only ones.
+
+    Raises:
+        ValueError: it answered none of that name.
+    """
+    if isinstance(answers, Responses):
+        return answers
+    if name not in answers:
+        raise ValueError(
+            f"the model answered the query sets {list(answers)}, but none called {name!r}; take "
+            "its responses on that one too"
+        )
+    return answers[name]
+
+
+def same_answers(one: Responses, other: Responses) -> bool:
+    """Says whether two models answer alike, up to what rounding does to one model's answers."""
+    a, b = one.values, other.values
+    if a.shape != b.shape or one.kind != other.kind:
+        return False
+    scale = np.abs(a).max()
+    some = slice(None, None, max(len(a) // 16, 1))
+    return all(np.allclose(x, y, rtol=0, atol=1e-5 * scale) for x, y in ((a[some], b[some]), (a, b)))
+
+
+def _part(answers: Any, name: str | None, place: str) -> Responses:
+    if name is None:
+        if not isinstance(answers, Responses):
+            raise ValueError(
+                f"{place} must be Responses, as the source is; got {type(answers).__name__}. "
+                "Responses(values, kind, queries) makes them of an array"
+            )
+        return answers
+    if not isinstance(answers, Mapping):
+        raise ValueError(
+            f"the source answered several query sets by name, but {place} is "
+            f"{type(answers).__name__}; give a mapping with the same names"
+        )
+    found = answers_to(answers, name)
+    if not isinstance(found, Responses):
+        raise ValueError(f"{place} on {name!r} must be Responses; got {type(found).__name__}")
+    return found
+
+
+def _check_queries(models: Mapping[str, Responses], queries: QuerySet | None) -> None:
+    source = models["source"]
+    for place, model in models.items():
+        try:
+            source.check_same_queries(model)
+        except ValueError as error:
+            raise ValueError(f"source and {place}: {error}") from error
+    if queries is not None and queries.digest != source.queries:
+        raise ValueError(
+            "the responses were taken on other queries than those given; take them on exactly "
+            "these, in this order"
+        )
+
+
+def _check_apart(models: Mapping[str, Responses]) -> None:
+    seen: list[tuple[str, Responses]] = []
+    for place, model in models.items():
+        if not (model.values != model.values[:1]).any():
+            raise ValueError(
+                f"{place} ({model.model or 'no name'}) answers every query alike: nothing can be "
+                "learnt from it; leave it out"
+            )
+        for other, earlier in seen:
+            if same_answers(earlier, model):
+                raise ValueError(
+                    f"{other} and {place} give equal answers: they are one model (a copy, or a "
+                    "seed without effect). Leave one of them out, or train it again"
+                )
+        seen.append((place, model))
