@@ -21,14 +21,14 @@ from mgmp_jax.data import Examples
 from mgmp_jax.data.buckets import bucket
 from mgmp_jax.data.tokenizer import Tokenizer
 from mgmp_jax.models.pretrained import digest_pretrained, load_pretrained
-from mgmp_jax.recipe import classification_step
-from mgmp_jax.responses import ResponseKind, Responses, query_digest
-from mgmp_jax.spec import ModelSpec
+from mgmp_jax.responses import ResponseKind, Responses
+from mgmp_jax.store.spec import ModelSpec
+from mgmp_jax.training.recipe import classification_step
 
-__all__ = ["ModelSpec", "Pool"]
+__all__ = ["ModelStore"]
 
 
-class Pool:
+class ModelStore:
     """Trained models in a folder, each made once and found again by its spec.
 
     Args:
@@ -64,11 +64,11 @@ class Pool:
 
         Raises:
             ValueError: there are fewer than ``spec.num_examples``, or the spec reads other
-                tokens than the pool's tokenizer makes.
+                tokens than the store's tokenizer makes.
         """
         if spec.tokens != self._tokens:
             raise ValueError(
-                f"{spec.address} reads {spec.tokens}, but the pool's tokenizer makes {self._tokens}"
+                f"{spec.address} reads {spec.tokens}, but the store's tokenizer makes {self._tokens}"
             )
         is_training = split == "train"
         skip, wanted = (spec.skip, spec.num_examples) if is_training else (0, None)
@@ -296,7 +296,7 @@ class Pool:
     def _pretrained_variables(self, spec: ModelSpec) -> dict[str, Any]:
         if self._pretrained is None or digest_pretrained(self._pretrained) != spec.pretrained:
             raise ValueError(
-                f"{spec.address} starts from the checkpoint {spec.pretrained}, but the pool was "
+                f"{spec.address} starts from the checkpoint {spec.pretrained}, but the store was "
                 f"given {self._pretrained}; give the folder of that checkpoint"
             )
         module = self.module(spec)
