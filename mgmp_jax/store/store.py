@@ -68,7 +68,8 @@ class ModelStore:
         """
         if spec.tokens != self._tokens:
             raise ValueError(
-                f"{spec.address} reads {spec.tokens}, but the store's tokenizer makes {self._tokens}"
+                f"{spec.address} reads {spec.tokens}, but the tokenizer of the store makes "
+                f"{self._tokens}"
             )
         is_training = split == "train"
         skip, wanted = (spec.skip, spec.num_examples) if is_training else (0, None)
@@ -188,7 +189,7 @@ class ModelStore:
             epoch: which of the recipe's ``kept_epochs``; the last by default.
         """
         epoch = spec.recipe.epochs if epoch is None else epoch
-        digest = query_digest(queries)
+        digest = queries.digest
         name = f"{kind}-epoch{epoch}-{digest[:12]}.npz"
         path = self.folder / spec.address / "responses" / name
         if path.is_file():

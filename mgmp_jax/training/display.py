@@ -38,6 +38,7 @@ class Display:
         return self
 
     def update(self, row: dict[str, Any]) -> None:
+        """Shows the metrics of an epoch that is done."""
         shown = {k: np.mean(v) for k, v in row.items() if k in ("loss", "accuracy")}
         self._text = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())
         self._text += f"  {row['examples_per_s']:.0f} examples/s"
