@@ -64,7 +64,7 @@ class Checkpoints:
         if step in self.steps():
             self.delete(step)
         items = ocp.args.Composite(
-            default=ocp.args.StandardSave(tree), digests=ocp.args.JsonSave(_digests(tree))
+            arrays=ocp.args.StandardSave(tree), digests=ocp.args.JsonSave(_digests(tree))
         )
         with self._manager() as manager:
             manager.save(step, args=items, force=True)
@@ -86,12 +86,12 @@ class Checkpoints:
             raise FileNotFoundError(f"no checkpoint {step} in {self.folder}; there are {steps}")
         like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
         items = ocp.args.Composite(
-            default=ocp.args.StandardRestore(like), digests=ocp.args.JsonRestore()
+            arrays=ocp.args.StandardRestore(like), digests=ocp.args.JsonRestore()
         )
         try:
             with self._manager() as manager:
                 found = manager.restore(step, args=items)
-            tree, digests = found["default"], dict(found["digests"])
+            tree, digests = found["arrays"], dict(found["digests"])
         except Exception as error:
             raise self._damaged(step, _first_line(error)) from error
         expected = jax.tree.map(np.shape, like)
@@ -100,12 +100,7 @@ class Checkpoints:
                 f"the checkpoint {self.folder / str(step)} holds arrays of other shapes than the "
                 "model that it is read into; choose the settings that it was written with"
             )
-        wrong = [name for name, digest in _digests(tree).items() if digests.get(name) != digest]
-        if wrong or _not_finite(tree):
-            problem = (
-                f"the array {wrong[0]} is not" if wrong else f"{_not_finite(tree)} is no longer"
-            )
-            raise self._damaged(step, f"{problem} what was written")
+        self._check_sound(step, tree, digests)
         return tree
 
     def delete(self, step: int | None = None) -> None:
@@ -124,6 +119,14 @@ class Checkpoints:
                 str(self.folder),
             )
 
+    def _check_sound(self, step: int, tree: Any, digests: dict[str, str]) -> None:
+        wrong = [name for name, digest in _digests(tree).items() if digests.get(name) != digest]
+        if wrong:
+            raise self._damaged(step, f"the array {wrong[0]} is not what was written")
+        not_finite = _not_finite(tree)
+        if not_finite:
+            raise self._damaged(step, f"the array {not_finite} is not finite")
+
     def _damaged(self, step: int, why: str) -> ValueError:
         return ValueError(
             f"the checkpoint {self.folder / str(step)} cannot be read: it is damaged or was "
@@ -135,7 +138,7 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=self._keep, enable_async_checkpointing=False
         )
-        return ocp.CheckpointManager(self.folder, options=options)
+        return ocp.CheckpointManager(self.folder, options=options, item_names=("arrays", "digests"))
 
 
 def _digests(tree: Any) -> dict[str, str]:
