@@ -26,6 +26,7 @@ from scipy import stats
 from mgmp_jax.arrays import as_matrix
 from mgmp_jax.dna import assemble
 from mgmp_jax.linear import standardise
+from mgmp_jax.methods.candidates import Candidates
 from mgmp_jax.references import same_numbers
 from mgmp_jax.responses import Responses
 from mgmp_jax.similarities import ridge_r2_to_source, ridge_r2_to_target
@@ -198,17 +199,27 @@ def centred_scores(
     controls = [_as_answers(model, candidates.shape[1], "control") for model in controls]
     tables = []
     for statistic in statistics:
-        score = functools.partial(
-            candidate_scores, candidates, statistic=statistic, background=background
-        )
-        table = np.stack([np.asarray(score(suspect=model), np.float64) for model in suspects])
+        score = _scorer(candidates, statistic, background)
+        table = np.stack([score(model) for model in suspects])
         if len(controls):
-            of_controls = np.stack([np.asarray(score(suspect=s), np.float64) for s in controls])
-            table = table - of_controls.mean(axis=0)
+            table = table - np.mean([score(model) for model in controls], axis=0)
         tables.append(table)
     scores = np.stack(tables, axis=1)
     _check_finite(scores)
     return scores[:, 0] if len(tables) == 1 else combine(scores)
+
+
+def _scorer(
+    candidates: np.ndarray, statistic: Statistic, background: OtherCandidates
+) -> Callable[[np.ndarray], np.ndarray]:
+    """``suspect -> scores [c]``; by :class:`Candidates` where it knows the statistic."""
+    if statistic in BOTH_FITS and background != "mean":
+        prepared, place = Candidates(candidates, background), BOTH_FITS.index(statistic)
+        return lambda suspect: prepared.scores(suspect)[place]
+    score = functools.partial(
+        candidate_scores, candidates, statistic=statistic, background=background
+    )
+    return lambda suspect: np.asarray(score(suspect=suspect), np.float64)
 
 
 def combine(scores: Float[np.ndarray, "... k c"]) -> Float[np.ndarray, "... c"]:

@@ -11,14 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
-from mgmp_jax.linear import (
-    FOLDS,
-    PENALTY,
-    LeaveOneOut,
-    check_width,
-    fold_slices,
-    standardise_exactly,
-)
+from mgmp_jax.linear import check_width
 from mgmp_jax.methods.attribution import (
     SiblingResult,
     check_varied,
@@ -27,6 +20,7 @@ from mgmp_jax.methods.attribution import (
     stack_candidates,
     t_tail_p,
 )
+from mgmp_jax.methods.candidates import Candidates
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.queries import UNSEEN
 from mgmp_jax.references import ReferenceSet
@@ -152,7 +146,7 @@ class FittedSiblingTest:
         if reason:
             raise ValueError(reason)
         check_varied([suspect], suspect.model or "the suspect")
-        scores = combine(self._scores(suspect.values) - self._centre(suspect.kind))
+        scores = combine(self._prepared.scores(suspect.values) - self._centre(suspect.kind))
         p = float(exact_p(scores))
         return SiblingResult(float(scores[0]), scores[1:], p, float(t_tail_p(scores)))
 
@@ -198,85 +192,14 @@ class FittedSiblingTest:
         )
 
     @functools.cached_property
-    def _folds(self) -> tuple[np.ndarray, list[slice]]:
-        return fold_slices(self.candidates.shape[1])
-
-    @functools.cached_property
-    def _others(self) -> LeaveOneOut | None:
-        order, held = self._folds
-        if self.background == "none":
-            return None
-        return LeaveOneOut(self.candidates[:, order], held)
-
-    @functools.cached_property
-    def _own(self) -> np.ndarray:
-        """What is compared of each candidate, standardised, ``[c, n, d]``."""
-        if self._others is not None:
-            return standardise_exactly(self._others.left)
-        return standardise_exactly(self.candidates[:, self._folds[0]])
-
-    @functools.cached_property
-    def _factors(self) -> _Factors:
-        return _Factors.of(self._own, self._folds[1])
+    def _prepared(self) -> Candidates:
+        return Candidates(self.candidates, self.background)
 
     def _centre(self, kind: str) -> np.ndarray:
         """The mean scores ``[2, c]`` of the controls, which answer as a suspect of a kind does."""
         if not self.controls:
             return np.zeros((2, len(self.candidates)))
         if kind not in self._centres:
-            scores = [self._scores(control.to(kind).values) for control in self.controls]
+            scores = [self._prepared.scores(control.to(kind).values) for control in self.controls]
             self._centres[kind] = np.mean(scores, axis=0)
         return self._centres[kind]
-
-    def _scores(self, suspect: np.ndarray) -> np.ndarray:
-        """R² of suspect from candidate and of candidate from suspect, ``[2, c]``."""
-        order, held = self._folds
-        if self._others is not None:
-            left = standardise_exactly(self._others.residuals(suspect[order]))
-        else:
-            left = np.broadcast_to(
-                standardise_exactly(suspect[order]), (len(self.candidates), *suspect.shape)
-            )
-        own = self._own
-        to_suspect = _r2(self._factors, own, left, held)
-        to_candidate = _r2(_Factors.of(left, held), left, own, held)
-        return np.stack([to_suspect, to_candidate])
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Factors:
-    """Each fold's mean ``[c, 1, d]`` and inverse covariance ``[c, d, d]`` of the inputs."""
-
-    means: list[np.ndarray]
-    inverses: list[np.ndarray]
-
-    @classmethod
-    def of(cls, x: np.ndarray, held: list[slice]) -> _Factors:
-        n, d = x.shape[1:]
-        grams = [x[:, part].transpose(0, 2, 1) @ x[:, part] for part in held]
-        whole, total = np.sum(grams, axis=0), x.sum(axis=1, keepdims=True)
-        means, inverses = [], []
-        for part, gram in zip(held, grams, strict=True):
-            rows = n - (part.stop - part.start)
-            mean = (total - x[:, part].sum(axis=1, keepdims=True)) / rows
-            covariance = (whole - gram) / rows - mean.transpose(0, 2, 1) @ mean
-            means.append(mean)
-            inverses.append(np.linalg.inv(covariance + PENALTY * np.eye(d)))
-        return cls(means, inverses)
-
-
-def _r2(factors: _Factors, x: np.ndarray, y: np.ndarray, held: list[slice]) -> np.ndarray:
-    """R² of the cross-fitted ridge regressions from ``x[c]`` to ``y[c]``, ``[c]``."""
-    n = x.shape[1]
-    products = [x[:, part].transpose(0, 2, 1) @ y[:, part] for part in held]
-    whole, total = np.sum(products, axis=0), y.sum(axis=1, keepdims=True)
-    left = np.zeros(len(x))
-    for i in range(FOLDS):
-        part, mean = held[i], factors.means[i]
-        rows = n - (part.stop - part.start)
-        y_mean = (total - y[:, part].sum(axis=1, keepdims=True)) / rows
-        covariance = (whole - products[i]) / rows - mean.transpose(0, 2, 1) @ y_mean
-        predicted = (x[:, part] - mean) @ (factors.inverses[i] @ covariance) + y_mean
-        left += np.sum((y[:, part] - predicted) ** 2, axis=(1, 2))
-    varies = np.sum(y**2, axis=(1, 2))
-    return np.where(varies > 0, 1 - left / np.where(varies > 0, varies, 1), 0)
