@@ -175,6 +175,16 @@ class ModelStore:
         """
         return files.read_json(self.folder / spec.address / "model.json")["accuracy"]
 
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Encodes raw texts to the token ids ``[n, l]`` that its models read.
+
+        Raises:
+            ValueError: the store has no tokenizer.
+        """
+        if self._tokenizer is None:
+            raise ValueError("the store has no tokenizer: give ModelStore(tokenizer=...)")
+        return self._tokenizer.encode(texts)
+
     def queries(self, spec: ModelSpec, split: str = "train", count: int | None = None) -> QuerySet:
         """Makes a query set of the first examples of a model's ``split``, in their order.
 
@@ -231,8 +241,8 @@ class ModelStore:
         reads = "texts" if spec.tokens else "images"
         if queries.modality != reads:
             raise ValueError(f"{spec.address} reads {reads}, the queries are {queries.modality}")
-        if self._tokenizer is not None and reads == "texts":
-            return self._tokenizer.encode(queries.inputs)
+        if reads == "texts":
+            return self.encode(queries.inputs)
         shape = queries.inputs.shape[1:]
         if shape != _IMAGE:
             raise ValueError(f"{spec.address} reads images {list(_IMAGE)}, got {list(shape)}")
