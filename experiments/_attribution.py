@@ -214,7 +214,7 @@ def all_results(
 def power(
     variant: Statistic, cohort: Cohort, answers: AllAnswers, descendants: Sequence[ModelSpec]
 ) -> list[dict[str, int | float]]:
-    """How often descendants are attributed, by numbers of queries and siblings, mean over sources."""
+    """How often the own source comes first, by queries and siblings, mean over sources."""
     n, all_siblings = len(answers[cohort.row.source]), len(cohort.siblings)
     rows = [
         power_of(

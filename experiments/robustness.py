@@ -153,7 +153,7 @@ def judge(
     source: Any,
     changed: Changed,
 ) -> dict[str, Any]:
-    """Scores of each method, how well they tell the homologous from the others, and the attributions.
+    """Scores of each method, how well they separate the kinds, and the attributions.
 
     Args:
         cohort: whose source and candidates.

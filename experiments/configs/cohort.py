@@ -17,7 +17,7 @@ KINDS = {
     "homologous": "started from the source",
     "scratch": "random initialisation, the same task",
     "sibling descendant": "started from another model of the source's data, the same task",
-    "cousin descendant": "started from a model of other data of the source's distribution, the same task",
+    "cousin descendant": "started from a model of other data of its distribution, the same task",
     "independent": "another model of the source's data, not fine-tuned",
 }
 """What a suspect may be; all but the first are not homologous."""
