@@ -15,7 +15,7 @@ __all__ = ["ModelSpec"]
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """All that makes a model what it is; equal specs are one model.
+    """Names all that makes a model what it is; equal specs are one model.
 
     Args:
         arch: a name that :func:`mgmp_jax.models.create` knows.

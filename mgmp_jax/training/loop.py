@@ -1,4 +1,4 @@
-"""The one supervised loop, used by the store's models and by MGMP alike.
+"""The one supervised loop, which trains the store's models and MGMP alike.
 
 A *step* is a pure function ``(state, batch, key) -> (state, metrics)``. :func:`fit` runs it
 over epochs: one dispatch an epoch where an accelerator is there (``lax.scan`` over batches

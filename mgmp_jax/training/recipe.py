@@ -1,10 +1,10 @@
-"""How a model is trained: a recipe, and the supervised step that it asks for."""
+"""How a classifier is trained: a recipe, and the supervised step that it asks for."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ __all__ = ["Recipe", "classification_step"]
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a model is trained.
+    """How a classifier is trained.
 
     Args:
         epochs: passes over the training examples.
@@ -31,7 +31,7 @@ class Recipe:
         weight_decay: L2 penalty, added to the gradient.
         augment: of the training images.
         frozen: how many of the lowest layers keep the weights that they start with.
-        checkpoints: how many states along the training to keep, evenly spaced, the last included.
+        checkpoints: how many along the training to keep, evenly spaced, the last included.
     """
 
     epochs: int
@@ -44,7 +44,18 @@ class Recipe:
     checkpoints: int = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.checkpoints <= self.epochs:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("checkpoints", 1), ("frozen", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
+        for name in ("learning_rate", "weight_decay"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.optimizer not in ("sgd", "adam"):
+            raise ValueError(f'optimizer must be "sgd" or "adam", got {self.optimizer!r}')
+        if self.augment not in get_args(Augmentation):
+            raise ValueError(f"augment must be one of {get_args(Augmentation)}")
+        if self.checkpoints > self.epochs:
             raise ValueError(
                 f"checkpoints must be from 1 to the {self.epochs} epochs, got {self.checkpoints}"
             )
