@@ -97,21 +97,8 @@ def classification_step(
             f"frozen must be from 0 to {len(module.layers) - 1}, the model has "
             f"{len(module.layers)} layers; got {recipe.frozen}"
         )
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, recipe.learning_rate, max(steps // 10, 1), max(steps, 2)
-    )
-    optimizer = optax.chain(
-        optax.add_decayed_weights(recipe.weight_decay),
-        optax.sgd(schedule, momentum=0.9, nesterov=True)
-        if recipe.optimizer == "sgd"
-        else optax.adam(schedule),
-    )
     frozen = module.layers[len(module.layers) - recipe.frozen :]
-    if frozen:
-        optimizer = optax.partition(
-            {True: optax.set_to_zero(), False: optimizer},
-            lambda params: {layer: layer in frozen for layer in params},
-        )
+    optimizer = _optimizer(recipe, steps, frozen)
 
     def loss_fn(params: Any, batch_stats: Any, batch: loop.Batch, key: Any):
         augment_key, dropout_key = jax.random.split(key)
@@ -139,3 +126,21 @@ def classification_step(
 
     step = loop.make_step(loss_fn, optimizer)
     return (jax.vmap(step) if stacked else step), optimizer
+
+
+def _optimizer(recipe: Recipe, steps: int, frozen: tuple[str, ...]) -> optax.GradientTransformation:
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, recipe.learning_rate, max(steps // 10, 1), max(steps, 2)
+    )
+    optimizer = optax.chain(
+        optax.add_decayed_weights(recipe.weight_decay),
+        optax.sgd(schedule, momentum=0.9, nesterov=True)
+        if recipe.optimizer == "sgd"
+        else optax.adam(schedule),
+    )
+    if not frozen:
+        return optimizer
+    return optax.partition(
+        {True: optax.set_to_zero(), False: optimizer},
+        lambda params: {layer: layer in frozen for layer in params},
+    )
