@@ -2,7 +2,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-
 from mgmp_jax.pool import ModelSpec, Pool
 from mgmp_jax.recipe import Recipe
 

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from mgmp_jax.pool import ModelSpec, Pool
+from mgmp_jax.recipe import Recipe
 
 from mgmp_jax import mgmp, models
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.data import topics
 from mgmp_jax.models.pretrained import digest_pretrained, save_pretrained
-from mgmp_jax.pool import ModelSpec, Pool
-from mgmp_jax.recipe import Recipe
 from mgmp_jax.verifier import Verifier
 
 pytest.importorskip("tokenizers", reason="pip install 'mgmp_jax[text]'")
