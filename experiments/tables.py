@@ -115,8 +115,14 @@ def forgetting_tables() -> Iterator[str]:
     yield pivot("panel", columns)
     lines = []
     for family, results in found.items():
+        at = results["weights"]
+        yield (
+            f"\n{family}: λ_max {at['lambda_max']:.3g}, norm of the gradient "
+            f"{at['gradient_norm']:.3g}, loss of the source {at['source_loss']:.3g}; AUC of ‖Δw‖ "
+            f"by model {at['distance']['auc']:.2f}."
+        )
         for kind in ("homologous", "non-homologous"):
-            models = [m for m in results["weights"]["models"] if m["kind"] == kind]
+            models = [m for m in at["models"] if m["kind"] == kind]
             keys = ("distance", "cosine", "bound", "forgetting", "forgetting_of_weights_alone")
             spans = ([min(m[k] for m in models), max(m[k] for m in models)] for k in keys)
             spanned = [f"{low:.3g} to {high:.3g}" for low, high in spans]
