@@ -173,7 +173,7 @@ def plot_curves(
         _write_ticks(axis, [n for m in curves for n in curves[m].get(kind, {})])
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel(label)
-    _legend_below(figure, axes[0], 1)
+    _legend_below(figure, axes[0], markerscale=1.0)
     _save(figure, path, None)
 
 
@@ -246,7 +246,7 @@ def _panels(number: int, width: float, height: float) -> tuple[Figure, list[Axes
     return figure, list(np.atleast_1d(figure.subplots(1, number)))
 
 
-def _legend_below(figure: Figure, axis: Axes, markerscale: float = 3) -> None:
+def _legend_below(figure: Figure, axis: Axes, markerscale: float = 3.0) -> None:
     handles, labels = axis.get_legend_handles_labels()
     if handles:
         figure.legend(
