@@ -6,108 +6,20 @@
 
 Row 1 of Table 1, twice: with the generators and assemblies of Table 5, then with the preset's own
 generator (at the paper's scale ResNet50) and one thing changed. Reads the models of cifar.py from
-the same --out. Run it again to go on after an interruption.
+the same --out. Rerun to resume.
 """
 
-import dataclasses
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import cifar
-from command import open_pool, run, settings
-from pipeline import run_row
-from row import Method, Row, check_seeds
-
-from mgmp_jax.config import MGMPConfig
-
-TABLE_5 = {
-    "ResNet50, addition, |o| = 10": 0.9193,
-    "ViT-small, addition, |o| = 10": 0.9004,
-    "ViT-base, addition, |o| = 10": 0.9137,
-    "ResNet50, concatenation, |o| = 20": 0.9264,
-    "ResNet50, concatenation, |o| = 60": 0.9416,
-    "ResNet50, concatenation, |o| = 110": 0.9478,
-}
-"""The paper's accuracy of each variant."""
-
-WIDTHS: dict[str, dict[str, int | None]] = {
-    "demo": {"resnet50": 4, "vit-small": 12, "vit-base": 24},
-    "small": {"resnet50": 8, "vit-small": 48, "vit-base": 96},
-    "paper": {"resnet50": None, "vit-small": None, "vit-base": None},
-}
-"""Of the generators; ``None`` is an architecture's own."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Args:
-    """Table 5 of the paper, and what each part of the method brings."""
-
-    preset: Literal["demo", "small", "paper"] = "paper"
-    """How large everything is, as in cifar.py."""
-    data: Literal["cifar", "glyphs"] = "cifar"
-    """CIFAR-10 and CIFAR-100, or generated digits and letters."""
-    data_dir: Path | None = None
-    """Where CIFAR lies; by default MGMP_DATA_DIR or ~/tensorflow_datasets."""
-    seeds: int = 1
-    """How many times each variant is trained."""
-    out: Path = Path("runs")
-    """Folder for models and results. One folder is for one state of the data in --data-dir, and
-    for one command at a time."""
-
-
-def table_5(paper: MGMPConfig, widths: dict[str, int | None]) -> dict[str, MGMPConfig]:
-    """The rows of Table 5."""
-
-    def of(generator: str, **changes: Any) -> MGMPConfig:
-        return paper.replace(generator=generator, generator_width=widths[generator], **changes)
-
-    rows = [of(generator) for generator in ("resnet50", "vit-small", "vit-base")]
-    rows += [of("resnet50", assemble="concatenation", latent=width) for width in (10, 50, 100)]
-    return dict(zip(TABLE_5, rows, strict=True))
-
-
-def changed(paper: MGMPConfig) -> dict[str, MGMPConfig]:
-    """The paper's method, and the same with one thing changed each."""
-    changes: dict[str, dict[str, Any]] = {
-        "unchanged": {},
-        "τ = 0.1": {"temperature": 0.1},
-        "τ = 1": {"temperature": 1.0},
-        "λ = 0": {"weight_decay": 0.0},
-        "λ = 0.01": {"weight_decay": 0.01},
-        "logits": {"response": "logits"},
-        "probabilities": {"response": "probs"},
-        "without L_S": {"similarity_weight": 0.0},
-        "without L_I": {"cohesion_weight": 0.0},
-        "without L_S and L_I": {"similarity_weight": 0.0, "cohesion_weight": 0.0},
-        "sums in L_S and L_I": {"reduction": "sum"},
-        "ten times the epochs": {"epochs": 10 * paper.epochs},
-    }
-    return {name: paper.replace(**change) for name, change in changes.items()}
-
-
-def make_rows(args: Args) -> list[Row]:
-    """Row 1 of Table 1 with the variants of Table 5, and of the loss, in place of its methods."""
-    row = cifar.make_row(cifar.Args(preset=args.preset, data=args.data))
-    paper, seeds = row.methods["paper"].config, check_seeds(args.seeds)
-    return [
-        dataclasses.replace(
-            row,
-            name=f"ablation-{name}-{row.name}",
-            methods={n: Method(config, snapshots=False) for n, config in configs.items()},
-            seeds=seeds,
-            paper="-",
-        )
-        for name, configs in (
-            ("table5", table_5(paper, WIDTHS[args.preset])),
-            ("changes", changed(paper)),
-        )
-    ]
+from _rows import run_row
+from _run import open_store, run
+from configs.ablation import Args, make_rows
 
 
 def main(args: Args) -> list[dict[str, Any]]:
     """Runs all variants; see the module's docstring."""
-    pool = open_pool(args)
-    return [run_row(row, pool, args.out, settings(args)) for row in make_rows(args)]
+    rows, store = make_rows(args), open_store(args)
+    return [run_row("ablation", row, store, args) for row in rows]
 
 
 if __name__ == "__main__":

@@ -6,27 +6,26 @@
 A source goes on training on ten classes of other data. After each kept epoch: what the target
 still knows of the source's data with its own layers, and with its last layers replaced by the
 source's. Then the straightforward test of provenance, the distance of the weights, beside its
-bound. Reads the models of cifar.py from the same --out. Run it again to go on.
+bound. Reads the models of cifar.py from the same --out. Rerun to resume.
 """
 
+from __future__ import annotations
+
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any, Literal
 
-import cifar
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from command import address, open_pool, run, settings, write_results
-from rich.table import Table
-from row import Pair, Row
+from _rows import Row, TaskPair
+from _run import address, open_store, print_files, print_table, results_of, run
+from configs import cifar
 
-from mgmp_jax import baselines, data, files, reporting, training
+from mgmp_jax import data, reporting, training, weights
 from mgmp_jax.curvature import largest_eigenvalue
-from mgmp_jax.pool import Pool
-from mgmp_jax.spec import ModelSpec
+from mgmp_jax.store import ModelSpec, ModelStore
 from mgmp_jax.training import console
 
 REPLACED = (0, 1, 2, 3)
@@ -63,21 +62,21 @@ def replace_last(module: Any, target: Any, source: Any, number: int) -> Any:
     }
 
 
-def panels(source: ModelSpec, pair: Pair, pool: Pool) -> dict[str, Any]:
+def panels(source: ModelSpec, pair: TaskPair, store: ModelStore) -> dict[str, Any]:
     """The five panels of a figure: accuracies on training images after each kept epoch.
 
     A target's first state is its start, the source itself; the random target has none.
     """
-    images = pool.examples(source, "train").take(IMAGES)
-    of_task = pool.examples(pair.homologous, "train").take(IMAGES)
-    module, of_source = pool.module(source), pool.variables(source)
+    images = store.examples(source, "train").take(IMAGES)
+    of_task = store.examples(pair.homologous, "train").take(IMAGES)
+    module, of_source = store.module(source), store.variables(source)
 
     def accuracy(variables: Any, on: data.Examples) -> float:
         logits, _ = training.predict(module, variables, on.inputs)
         return float(np.mean(logits.argmax(axis=-1) == on.labels))
 
     def states(spec: ModelSpec) -> list[tuple[int, Any]]:
-        kept = [(epoch, pool.variables(spec, epoch)) for epoch in spec.recipe.kept_epochs]
+        kept = [(epoch, store.variables(spec, epoch)) for epoch in spec.recipe.kept_epochs]
         return [(0, of_source), *kept] if spec.start else kept
 
     found: dict[str, Any] = {}
@@ -100,16 +99,16 @@ def panels(source: ModelSpec, pair: Pair, pool: Pool) -> dict[str, Any]:
     return found
 
 
-def bound(row: Row, pool: Pool) -> dict[str, Any]:
+def bound(row: Row, store: ModelStore) -> dict[str, Any]:
     """Section 3.2: the distance of the weights, its second-order bound and the forgetting itself.
 
     The bound is for weights alone, at a point where the gradient is zero: the gradient's norm, and
     the loss with the source's batch statistics, stand beside it. Losses are over the first
     ``HESSIAN_IMAGES`` training images.
     """
-    module, source = pool.module(row.source), pool.variables(row.source)
+    module, source = store.module(row.source), store.variables(row.source)
     module = module.clone(dtype=jnp.float32)
-    images = pool.examples(row.source, "train").take(HESSIAN_IMAGES)
+    images = store.examples(row.source, "train").take(HESSIAN_IMAGES)
     inputs = jnp.asarray(data.model_inputs(images.inputs))
 
     @jax.jit
@@ -126,19 +125,19 @@ def bound(row: Row, pool: Pool) -> dict[str, Any]:
     slope = jax.grad(loss)(at, of_source, inputs)
     start = float(loss(at, of_source, inputs))
     models = []
-    for pair in row.pool + row.evaluation:
+    for pair in row.pairs:
         for kind, spec in (
             ("homologous", pair.homologous),
             ("non-homologous", pair.non_homologous),
         ):
-            variables = pool.variables(spec)
-            distance = -float(baselines.weight_distance(at, variables["params"]))
+            variables = store.variables(spec)
+            distance = -float(weights.weight_distance(at, variables["params"]))
             models.append(
                 {
                     "model": spec.address,
                     "kind": kind,
                     "distance": distance,
-                    "cosine": float(baselines.weight_cosine(at, variables["params"])),
+                    "cosine": float(weights.weight_cosine(at, variables["params"])),
                     "bound": curvature * distance**2 / 2,
                     "forgetting": float(loss(variables["params"], variables["batch_stats"], inputs))
                     - start,
@@ -165,25 +164,21 @@ def main(args: Args) -> list[dict[str, Any]]:
     """Draws the figures; see the module's docstring."""
     if not args.archs:
         raise ValueError("give at least one of --archs")
-    pool = open_pool(args)
+    store = open_store(args)
     everything = []
     for arch in dict.fromkeys(args.archs):
-        start = time.perf_counter()
         row = cifar.make_row(cifar.Args(arch=arch, preset=args.preset, data=args.data))
         what = [row, REPLACED, IMAGES, HESSIAN_IMAGES]
         folder = args.out / address(f"forgetting-{args.data}-{arch}-{args.preset}", what)
-        if not (folder / "results.json").is_file():
-            pairs = row.pool + row.evaluation
-            specs = [s for pair in pairs for s in (pair.homologous, pair.non_homologous)]
-            found = sum(pool.is_trained(spec) for spec in (row.source, *specs))
-            pool.train([row.source, *specs])
-            results = {
-                "arch": arch,
-                "panels": panels(row.source, row.evaluation[0], pool),
-                "weights": bound(row, pool),
-            }
-            write_results(folder, results, settings(args), start, found)
-        results = files.read_json(folder / "results.json")
+
+        def make(row: Row = row) -> tuple[dict[str, Any], int]:
+            specs = [row.source, *(spec for pair in row.pairs for spec in pair.specs)]
+            found = sum(map(store.is_trained, specs))
+            store.train(specs)
+            shown = panels(row.source, row.evaluation[0], store)
+            return {"arch": row.source.arch, "panels": shown, "weights": bound(row, store)}, found
+
+        results = results_of("forgetting", folder, args, make)
         reporting.plot_forgetting(folder / "forgetting.png", results["panels"])
         show(results, folder)
         everything.append(results)
@@ -192,20 +187,18 @@ def main(args: Args) -> list[dict[str, Any]]:
 
 def show(results: dict[str, Any], folder: Path) -> None:
     """Prints what is left of the source at the end, and how the distances separate."""
-    table = Table(title=f"{results['arch']}: accuracy on the source's data, first and last epoch")
-    for column in ("panel", "first", "last"):
-        table.add_column(column)
-    for name, panel in results["panels"].items():
-        first, *_, last = panel["source data"]
-        table.add_row(name, f"{first:.3f}", f"{last:.3f}")
-    console.print(table)
+    rows = [
+        [name, f"{p['source data'][0]:.3f}", f"{p['source data'][-1]:.3f}"]
+        for name, p in results["panels"].items()
+    ]
+    title = f"{results['arch']}: accuracy on the source's data, first and last epoch"
+    print_table(title, ["panel", "first", "last"], rows)
     found = results["weights"]
     console.print(
         f"λ_max {found['lambda_max']:.3g}; ‖Δw‖ tells homologous from non-homologous models with "
         f"an AUC of {found['distance']['auc']:.2f}"
     )
-    names = ("results.json", "forgetting.png")
-    console.print("Files: " + ", ".join(str(folder / name) for name in names), soft_wrap=True)
+    print_files(folder, "results.json", "forgetting.png")
 
 
 if __name__ == "__main__":

@@ -3,79 +3,44 @@
     python experiments/queries.py --preset small --data-dir DIR    # narrow models, for CPUs
     python experiments/queries.py --preset demo                    # generated images
 
-Every candidate in turn is the source of its own descendants on the pool tasks of compare.py's zoo,
-whose models are read from the same --out or trained. All kinds are made of images that no model
-was trained on. Run it again to go on after an interruption.
+Every candidate in turn is the source of its own descendants on the pool tasks of compare.py's
+cohort, whose models are read from the same --out or trained. All kinds are made of images that no model
+was trained on. Rerun to resume.
 """
 
+from __future__ import annotations
+
 import dataclasses
-import time
-from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from command import address, open_pool, run, settings, write_results
-from material import HALVES, UNSEEN
-from rich.table import Table
-from tracing import ALL, choose_variant, strangers
-from zoo import Args, Zoo, make_zoo
+from _attribution import ALL, choose_statistic
+from _cohort import UNSEEN, Cohort, make_cohort
+from _run import address, open_store, print_files, print_table, results_of, run
+from configs import cohort as config
+from configs.queries import CHANGES, NUMBER, SPARE, Images
 
-from mgmp_jax import files
-from mgmp_jax.data.halves import halves, partners
-from mgmp_jax.dna import standardise
-from mgmp_jax.pool import Pool
-from mgmp_jax.spec import ModelSpec
+from mgmp_jax.linear import standardise
+from mgmp_jax.queries import QuerySet
+from mgmp_jax.store import ModelSpec, ModelStore
 from mgmp_jax.training import console
 
-NUMBER = 1000
-SPARE = 3
-"""How many times as many images the most disputed are chosen from."""
 
-Images = np.ndarray
-
-
-def mean_of_two(images: Images, seed: int = 0) -> Images:
-    """Each image averaged with another one (mixup, Zhang et al., 2018, with weight one half)."""
-    total = images.astype(np.uint16) + images[partners(len(images), seed)]
-    return (total // 2).astype(np.uint8)
+@dataclasses.dataclass(frozen=True)
+class Args(config.Args):
+    """Which queries show the sibling test most."""
 
 
-def shuffled(images: Images, rng: np.random.Generator) -> Images:
-    """Sixteen square parts of each image in another order."""
-    n, height, width, channels = images.shape
-    parts = images.reshape(n, 4, height // 4, 4, width // 4, channels).swapaxes(2, 3)
-    order = rng.permuted(np.tile(np.arange(16), (n, 1)), axis=1)
-    parts = np.take_along_axis(parts.reshape(n, 16, -1), order[:, :, None], axis=1)
-    parts = parts.reshape(n, 4, 4, height // 4, width // 4, channels).swapaxes(2, 3)
-    return parts.reshape(images.shape)
-
-
-def noisy(images: Images, rng: np.random.Generator) -> Images:
-    """Each image with Gaussian noise of standard deviation 40."""
-    return np.clip(images + 40 * rng.normal(size=images.shape), 0, 255).astype(np.uint8)
-
-
-CHANGES: dict[str, Callable[[Images, np.random.Generator], Images]] = {
-    UNSEEN: lambda images, _: images,
-    "mixed images": lambda images, _: mean_of_two(images),
-    "mean of four": lambda images, _: mean_of_two(mean_of_two(images), seed=1),
-    HALVES: lambda images, _: halves(images),
-    "parts shuffled": shuffled,
-    "with noise": noisy,
-}
-"""What is done to unseen images."""
-
-
-def disagreement(zoo: Zoo, pool: Pool, images: Images) -> np.ndarray:
+def disagreement(cohort: Cohort, store: ModelStore, images: Images) -> np.ndarray:
     """How much the candidates' standardised logits differ on each image, ``[n]``."""
-    logits = [pool.responses(spec, images).values for spec in zoo.candidates]
+    logits = [store.responses(spec, QuerySet.images(images)).values for spec in cohort.candidates]
     return np.var([standardise(jnp.asarray(z)) for z in logits], axis=0).mean(axis=1)
 
 
-def make_queries(zoo: Zoo, pool: Pool) -> dict[str, Images]:
+def make_queries(cohort: Cohort, store: ModelStore) -> dict[str, Images]:
     """As many queries of every kind."""
-    unseen = pool.examples(zoo.row.source, "test").inputs
+    unseen = store.examples(cohort.row.source, "test").inputs
     number = min(NUMBER, len(unseen) // SPARE)
     made = {
         name: change(unseen[: SPARE * number], np.random.default_rng(0))
@@ -83,28 +48,28 @@ def make_queries(zoo: Zoo, pool: Pool) -> dict[str, Images]:
     }
     queries = {name: images[:number] for name, images in made.items()}
     for name in (UNSEEN, "mixed images"):
-        disputed = np.argsort(-disagreement(zoo, pool, made[name]))[:number]
+        disputed = np.argsort(-disagreement(cohort, store, made[name]))[:number]
         queries[f"{name}, most disputed of {SPARE * number}"] = made[name][np.sort(disputed)]
-    target = dataclasses.replace(zoo.rehearsal[0], subset=None)
-    queries[f"of {target.data}"] = pool.examples(target, "test").inputs[:number]
+    target = dataclasses.replace(cohort.rehearsal[0], subset=None)
+    queries[f"of {target.data}"] = store.examples(target, "test").inputs[:number]
     return queries
 
 
-def needed(zoo: Zoo) -> list[ModelSpec]:
+def needed(cohort: Cohort) -> list[ModelSpec]:
     """The models that are asked."""
-    return [*zoo.candidates, *zoo.rehearsal, *strangers(zoo)]
+    return [*cohort.candidates, *cohort.rehearsal, *cohort.controls]
 
 
-def try_queries(zoo: Zoo, pool: Pool) -> dict[str, Any]:
-    """For each kind how alike the candidates answer, and what every variant traces."""
-    specs = needed(zoo)
-    pool.train(specs)
+def try_queries(cohort: Cohort, store: ModelStore) -> dict[str, Any]:
+    """For each kind how alike the candidates answer, and what every statistic attributes."""
+    specs = needed(cohort)
+    store.train(specs)
     found = {}
-    for name, images in make_queries(zoo, pool).items():
-        answers = {spec: pool.responses(spec, images).values for spec in specs}
-        labels = np.stack([answers[spec].argmax(axis=1) for spec in zoo.candidates])
+    for name, images in make_queries(cohort, store).items():
+        answers = {spec: store.responses(spec, QuerySet.images(images)) for spec in specs}
+        labels = np.stack([answers[spec].values.argmax(axis=1) for spec in cohort.candidates])
         alike = [np.mean(a == b) for i, a in enumerate(labels) for b in labels[:i]]
-        chosen, tried = choose_variant(zoo, answers)
+        chosen, tried = choose_statistic(cohort, answers)
         console.print(f"{name}: {chosen}")
         found[name] = {
             "queries": len(images),
@@ -117,23 +82,23 @@ def try_queries(zoo: Zoo, pool: Pool) -> dict[str, Any]:
 
 def main(args: Args) -> dict[str, Any]:
     """Tries all kinds; see the module's docstring."""
-    pool = open_pool(args)
-    zoo, start = make_zoo(args), time.perf_counter()
-    what = [zoo.address, [str(variant) for variant in ALL], list(CHANGES), NUMBER, SPARE]
-    folder = args.out / address(f"queries-{zoo.row.name}", what)
-    if not (folder / "results.json").is_file():
-        found = sum(map(pool.is_trained, needed(zoo)))
-        write_results(folder, try_queries(zoo, pool), settings(args), start, found)
-    results = files.read_json(folder / "results.json")
-    table = Table(title="Descendants traced on pool tasks, by kind of queries")
-    for column in ("queries", "candidates agree", "chosen", "own source first"):
-        table.add_column(column)
+    cohort, store = make_cohort(args), open_store(args)
+    what = [cohort.address, [str(statistic) for statistic in ALL], list(CHANGES), NUMBER, SPARE]
+    folder = args.out / address(f"queries-{cohort.row.name}", what)
+
+    def make() -> tuple[dict[str, Any], int]:
+        found = sum(map(store.is_trained, needed(cohort)))
+        return try_queries(cohort, store), found
+
+    results = results_of("queries", folder, args, make)
+    rows = []
     for name, kind in results["kinds"].items():
         best = next(t for t in kind["on_pool_tasks"] if t["statistic"] == kind["chosen"])
         first = f"{best['descendants']['first']} of {best['descendants']['models']}"
-        table.add_row(name, f"{kind['agreement_of_candidates']:.2f}", kind["chosen"], first)
-    console.print(table)
-    console.print(f"File: {folder / 'results.json'}", soft_wrap=True)
+        rows.append([name, f"{kind['agreement_of_candidates']:.2f}", kind["chosen"], first])
+    columns = ["queries", "candidates agree", "chosen", "own source first"]
+    print_table("Descendants attributed on pool tasks, by kind of queries", columns, rows)
+    print_files(folder, "results.json")
     return results
 
 

@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from command import claim, run
-
-from mgmp_jax import files, mgmp, models, reporting, training
 from mgmp_jax.fragments import gather_pair
 from mgmp_jax.recipe import Recipe, classification_step
+
+from mgmp_jax import files, mgmp, models, reporting, training
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+import math
+from typing import Any, Literal, get_args
 
 from mgmp_jax.dna import Assembly
 from mgmp_jax.responses import ResponseKind
@@ -18,15 +19,17 @@ class MGMPConfig:
     Args:
         generator: of the architecture :func:`mgmp_jax.models.create` knows by that name,
             trained jointly with the classifier, as in the paper; ``None`` where there is none,
-            or a fixed one whose latents are given to :func:`fit`.
+            or a fixed one, whose embedding :class:`mgmp_jax.methods.MGMP` is given.
         generator_width: of its architecture, ``None`` for its own.
         generator_vocab_size: of a generator that reads texts, ``None`` for its own.
         latent: ``|z|``; ``None`` is the width of the source's responses.
         assemble: how latents and responses become fragments.
-        response: which responses the models give.
+        background: whether, under residual assembly, the pool's non-homologous models and the
+            source's siblings join the latents (:mod:`mgmp_jax.background`).
+        response: which responses of all models are compared.
         align: map targets linearly into the source's coordinates first.
         context: let the classifier see, beside a pair of fragments, their product and
-            :func:`mgmp_jax.dna.set_context`. Needs fragments that training does not change.
+            :func:`mgmp_jax.dna.set_context`.
         temperature: ``tau`` of Eq. 5 and 6.
         similarity_weight: of Eq. 5 in the loss; the paper's is 1.
         cohesion_weight: of Eq. 6 in the loss; the paper's is 1.
@@ -36,7 +39,7 @@ class MGMPConfig:
         dropout: rate in the classifier.
         learning_rate: of Adam, constant.
         epochs: passes over the query set.
-        batch_size: queries in a mini-batch.
+        batch_size: queries in a mini-batch, all where there are fewer.
 
     Raises:
         ValueError: a number is out of its range.
@@ -47,6 +50,7 @@ class MGMPConfig:
     generator_vocab_size: int | None = None
     latent: int | None = None
     assemble: Assembly = "addition"
+    background: bool = True
     response: ResponseKind = "logits"
     align: bool = False
     context: bool = False
@@ -62,24 +66,46 @@ class MGMPConfig:
     batch_size: int = 256
 
     def __post_init__(self) -> None:
-        least = {"epochs": 1, "batch_size": 1, "classifier_width": 1, "learning_rate": 0}
-        for name, lowest in (least | {"weight_decay": 0}).items():
-            if not getattr(self, name) >= lowest:
-                raise ValueError(f"{name} must be at least {lowest}, got {getattr(self, name)}")
-        if not self.temperature > 0:
+        for name, kind in (("assemble", Assembly), ("response", ResponseKind)):
+            if getattr(self, name) not in get_args(kind):
+                given = getattr(self, name)
+                raise ValueError(f"{name} must be one of {get_args(kind)}, got {given!r}")
+        if self.reduction not in ("mean", "sum"):
+            raise ValueError(f'reduction must be "mean" or "sum", got {self.reduction!r}')
+        for name in ("epochs", "batch_size", "classifier_width", "latent", "generator_width"):
+            value = getattr(self, name)
+            optional = name in ("latent", "generator_width") and value is None
+            if not optional and (not _is_whole(value) or value < 1):
+                raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}")
+        for name in ("learning_rate", "weight_decay", "similarity_weight", "cohesion_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature must be positive, got {self.temperature}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be from 0 to below 1, got {self.dropout}")
+        fixed = [name for name in ("align", "context") if getattr(self, name)]
+        fixed += ["assemble"] * (self.assemble == "residual")
+        if self.generator is not None and fixed:
+            raise ValueError(
+                f"{fixed[0]}={getattr(self, fixed[0])!r} needs fragments that training does not "
+                f"change, but generator={self.generator!r} is trained jointly; choose "
+                "generator=None"
+            )
 
     def replace(self, **changes: Any) -> MGMPConfig:
-        """The same with some fields changed."""
+        """Copies it with some fields changed."""
         return dataclasses.replace(self, **changes)
 
 
-PAPER = MGMPConfig(response="logprobs", learning_rate=1e-2)
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+PAPER = MGMPConfig(response="log-probabilities", learning_rate=1e-2)
 """The paper's method, Eq. 4 to 8, but for the mean instead of the sum in Eq. 5 and 6. The paper
 states no hyper-parameters: these were the best of what ``experiments/crossvalidate.py`` compared
-on the pool tasks of Table 1's row 1 (``docs/crossvalidation.md``)."""
+on the pool tasks of Table 1's row 1 (``docs/results/crossvalidation.md``)."""
 
 PAPER_WITHOUT_GENERATOR = MGMPConfig(generator=None, learning_rate=1e-2, epochs=400)
 """The same without generator, whose fragments are the responses alone, chosen with equal care."""
@@ -92,9 +118,7 @@ EXTENDED = MGMPConfig(
     classifier_width=32,
     epochs=100,
 )
-"""The library's default: residual fragments of a fixed generator, aligned, with set context.
+"""The library's default: what the background leaves of the responses, aligned, with set context.
 
-Its latents are best joined by the logits of models that never saw the source (``fit``, one array
-of latents for each pair). Chosen by leaving out one task at a time of row 1's five
-(``docs/crossvalidation.md``).
+Chosen by leaving out one task at a time of row 1's five (``docs/results/crossvalidation.md``).
 """

@@ -11,7 +11,7 @@ import numpy as np
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.responses import Responses
 
-__all__ = ["Answers", "Pair", "ReferenceSet", "answers_to", "same_answers"]
+__all__ = ["Answers", "Pair", "ReferenceSet", "answers_to", "same_answers", "same_numbers"]
 
 Answers = Responses | Mapping[str, Responses]
 """What one model answered: on one query set, or on several by name (``{"training": ...,
@@ -124,14 +124,14 @@ class ReferenceSet:
             self._queries(name),
         )
 
-    def find(self, suspect: Responses) -> str | None:
-        """Names the model of this reference set that gave the same answers, where there is one."""
-        for name in self.names:
-            for place, answers in self._all():
-                model = answers if name is None else answers_to(answers, name)
-                if model.queries == suspect.queries and same_answers(model, suspect):
-                    return place
-        return None
+    @property
+    def digests(self) -> dict[str, str]:
+        """The place of every model by the digest of its responses."""
+        found = {}
+        for place, answers in self._all():
+            named = [answers] if isinstance(answers, Responses) else answers.values()
+            found |= {responses.digest: place for responses in named}
+        return found
 
     def _all(self) -> Iterator[tuple[str, Answers]]:
         """All models, each with a name that says its place."""
@@ -168,12 +168,19 @@ def answers_to(answers: Answers, name: str) -> Responses:
 
 def same_answers(one: Responses, other: Responses) -> bool:
     """Says whether two models answer alike, up to what rounding does to one model's answers."""
-    a, b = one.values, other.values
-    if a.shape != b.shape or one.kind != other.kind:
+    return one.kind == other.kind and same_numbers(one.values, other.values)
+
+
+def same_numbers(one: np.ndarray, other: np.ndarray) -> bool:
+    """Says whether two arrays are equal up to a hundred-thousandth of the largest number."""
+    if one.shape != other.shape:
         return False
-    scale = np.abs(a).max()
-    some = slice(None, None, max(len(a) // 16, 1))
-    return all(np.allclose(x, y, rtol=0, atol=1e-5 * scale) for x, y in ((a[some], b[some]), (a, b)))
+    scale = np.abs(one).max()
+    some = slice(None, None, max(len(one) // 16, 1))
+    return all(
+        np.allclose(x, y, rtol=0, atol=1e-5 * scale)
+        for x, y in ((one[some], other[some]), (one, other))
+    )
 
 
 def _part(answers: Any, name: str | None, place: str) -> Responses:

@@ -133,7 +133,9 @@ class Responses:
         if kind == "labels":
             values = np.eye(values.shape[1], dtype=np.float32)[values.argmax(axis=1)]
         elif self.kind == "logits":
-            softmax = scipy.special.softmax if kind == "probabilities" else scipy.special.log_softmax
+            softmax = (
+                scipy.special.softmax if kind == "probabilities" else scipy.special.log_softmax
+            )
             values = softmax(values, axis=-1)
         elif kind == "probabilities":
             values = np.minimum(np.exp(values), 1)

@@ -1,81 +1,110 @@
-"""Every other similarity of two models, from their responses or from their weights.
+"""Similarities of two models by their responses.
 
-All statistics of responses are ``statistic(source, target) -> scalar``, larger for models that
-are more alike; row ``i`` of both answers query ``i``. They are pure, and work under ``jit`` and
-``vmap``; unless one says otherwise, the two models may have different label spaces. Responses that
-are not finite give NaN, those of other shapes a ``ValueError``.
+All are ``similarity(source, target) -> scalar``, larger for models that are more alike; row ``i``
+of both answers query ``i``. They take :class:`mgmp_jax.responses.Responses` or arrays of numbers of
+any real dtype and compute in float32; they are pure, and work under ``jit`` and ``vmap``. Unless
+one says otherwise, the two models may have different label spaces. Responses that are not finite,
+or of other shapes, raise ``ValueError``; traced ones that are not finite give NaN.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from mgmp_jax.arrays import as_matrix
 from mgmp_jax.dna import align
 from mgmp_jax.linear import cross_fit, standardise
+from mgmp_jax.responses import Responses
 from mgmp_jax.transformations import one_hot_label
 
 __all__ = [
     "NEIGHBOURS",
-    "RESPONSE_STATISTICS",
-    "fit_to_source",
-    "fit_to_target",
-    "label_information",
+    "SIMILARITIES",
     "leep",
     "linear_cka",
     "mistake_agreement",
     "model_diff",
-    "mutual_neighbours",
+    "mutual_knn",
+    "nmi",
+    "ridge_r2_to_source",
+    "ridge_r2_to_target",
     "sac",
-    "weight_cosine",
-    "weight_distance",
-    "weight_distance_by_layer",
 ]
 
 NEIGHBOURS = 10
-"""How many neighbours of a query :func:`mutual_neighbours` looks at by default."""
+"""How many neighbours of a query :func:`mutual_knn` looks at by default."""
 
 _BLOCK = 1024  # rows at a time
 
 
-def _statistic(function: Callable[..., Array]) -> Callable[..., Array]:
-    """``function`` of responses ``[n, any]`` to the same queries; NaN where one is not finite."""
+def _similarity(function: Callable[..., Array], **jit: Any) -> Callable[..., Any]:
+    """Compiles ``function``; what it is given passes the door first, but for traced arrays."""
+
+    @functools.partial(jax.jit, **jit)
+    def compiled(source: Any, target: Any, *more: Any, **options: Any) -> Array:
+        finite = jnp.all(jnp.isfinite(source)) & jnp.all(jnp.isfinite(target))
+        return jnp.where(finite, function(source, target, *more, **options), jnp.nan)
 
     @functools.wraps(function)
     def checked(source: Any, target: Any, *more: Any, **options: Any) -> Any:
+        if isinstance(source, Responses) and isinstance(target, Responses):
+            source.check_same_queries(target)
+        source, target = _numbers(source, "source"), _numbers(target, "target")
         shapes = [jnp.shape(source), jnp.shape(target)]
         if any(len(shape) != 2 or 0 in shape for shape in shapes) or shapes[0][0] != shapes[1][0]:
             raise ValueError(
                 "give the responses of two models to the same queries, [n, d] and [n, p]; got "
                 f"shapes {shapes[0]} and {shapes[1]}"
             )
-        finite = jnp.all(jnp.isfinite(source)) & jnp.all(jnp.isfinite(target))
-        value = function(jnp.asarray(source), jnp.asarray(target), *more, **options)
-        return jnp.where(finite, value, jnp.nan)
+        return compiled(source, target, *more, **options)
 
     return checked
 
 
-@jax.jit
-@_statistic
-def linear_cka(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
+def _numbers(values: Any, name: str) -> Any:
+    if isinstance(values, Tracer):
+        return values.astype(jnp.float32)
+    return as_matrix(values, f"responses of the {name}")
+
+
+@functools.partial(_similarity, static_argnames=("unbiased",))
+def linear_cka(
+    source: Float[Array, "n d"], target: Float[Array, "n p"], *, unbiased: bool = False
+) -> Float[Array, ""]:
     """Linear centred kernel alignment (Kornblith et al., 2019), from 0 to 1; 1 with itself.
 
-    Sums over queries are taken in blocks, so that float32 is enough for any number of them.
+    The usual estimator is biased upwards where responses are wide and queries few: for two arrays
+    of random numbers ``[20, 512]`` it is 0.966. Sums over queries are taken in blocks, so that
+    float32 is enough for any number of them.
+
+    Args:
+        source: responses of the source.
+        target: responses of the target.
+        unbiased: whether it is put together from unbiased estimates of HSIC (Song et al., 2012),
+            about 0 for unrelated responses of any width; needs four queries.
+
+    Raises:
+        ValueError: there are fewer than four queries for the unbiased one.
     """
     x, y = _centred(source), _centred(target)
-    shared = jnp.sum(_gram(x, y) ** 2)
-    own = jnp.sqrt(jnp.sum(_gram(x, x) ** 2)) * jnp.sqrt(jnp.sum(_gram(y, y) ** 2))
+    if unbiased:
+        if len(x) < 4:
+            raise ValueError(f"the unbiased estimate needs at least four queries, got {len(x)}")
+        shared, own = _hsic(x, y), jnp.sqrt(jnp.maximum(_hsic(x, x) * _hsic(y, y), 0))
+    else:
+        shared = jnp.sum(_gram(x, y) ** 2)
+        own = jnp.sqrt(jnp.sum(_gram(x, x) ** 2)) * jnp.sqrt(jnp.sum(_gram(y, y) ** 2))
     return jnp.where(own > 0, shared / jnp.where(own > 0, own, 1), 0.0)
 
 
-@jax.jit
-@_statistic
+@_similarity
 def sac(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
     """Minus the SAC distance (Guan et al., 2022): how differently queries relate to each other.
 
@@ -91,9 +120,8 @@ def sac(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array
     return -jnp.mean(jax.lax.map(row, (x, y), batch_size=_BLOCK))
 
 
-@jax.jit
-@_statistic
-def label_information(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
+@_similarity
+def nmi(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
     """Normalised mutual information of the two models' labels, from 0 to 1.
 
     Normalised by the arithmetic mean of the two entropies; 0 where both always say the same.
@@ -105,14 +133,26 @@ def label_information(source: Float[Array, "n d"], target: Float[Array, "n p"]) 
     return jnp.where(mean > 0, jnp.clip(mutual / jnp.where(mean > 0, mean, 1), 0, 1), 0.0)
 
 
-@jax.jit
-@_statistic
-def leep(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
+def leep(source: Any, target: Any) -> Float[Array, ""]:
     """LEEP (Nguyen et al., 2020) with the target's labels in place of true ones, at most 0.
 
     The mean log-probability of the target's label where it is predicted from the source's
-    probabilities. The source's responses must be logits or log-probabilities.
+    probabilities.
+
+    Args:
+        source: logits or log-probabilities ``[n, d]``, or responses that convert to them.
+        target: responses ``[n, p]`` of any kind; the largest is the label.
+
+    Raises:
+        ValueError: the source's responses hold no log-probabilities (labels, an embedding).
     """
+    if isinstance(source, Responses) and source.kind != "logits":
+        source = source.to("log-probabilities")
+    return _leep(source, target)
+
+
+@_similarity
+def _leep(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
     probabilities = jax.nn.softmax(source, axis=-1)
     labels = one_hot_label(target)
     joint = _matmul(labels.T, probabilities) / len(source)
@@ -122,8 +162,7 @@ def leep(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Arra
     return jnp.mean(jnp.log(jnp.maximum(expected, jnp.finfo(expected.dtype).tiny)))
 
 
-@jax.jit
-@_statistic
+@_similarity
 def model_diff(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
     """Cosine similarity of decision-distance vectors (ModelDiff, Li et al., 2021).
 
@@ -141,22 +180,23 @@ def model_diff(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Floa
     return jnp.where(norms > 0, jnp.sum(a * b) / jnp.where(norms > 0, norms, 1), 0.0)
 
 
-@jax.jit
-@_statistic
-def fit_to_target(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
+@_similarity
+def ridge_r2_to_target(
+    source: Float[Array, "n d"], target: Float[Array, "n p"]
+) -> Float[Array, ""]:
     """R² of the cross-fitted ridge regression that predicts the target from the source."""
     return _r2(source, target)
 
 
-@jax.jit
-@_statistic
-def fit_to_source(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
+@_similarity
+def ridge_r2_to_source(
+    source: Float[Array, "n d"], target: Float[Array, "n p"]
+) -> Float[Array, ""]:
     """R² of the cross-fitted ridge regression that predicts the source from the target."""
     return _r2(target, source)
 
 
-@jax.jit
-@_statistic
+@_similarity
 def mistake_agreement(
     source: Float[Array, "n d"], target: Float[Array, "n p"], labels: Int[Array, "..."]
 ) -> Float[Array, ""]:
@@ -182,12 +222,11 @@ def mistake_agreement(
     return same.sum() / jnp.maximum(wrong.sum(), 1).astype(source.dtype)
 
 
-@jax.jit(static_argnames=("k",))
-@_statistic
-def mutual_neighbours(
+@functools.partial(_similarity, static_argnames=("k",))
+def mutual_knn(
     source: Float[Array, "n d"], target: Float[Array, "n p"], *, k: int = NEIGHBOURS
 ) -> Float[Array, ""]:
-    """Share of a query's ``k`` nearest neighbours common to both models (Huh et al., 2024).
+    """Mutual k-NN: the share of a query's nearest neighbours common to both (Huh et al., 2024).
 
     Neighbours are by cosine similarity of the standardised responses. Under 0 to 1, chance is
     about ``k / n``.
@@ -207,83 +246,17 @@ def mutual_neighbours(
     return jnp.mean(jax.lax.map(row, jnp.arange(n), batch_size=_BLOCK))
 
 
-RESPONSE_STATISTICS = {
+SIMILARITIES = {
     "linear CKA": linear_cka,
     "SAC": sac,
-    "label information": label_information,
+    "NMI": nmi,
     "LEEP": leep,
     "ModelDiff": model_diff,
-    "fit to target": fit_to_target,
-    "fit to source": fit_to_source,
-    "mutual neighbours": mutual_neighbours,
+    "ridge R², source to target": ridge_r2_to_target,
+    "ridge R², target to source": ridge_r2_to_source,
+    "mutual k-NN": mutual_knn,
 }
-"""The statistics of two models' responses alone."""
-
-
-def weight_distance(
-    source: Mapping[str, Any], target: Mapping[str, Any], *, relative: bool = False
-) -> Float[Array, ""]:
-    """Minus the Euclidean distance of two models' parameters, ``‖Δw‖`` (the paper, section 3.2).
-
-    Args:
-        source: parameters, layer by layer.
-        target: likewise; arrays of another shape than the source's are left out.
-        relative: whether it is divided by the norm of the source's parameters.
-
-    Raises:
-        ValueError: no array has the same name and shape in both.
-    """
-    pairs = _shared(source, target)
-    distance = _norm([b - a for a, b in pairs])
-    return -distance / _norm([a for a, _ in pairs]) if relative else -distance
-
-
-def weight_distance_by_layer(
-    source: Mapping[str, Any], target: Mapping[str, Any], *, relative: bool = False
-) -> dict[str, Float[Array, ""]]:
-    """:func:`weight_distance` of each layer whose arrays have the same shapes in both."""
-    layers = [layer for layer in source if layer in target and _pairs(source[layer], target[layer])]
-    return {
-        layer: weight_distance({layer: source[layer]}, {layer: target[layer]}, relative=relative)
-        for layer in layers
-    }
-
-
-def weight_cosine(source: Mapping[str, Any], target: Mapping[str, Any]) -> Float[Array, ""]:
-    """Cosine similarity of two models' parameters, of arrays alike in name and shape.
-
-    0 where one of them has zeros only.
-
-    Raises:
-        ValueError: there are none.
-    """
-    pairs = _shared(source, target)
-    product = sum((jnp.sum(a * b) for a, b in pairs), start=jnp.zeros(()))
-    norms = _norm([a for a, _ in pairs]) * _norm([b for _, b in pairs])
-    return jnp.where(norms > 0, product / jnp.where(norms > 0, norms, 1), 0.0)
-
-
-def _shared(source: Any, target: Any) -> list[tuple[Array, Array]]:
-    pairs = _pairs(source, target)
-    if not pairs:
-        raise ValueError(
-            "the two models have no array of parameters of the same name and shape; weights can "
-            "be compared within one architecture only"
-        )
-    return pairs
-
-
-def _pairs(source: Any, target: Any) -> list[tuple[Array, Array]]:
-    other = dict(jax.tree_util.tree_leaves_with_path(target))
-    return [
-        (jnp.asarray(leaf), jnp.asarray(other[path]))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(source)
-        if path in other and jnp.shape(other[path]) == jnp.shape(leaf)
-    ]
-
-
-def _norm(arrays: list[Array]) -> Array:
-    return jnp.sqrt(sum((jnp.sum(a**2) for a in arrays), start=jnp.zeros(())))
+"""By the names that results bear."""
 
 
 def _r2(inputs: Array, outputs: Array) -> Array:
@@ -317,6 +290,16 @@ def _gram(x: Array, y: Array) -> Array:
         jnp.pad(z, ((0, -n % _BLOCK), (0, 0))).reshape(-1, _BLOCK, z.shape[1]) for z in (x, y)
     ]
     return jnp.sum(jnp.einsum("bnd,bnp->bdp", *blocks, precision="highest"), axis=0) / n
+
+
+def _hsic(x: Array, y: Array) -> Array:
+    """Unbiased estimate of HSIC for linear kernels, times ``(n - 3) / n``, of centred responses."""
+    n = len(x)
+    own_x, own_y = jnp.sum(x**2, axis=1), jnp.sum(y**2, axis=1)
+    rows_x, rows_y = (_matvec(z, z.sum(axis=0)) - own for z, own in ((x, own_x), (y, own_y)))
+    trace = jnp.sum(_gram(x, y) ** 2) - jnp.mean(own_x * own_y) / n
+    sums = jnp.mean(rows_x) * jnp.mean(rows_y) / ((n - 1) * (n - 2))
+    return trace + sums - 2 / (n - 2) * jnp.mean(rows_x * rows_y) / n
 
 
 def _unit(responses: Array) -> Array:

@@ -1,177 +1,360 @@
-"""A trained MGMP with its query set: scores and judges a suspect from its responses."""
+"""The verifier: methods fitted to a reference set, calibrated, that say something of suspects."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import jax
-import numpy as np
+from mgmp_jax import files
+from mgmp_jax.methods import (
+    MGMP,
+    Fitted,
+    FittedMGMP,
+    FittedSiblingTest,
+    FittedSimilarity,
+    Method,
+    SiblingTest,
+)
+from mgmp_jax.methods.attribution import check_varied
+from mgmp_jax.references import Answers, ReferenceSet, answers_to
+from mgmp_jax.report import Answer, Report, Verdict
+from mgmp_jax.responses import Responses, can_convert
 
-from mgmp_jax import files, mgmp
-from mgmp_jax.checkpoint import Checkpoints
-from mgmp_jax.config import MGMPConfig
-from mgmp_jax.fragments import check_latents, prepare
-from mgmp_jax.responses import Responses
+__all__ = ["Verifier"]
 
-__all__ = ["Judgement", "Verifier"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Judgement:
-    """What a verifier says of one suspect.
-
-    Args:
-        score: DNA score, the mean of the fragment scores, from 0 to 1.
-        threshold: ``delta``. The verdict is homologous for a score of at least ``delta``, not
-            homologous for one of at most ``1 - delta``, else inconclusive.
-        verdict: in words.
-        p_value: share of non-homologous calibration models that score at least as high, the
-            suspect counted among them; ``None`` where there are none.
-        num_calibration: how many there are; ``p_value`` is never below 1 / (that + 1).
-    """
-
-    score: float
-    threshold: float
-    verdict: Literal["homologous", "not homologous", "inconclusive"]
-    p_value: float | None
-    num_calibration: int
+_FORMAT = "mgmp_jax.verifier.v2"
+_FILE = "verifier.npz"
+_KINDS: dict[str, Any] = {
+    "MGMP": FittedMGMP,
+    "sibling test": FittedSiblingTest,
+    "similarity": FittedSimilarity,
+}
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Verifier:
-    """Scores suspects against one source model.
+    """Says of suspects whether they know what the source knows, and whether they come from it.
+
+    >>> queries = QuerySet.images(train[:2500])
+    >>> references = ReferenceSet(
+    ...     source=Responses(mine(train[:2500]), "logits", queries, "mine"),
+    ...     pool=[Pair("flowers", homologous=[...], non_homologous=[...]), ...],
+    ...     siblings=[...],   # the source's recipe and data, other seeds
+    ...     controls=[...],   # unrelated models that train nothing
+    ... )
+    >>> verifier = Verifier.fit(references)
+    >>> print(verifier.verify(Responses(suspect(train[:2500]), "logits", queries, "theirs")))
+
+    Make one by :meth:`fit` or :meth:`load`; ask it by :meth:`verify`; keep it by :meth:`save`.
 
     Args:
-        config: of the trained MGMP.
-        variables: from :func:`mgmp_jax.mgmp.fit`.
-        queries: the query set, uint8 images ``[n, h, w, 3]`` or token ids ``[n, l]``, in the order
-            of the responses.
-        source: the source's responses on it.
-        latents: of a fixed generator, ``[n, z]``, where :func:`mgmp_jax.mgmp.fit` got them.
-        calibration: DNA scores of non-homologous models that trained no part of ``variables``.
-
-    Raises:
-        ValueError: the source's responses are not on these queries, or the latents are missing
-            or do not fit.
+        methods: fitted methods; the first of each question gives the verdict.
+        calibration: answers of unrelated models that trained no part of the methods, by which
+            the p-values of knowledge are made.
+        known: the digest of every model's responses in the reference set, with its place there.
     """
 
-    def __init__(
-        self,
-        config: MGMPConfig,
-        variables: Any,
-        queries: np.ndarray,
-        source: Responses,
-        latents: np.ndarray | None = None,
-        calibration: Sequence[float] = (),
-    ) -> None:
-        source.check_queries(queries)
-        self.config, self.variables, self.queries, self.source = config, variables, queries, source
-        self.calibration = tuple(float(score) for score in calibration)
-        if config.generator is not None:
-            latents = mgmp.generate(config, variables, queries, source.values.shape[1])
-        self.latents = latents
-        check_latents(config, latents, len(source))
+    methods: tuple[Fitted, ...]
+    calibration: tuple[Answers, ...]
+    known: Mapping[str, str]
+    _scores: dict[tuple[int, str], list[float]] = dataclasses.field(
+        default_factory=dict, repr=False
+    )
 
-    def fragment_scores(self, suspect: Responses) -> np.ndarray:
-        """``f_p`` for each query, ``[n]``: near 1 where the fragment looks homologous (Eq. 9).
-
-        Raises:
-            ValueError: the suspect answered other queries, or gave another kind of response.
-        """
-        return mgmp.fragment_scores(self.config, self.variables, self.latents, self.source, suspect)
-
-    def score(self, suspect: Responses) -> float:
-        """DNA score: the mean of the fragment scores."""
-        return float(np.mean(self.fragment_scores(suspect), dtype=np.float64))
-
-    def judge(self, suspect: Responses, threshold: float = 0.9) -> Judgement:
-        """Score, p-value and verdict.
+    @classmethod
+    def fit(
+        cls,
+        references: ReferenceSet,
+        methods: Sequence[Method] | None = None,
+        *,
+        seed: int = 0,
+        folder: str | Path | None = None,
+    ) -> Verifier:
+        """Fits methods to a reference set and calibrates them.
 
         Args:
-            suspect: its responses on :attr:`queries`.
-            threshold: ``delta``, from 0.5 to 1; the paper's example is 0.9.
+            references: the models whose truth the owner knows. Its ``calibration`` models, or
+                where there are none its ``controls``, calibrate the p-values of knowledge.
+            methods: by default :class:`mgmp_jax.methods.MGMP` where there is a pool, and
+                :class:`mgmp_jax.methods.SiblingTest` where there are at least two siblings.
+            seed: of whatever is drawn.
+            folder: for checkpoints of trainings, which are resumed; ``None`` keeps nothing.
 
         Raises:
-            ValueError: the threshold is out of range, or as for :meth:`fragment_scores`.
+            ValueError: the reference set has neither pool nor siblings, or a method cannot be
+                fitted to it.
+        """
+        if not isinstance(references, ReferenceSet):
+            raise ValueError(
+                f"give a ReferenceSet, got {type(references).__name__}; "
+                "ReferenceSet(source=..., pool=[...], siblings=[...], controls=[...]) makes one"
+            )
+        if methods is None:
+            methods = [MGMP()] if references.pool else []
+            methods += [SiblingTest()] if len(references.siblings) > 1 else []
+        if not len(methods):
+            raise ValueError(
+                "nothing can be asked: give ReferenceSet a pool for MGMP, at least two siblings "
+                "for the sibling test, or methods such as Similarity('linear CKA')"
+            )
+        fitted = [
+            method.fit(
+                references,
+                seed=seed,
+                folder=None if folder is None else Path(folder) / f"{i}-{method.name}",
+            )
+            for i, method in enumerate(methods)
+        ]
+        calibration = references.calibration or references.controls
+        return cls(tuple(fitted), tuple(calibration), references.digests)
+
+    def verify(self, suspect: Answers, *, threshold: float = 0.9, level: float = 0.05) -> Report:
+        """Answers both questions for one suspect.
+
+        Homologous, to *knowledge*: the DNA score is at least ``threshold`` (of another similarity
+        there is none) and, where there are calibration models, p is at most ``level``. Not
+        homologous: the DNA score is at most ``1 - threshold``. Homologous, to *lineage*: the exact
+        p is at most ``level``; it is inconclusive otherwise, as a large p says nothing. No verdict
+        of one question looks at the other.
+
+        Args:
+            suspect: its responses on the query set, or on each by name.
+            threshold: the paper's δ, from 0.5 to 1.
+            level: the largest p-value of a homologous suspect.
+
+        Raises:
+            ValueError: the suspect answered other queries, or every query alike; its answers are
+                those of a model of the reference set, for which no p-value would hold; or an
+                argument is out of range.
         """
         if not 0.5 <= threshold <= 1:
             raise ValueError(f"threshold must be from 0.5 to 1, got {threshold}")
-        score = self.score(suspect)
-        if score >= threshold:
-            verdict = "homologous"
-        elif score <= 1 - threshold:
-            verdict = "not homologous"
-        else:
-            verdict = "inconclusive"
-        m, p_value = len(self.calibration), None
-        if m:
-            p_value = (1 + sum(other >= score for other in self.calibration)) / (m + 1)
-        return Judgement(score, threshold, verdict, p_value, m)
+        if not 0 < level < 1:
+            raise ValueError(f"level must be between 0 and 1, got {level}")
+        answers, name = [], ""
+        for i, method in enumerate(self.methods):
+            if not isinstance(suspect, Responses | Mapping):
+                raise ValueError(
+                    f"give the suspect's Responses, got {type(suspect).__name__}: "
+                    "Responses(values, kind, queries) makes them of an array"
+                )
+            responses = answers_to(suspect, method.asks)
+            self._check_new(responses, "the suspect")
+            check_varied([responses], responses.model or "the suspect")
+            name = name or responses.model
+            reason = method.reads(responses)
+            if reason:
+                answers.append(
+                    Answer(method.question, method.name, "inconclusive", f"Not read: {reason}.")
+                )
+            elif isinstance(method, FittedSiblingTest):
+                answers.append(_lineage(method, responses, level))
+            else:
+                answers.append(self._knowledge(i, responses, threshold, level))
+        return Report(name, tuple(answers))
 
-    def calibrate(self, non_homologous: Sequence[Responses]) -> Verifier:
-        """The same verifier with calibration scores of these models.
+    def calibrate(self, unrelated: Sequence[Answers]) -> Verifier:
+        """Makes the same verifier with other calibration models.
 
-        They must have trained no part of it, and should be such as an innocent suspect could
-        be: same architecture, similar tasks, similar training.
+        Args:
+            unrelated: models that trained no part of it, such as an innocent suspect could be.
+
+        Raises:
+            ValueError: one of them did train it, gave the answers of another, or answered other
+                queries.
         """
-        scores = [self.score(model) for model in non_homologous]
-        return Verifier(
-            self.config, self.variables, self.queries, self.source, self.latents, scores
-        )
+        seen: dict[str, int] = {}
+        for i, answers in enumerate(unrelated):
+            for asks in {method.asks for method in self.methods}:
+                responses = answers_to(answers, asks)
+                self._check_new(responses, f"calibration model {i}")
+                if responses.digest in seen:
+                    raise ValueError(
+                        f"calibration models {seen[responses.digest]} and {i} give equal answers: "
+                        "they are one model; leave one of them out"
+                    )
+                seen[responses.digest] = i
+        return Verifier(self.methods, tuple(unrelated), self.known)
 
     def save(self, folder: str | Path) -> None:
-        """Writes everything to a folder, in place of what was there.
+        """Writes ``verifier.npz`` to a folder, in place of an earlier one, whole or not at all.
 
-        JSON, plain arrays and an Orbax checkpoint.
+        It holds plain arrays with their SHA-256: weights, latents, and the answers of the source,
+        the siblings, the controls and the calibration models; not the queries.
 
         Raises:
             OSError: the disk is full or the folder cannot be written.
+            ValueError: a method is not one of this library's.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("verifier.json", "latents.npy"):
-            (folder / name).unlink(missing_ok=True)
-        np.save(folder / "queries.npy", self.queries)
-        if self.latents is not None:
-            np.save(folder / "latents.npy", self.latents)
-        self.source.save(folder / "source.npz")
-        Checkpoints(folder / "weights", keep=1).save(0, self.variables)
-        about = {"config": dataclasses.asdict(self.config), "calibration": self.calibration}
-        files.write_json(folder / "verifier.json", about)
+        arrays: dict[str, Any] = {}
+        methods = []
+        for i, method in enumerate(self.methods):
+            kind = next((kind for kind, one in _KINDS.items() if type(method) is one), None)
+            if kind is None:
+                raise ValueError(f"{type(method).__name__} is no method that a verifier can save")
+            about, of_method = method.to_arrays()
+            methods.append({"kind": kind, **about})
+            arrays |= {f"methods/{i}/{name}": array for name, array in of_method.items()}
+        calibration = []
+        for i, answers in enumerate(self.calibration):
+            named = {"": answers} if isinstance(answers, Responses) else answers
+            calibration.append(
+                {
+                    name: {"kind": r.kind, "queries": r.queries, "model": r.model}
+                    for name, r in named.items()
+                }
+            )
+            arrays |= {f"calibration/{i}/{name}": r.values for name, r in named.items()}
+        about = {
+            "format": _FORMAT,
+            "methods": methods,
+            "calibration": calibration,
+            "known": dict(self.known),
+        }
+        files.write_arrays(Path(folder) / _FILE, arrays, about)
 
     @classmethod
     def load(cls, folder: str | Path) -> Verifier:
-        """Reads what :meth:`save` wrote.
+        """Reads what :meth:`save` wrote; nothing in it is ever executed.
 
         Raises:
             FileNotFoundError: there is no verifier in the folder.
-            ValueError: a part of it is damaged.
+            ValueError: it is damaged, in whatever way.
         """
-        folder = Path(folder)
-        if not (folder / "verifier.json").is_file():
-            raise FileNotFoundError(
-                f"no verifier in {folder}: it would hold verifier.json. experiments/cifar.py "
-                "writes one for each trained MGMP"
-            )
+        path = Path(folder) / _FILE
+        if not path.exists():
+            raise FileNotFoundError(f"no verifier in {folder}: it would hold {_FILE}")
+        arrays, about = files.read_arrays(path)
         try:
-            about = json.loads((folder / "verifier.json").read_text())
-            config = MGMPConfig(**about["config"])
-            queries = np.load(folder / "queries.npy", allow_pickle=False)
-            has_latents = (folder / "latents.npy").is_file()
-            latents = np.load(folder / "latents.npy", allow_pickle=False) if has_latents else None
-            calibration = about["calibration"]
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            if about["format"] != _FORMAT:
+                raise ValueError(f"its format is {about['format']!r}, expected {_FORMAT!r}")
+            methods = []
+            for i, of_method in enumerate(about["methods"]):
+                prefix = f"methods/{i}/"
+                own = {
+                    name.removeprefix(prefix): array
+                    for name, array in arrays.items()
+                    if name.startswith(prefix)
+                }
+                methods.append(_KINDS[of_method["kind"]].from_arrays(of_method, own))
+            calibration = [
+                _named(
+                    {
+                        name: Responses(arrays[f"calibration/{i}/{name}"], **one)
+                        for name, one in of_model.items()
+                    }
+                )
+                for i, of_model in enumerate(about["calibration"])
+            ]
+            return cls(tuple(methods), tuple(calibration), dict(about["known"]))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(
-                f"the verifier in {folder} is damaged: {error!r}. Delete that folder to make it "
-                "again"
+                f"the verifier in {folder} is damaged or of another version: {error}"
             ) from error
-        source = Responses.load(folder / "source.npz")
-        # A generator that is trained comes after what is prepared, a fixed one before.
-        fixed = latents if config.generator is None else None
-        width = prepare(config, source, source, fixed)[0].shape[1]
-        like = jax.eval_shape(lambda: mgmp.init(config, queries, width, jax.random.key(0)))
-        variables = Checkpoints(folder / "weights").restore(like)
-        return cls(config, variables, queries, source, latents, calibration)
+
+    def _knowledge(self, number: int, suspect: Responses, threshold: float, level: float) -> Answer:
+        method = self.methods[number]
+        score = method.score(suspect)
+        others = self._calibration_scores(number, suspect.kind)
+        m, p = len(others), None
+        if m:
+            p = (1 + sum(other >= score for other in others)) / (m + 1)
+        verdict, reason = _judge_knowledge(method, score, p, m, threshold, level)
+        return Answer("knowledge", method.name, verdict, reason, score, p, m)
+
+    def _calibration_scores(self, number: int, kind: str) -> list[float]:
+        """Scores of the calibration models, which answer as a suspect of a kind does."""
+        if (number, kind) not in self._scores:
+            method = self.methods[number]
+            models = [answers_to(answers, method.asks) for answers in self.calibration]
+            read = [model.to(kind) for model in models if can_convert(model.kind, kind)]
+            readable = [model for model in read if method.reads(model) is None]
+            self._scores[number, kind] = [method.score(model) for model in readable]
+        return self._scores[number, kind]
+
+    def _check_new(self, responses: Responses, name: str) -> None:
+        """Refuses answers of a model of the reference set, but for the source's own."""
+        place = self.known.get(responses.digest, "source")
+        if place != "source":
+            raise ValueError(
+                f"{responses.model or name} gives the answers of {place}, a model of the "
+                "reference set: no p-value holds for a model that made the verifier. Give "
+                "another model's answers"
+            )
+
+
+def _named(answers: dict[str, Responses]) -> Answers:
+    return answers[""] if set(answers) == {""} else answers
+
+
+def _lineage(method: FittedSiblingTest, suspect: Responses, level: float) -> Answer:
+    found = method.test(suspect)
+    score, p, m = method.score(suspect), found.p_value, found.num_siblings
+    if p <= level:
+        verdict: Verdict = "homologous"
+        reason = (
+            "It resembles the source more than its siblings, which differ by the seed alone: it "
+            "depends on this very training run."
+        )
+    elif 1 / (m + 1) > level:
+        verdict = "inconclusive"
+        reason = (
+            f"{m} siblings allow no p below {1 / (m + 1):.3g}; for p ≤ {level:g} train at least "
+            f"{_models_for(level)}."
+        )
+    else:
+        verdict = "inconclusive"
+        reason = (
+            "It does not resemble the source more than its siblings, which is no evidence of "
+            "innocence: the test may lack power."
+        )
+    return Answer("lineage", method.name, verdict, reason, score, p, m)
+
+
+def _judge_knowledge(
+    method: Fitted, score: float, p: float | None, m: int, threshold: float, level: float
+) -> tuple[Verdict, str]:
+    is_mgmp = isinstance(method, FittedMGMP)
+    if is_mgmp and score <= 1 - threshold:
+        return "not homologous", f"The DNA score is at most 1 - δ = {1 - threshold:.2g}."
+    if is_mgmp and score < threshold:
+        return (
+            "inconclusive",
+            f"The DNA score lies between 1 - δ = {1 - threshold:.2g} and δ = {threshold:g}.",
+        )
+    above = f"The DNA score is at least δ = {threshold:g}" if is_mgmp else "It is alike"
+    if p is None:
+        if not is_mgmp:
+            return "inconclusive", "Without calibration models a similarity says nothing."
+        return (
+            "homologous",
+            f"{above}; without calibration models this has no error rate.{_unknown(method)}",
+        )
+    if p <= level:
+        return (
+            "homologous",
+            f"{above}, above all but {level:.0%} of unrelated models.{_unknown(method)}",
+        )
+    if 1 / (m + 1) > level:
+        return (
+            "inconclusive",
+            f"{above}, but {m} calibration models allow no p below {1 / (m + 1):.3g}; for p ≤ "
+            f"{level:g} give at least {_models_for(level)}.",
+        )
+    return "inconclusive", f"{above}, but unrelated models score as high: p = {p:.3g}."
+
+
+def _unknown(method: Fitted) -> str:
+    if isinstance(method, FittedMGMP) and not method.knows_siblings:
+        return (
+            " No sibling of the source was known: another model of the same data may score as high."
+        )
+    return ""
+
+
+def _models_for(level: float) -> int:
+    """How many calibration models or siblings a p-value of ``level`` takes."""
+    m = round(1 / level) - 1
+    return m if 1 / (m + 1) <= level else m + 1

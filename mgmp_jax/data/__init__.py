@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mgmp_jax.queries import modality_of
+
 if TYPE_CHECKING:
     from mgmp_jax.data.tokenizer import Tokenizer
 
@@ -51,11 +53,13 @@ class Examples:
         labels: int32, ``[n]``, from 0 to ``num_classes - 1``; or float32 probabilities,
             ``[n, num_classes]``, where a teacher gave them.
         num_classes: how many classes there are.
+        texts: the raw texts that the token ids were made of.
     """
 
     inputs: np.ndarray
     labels: np.ndarray
     num_classes: int
+    texts: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -63,7 +67,8 @@ class Examples:
     def take(self, n: int | None, skip: int = 0) -> Examples:
         """``n`` examples after the first ``skip``, or all where ``n`` is ``None`` or larger."""
         part = slice(skip, None if n is None else skip + n)
-        return Examples(self.inputs[part], self.labels[part], self.num_classes)
+        texts = None if self.texts is None else self.texts[part]
+        return Examples(self.inputs[part], self.labels[part], self.num_classes, texts)
 
     def of_classes(self, classes: Sequence[int]) -> Examples:
         """Those of ``classes``, in their order, relabelled 0, 1, ... in that of ``classes``.
@@ -77,7 +82,10 @@ class Examples:
         new_label = np.full(self.num_classes, -1, np.int32)
         new_label[list(classes)] = np.arange(len(classes))
         chosen = new_label[self.labels] >= 0
-        return Examples(self.inputs[chosen], new_label[self.labels[chosen]], len(classes))
+        texts = self.texts
+        if texts is not None:
+            texts = tuple(text for text, keep in zip(texts, chosen, strict=True) if keep)
+        return Examples(self.inputs[chosen], new_label[self.labels[chosen]], len(classes), texts)
 
 
 def load(
@@ -123,7 +131,7 @@ def load(
         texts = topics.generate(name, split, limit or 10_000)
     else:
         texts = text.load_texts(name, split, data_dir, download=download).take(limit)
-    return Examples(tokenizer.encode(texts.texts), texts.labels, texts.num_classes)
+    return Examples(tokenizer.encode(texts.texts), texts.labels, texts.num_classes, texts.texts)
 
 
 def class_subsets(num_classes: int, num_subsets: int, seed: int = SUBSET_SEED) -> np.ndarray:
@@ -141,10 +149,14 @@ def class_subsets(num_classes: int, num_subsets: int, seed: int = SUBSET_SEED) -
 
 
 def model_inputs(inputs):
-    """What a model takes of stored inputs, as NumPy or JAX array.
+    """Converts stored inputs to what a model takes, as NumPy or JAX array.
 
-    uint8 pixels become float32 of about zero mean and unit variance; token ids stay as they are.
+    uint8 pixels become float32 of about zero mean and unit variance; token ids and rows of numbers
+    stay as they are.
+
+    Raises:
+        ValueError: they are none of these, for example images of another dtype or layout.
     """
-    if inputs.dtype == np.uint8:
+    if modality_of(inputs) == "images":
         return (inputs.astype(np.float32) - 127.5) / 63.75
     return inputs

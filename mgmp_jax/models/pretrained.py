@@ -17,7 +17,13 @@ from mgmp_jax.models import pretrained_files
 from mgmp_jax.models import pretrained_names as names
 from mgmp_jax.models.transformer import Transformer
 
-__all__ = ["digest_pretrained", "find_pretrained", "load_pretrained", "save_pretrained"]
+__all__ = [
+    "digest_pretrained",
+    "find_pretrained",
+    "load_pretrained",
+    "pretrained_vocab_size",
+    "save_pretrained",
+]
 
 _HUB_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 _HUB_FILES += ["vocab.txt", "special_tokens_map.json"]
@@ -73,6 +79,16 @@ def digest_pretrained(folder: str | Path) -> str:
     if len(paths) > 1:
         digests = [hashlib.sha256("".join(digests).encode()).hexdigest()]
     return digests[0][:12]
+
+
+def pretrained_vocab_size(folder: str | Path) -> int:
+    """Reads how many token ids a checkpoint's embedding table has; it may exceed its vocabulary.
+
+    Raises:
+        FileNotFoundError: there is no config.
+        ValueError: it is of another architecture.
+    """
+    return _read_config(Path(folder))["vocab_size"]
 
 
 def load_pretrained(

@@ -1,4 +1,7 @@
-"""What a finished run leaves behind: its ``results.json`` and its pictures."""
+"""What a finished run leaves behind: its ``results.json`` and its pictures.
+
+Pictures need matplotlib: ``pip install 'mgmp_jax[plots]'``.
+"""
 
 from mgmp_jax.reporting.figures import (
     plot_curves,
@@ -10,18 +13,22 @@ from mgmp_jax.reporting.figures import (
 )
 from mgmp_jax.reporting.results import (
     accuracy,
+    auc,
     clopper_pearson,
     count,
     environment,
+    first_places,
     separation,
     summarise,
 )
 
 __all__ = [
     "accuracy",
+    "auc",
     "clopper_pearson",
     "count",
     "environment",
+    "first_places",
     "plot_curves",
     "plot_forgetting",
     "plot_fragments",

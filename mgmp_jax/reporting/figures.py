@@ -1,14 +1,18 @@
 """Pictures: fragments in two dimensions, score histograms, curves, grids of numbers."""
 
+from __future__ import annotations
+
 import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "COLOURS",
@@ -27,24 +31,38 @@ COLOURS = {"source": "#d62728", "homologous": "#e6b800", "non-homologous": "#1f7
 def plot_fragments(path: str | Path, pairs: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """t-SNE of DNA fragments, as the paper's figures 4 and 6.
 
+    A panel whose fragments do not differ, or are too few, has a sentence in the picture's place.
+
     Args:
         path: of the PNG.
         pairs: for each panel's title, the fragments ``[n, o]`` of ``"source"``,
             ``"homologous"`` and ``"non-homologous"``.
     """
-    from sklearn.manifold import TSNE
-
     figure, axes = _panels(len(pairs), 3.4, 3.4)
     for axis, (title, sets) in zip(axes, pairs.items(), strict=True):
-        fragments = np.concatenate(list(sets.values())).astype(np.float64)
-        perplexity = min(30.0, (len(fragments) - 1) / 3)
-        points = TSNE(perplexity=perplexity, random_state=0).fit_transform(fragments)
+        axis.set(title=title, xticks=[], yticks=[])
+        points = _embed(np.concatenate(list(sets.values())).astype(np.float64))
+        if points is None:
+            sentence = "The fragments do not differ\nenough for a picture."
+            axis.text(0.5, 0.5, sentence, ha="center", va="center", transform=axis.transAxes)
+            continue
         ends = np.cumsum([len(s) for s in sets.values()])[:-1]
         for role, part in zip(sets, np.split(points, ends), strict=True):
             axis.scatter(*part.T, s=4, color=COLOURS[role], label=role, alpha=0.7, linewidths=0)
-        axis.set(title=title, xticks=[], yticks=[])
     _legend_below(figure, axes[0])
     _save(figure, path, "DNA fragments, t-SNE")
+
+
+def _embed(fragments: np.ndarray) -> np.ndarray | None:
+    """Two coordinates of each fragment, ``[n, 2]``; ``None`` where t-SNE has nothing to show."""
+    if not np.isfinite(fragments).all() or len(np.unique(fragments, axis=0)) < 5:
+        return None
+    from sklearn.manifold import TSNE
+
+    scaled = fragments / np.abs(fragments).max()
+    perplexity = min(30.0, (len(fragments) - 1) / 3)
+    start = "pca" if fragments.shape[1] > 1 else "random"
+    return TSNE(perplexity=perplexity, init=start, random_state=0).fit_transform(scaled)
 
 
 def plot_scores(
@@ -97,10 +115,24 @@ def plot_training(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[P
     _save(figure, path, None)
 
 
+HIGHLIGHTED = {
+    "sibling test, halves of two": "#d62728",
+    "sibling test, training images": "#ff9896",
+    "MGMP extended, with siblings": "#8c564b",
+    "MGMP extended": "#2ca02c",
+    "MGMP paper": "#1f77b4",
+    "linear CKA": "#9467bd",
+    "ridge R², target to source": "#e6b800",
+}
+"""The methods that curves show in colour."""
+
+
 def plot_curves(
     path: str | Path, curves: Mapping[str, Mapping[str, Mapping[str, float]]], label: str
 ) -> None:
     """A number of each method against the number of queries, one panel for each kind of model.
+
+    A few methods are in colour (:data:`HIGHLIGHTED`), all others in grey.
 
     Args:
         path: of the PNG.
@@ -108,18 +140,25 @@ def plot_curves(
         label: of the value.
     """
     kinds = list(dict.fromkeys(kind for of_method in curves.values() for kind in of_method))
-    figure, axes = _panels(len(kinds), 3.4, 4.2)
+    figure, axes = _panels(len(kinds), 3.4, 3.6)
+    others = [method for method in curves if method not in HIGHLIGHTED]
+    shown = [method for method in HIGHLIGHTED if method in curves]
     for axis, kind in zip(axes, kinds, strict=True):
-        for i, (method, of_method) in enumerate(curves.items()):
-            points = of_method.get(kind, {})
-            style = ("-", "--", ":")[i // 10 % 3]
-            x = [int(n) for n in points]
-            axis.plot(x, list(points.values()), style, color=f"C{i % 10}", label=method, marker=".")
-        axis.axhline(0.5, color="grey", linewidth=0.8)
-        axis.set(title=kind, xlabel="queries", xscale="log", ylim=(0, 1.03))
+        for method in (*others, *shown):
+            points = curves[method].get(kind, {})
+            style: dict[str, Any] = {"color": "lightgrey", "linewidth": 0.9}
+            name = f"other methods ({len(others)})" if method == others[0] else None
+            if method in HIGHLIGHTED:
+                style, name = (
+                    {"color": HIGHLIGHTED[method], "marker": ".", "linewidth": 1.8},
+                    method,
+                )
+            axis.plot([int(n) for n in points], list(points.values()), label=name, **style)
+        axis.axhline(0.5, color="black", linewidth=0.6, linestyle=":")
+        axis.set(title=f"against {kind}", xlabel="queries", xscale="log", ylim=(0, 1.03))
     axes[0].set_ylabel(label)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="x-small")
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     _save(figure, path, None)
 
 
@@ -152,8 +191,8 @@ def plot_grid(path: str | Path, rows: Mapping[str, Mapping[str, float]], label: 
         label: of the value.
     """
     columns = list(dict.fromkeys(column for of_row in rows.values() for column in of_row))
-    values = np.array([[of.get(c, np.nan) for c in columns] for of in rows.values()])
-    figure = Figure(figsize=(0.5 * len(columns) + 3, 0.3 * len(rows) + 3.4), layout="constrained")
+    values = np.array([[row.get(c, np.nan) for c in columns] for row in rows.values()])
+    figure = _figure((0.5 * len(columns) + 3, 0.3 * len(rows) + 3.4))
     axis = figure.subplots()
     axis.set_facecolor("lightgrey")
     image = axis.imshow(values, vmin=0, vmax=1, cmap="RdYlBu", aspect="auto")
@@ -167,8 +206,16 @@ def plot_grid(path: str | Path, rows: Mapping[str, Mapping[str, float]], label: 
     _save(figure, path, None)
 
 
+def _figure(size: tuple[float, float]) -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("pictures need matplotlib: pip install 'mgmp_jax[plots]'") from error
+    return Figure(figsize=size, layout="constrained")
+
+
 def _panels(number: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width * number, height + 0.5), layout="constrained")
+    figure = _figure((width * number, height + 0.5))
     return figure, list(np.atleast_1d(figure.subplots(1, number)))
 
 
@@ -180,6 +227,8 @@ def _legend_below(figure: Figure, axis: Axes) -> None:
 
 
 def _save(figure: Figure, path: str | Path, title: str | None) -> None:
+    import matplotlib
+
     if title:
         figure.suptitle(title)
     with matplotlib.rc_context({"savefig.dpi": 130}):

@@ -12,9 +12,17 @@ from typing import Any
 import jax
 import numpy as np
 from scipy import stats
-from sklearn.metrics import roc_auc_score
 
-__all__ = ["accuracy", "clopper_pearson", "count", "environment", "separation", "summarise"]
+__all__ = [
+    "accuracy",
+    "auc",
+    "clopper_pearson",
+    "count",
+    "environment",
+    "first_places",
+    "separation",
+    "summarise",
+]
 
 
 def summarise(homologous: np.ndarray, non_homologous: np.ndarray, threshold: float) -> dict:
@@ -39,7 +47,6 @@ def summarise(homologous: np.ndarray, non_homologous: np.ndarray, threshold: flo
     accuracy = ((homologous >= 0.5).mean(axis=2) + (non_homologous < 0.5).mean(axis=2)) / 2
     dna = [scores.mean(axis=2, dtype=np.float64) for scores in (homologous, non_homologous)]
     seeds, pairs = accuracy.shape
-    truth = np.repeat([1, 0], pairs)
     counts: dict[str, Any] = {}
     for name, delta in (("", threshold), ("_at_half", 0.5)):
         counts[f"missed{name}"] = (dna[0] < delta).sum(axis=1).tolist()
@@ -50,9 +57,7 @@ def summarise(homologous: np.ndarray, non_homologous: np.ndarray, threshold: flo
         "accuracy": float(accuracy.mean()),
         "std": float(accuracy.mean(axis=0).std(ddof=1)) if pairs > 1 else None,
         "by_seed": accuracy.mean(axis=1).tolist(),
-        "auc": float(
-            np.mean([roc_auc_score(truth, np.concatenate(s)) for s in zip(*dna, strict=True)])
-        ),
+        "auc": float(np.mean([auc(*of_seed) for of_seed in zip(*dna, strict=True)])),
         "pairs": pairs,
         "seeds": seeds,
         **counts,
@@ -72,9 +77,8 @@ def separation(positive: np.ndarray, negative: np.ndarray) -> dict[str, Any]:
         the threshold's own uncertainty is not in it); ``positives`` and ``negatives``, how many
         there were.
     """
-    truth = np.repeat([1, 0], [len(positive), len(negative)])
     found: dict[str, Any] = {
-        "auc": float(roc_auc_score(truth, np.concatenate([positive, negative]))),
+        "auc": auc(positive, negative),
         "positives": len(positive),
         "negatives": len(negative),
     }
@@ -85,6 +89,13 @@ def separation(positive: np.ndarray, negative: np.ndarray) -> dict[str, Any]:
         found[f"tpr_{percent}"] = above / len(positive)
         found[f"tpr_{percent}_interval"] = clopper_pearson(above, len(positive))
     return found
+
+
+def auc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """The chance that a positive score is above a negative one, ties counted by half."""
+    ranks = stats.rankdata(np.concatenate([positive, negative]))
+    p, q = len(positive), len(negative)
+    return float((ranks[:p].sum() - p * (p + 1) / 2) / (p * q))
 
 
 def accuracy(summary: Mapping[str, Any]) -> str:
@@ -133,3 +144,10 @@ def _git_revision() -> str:
         return git("rev-parse", "HEAD") + (" with changes" if git("status", "--short") else "")
     except (OSError, subprocess.CalledProcessError):
         return "not a git checkout"
+
+
+def first_places(of_transformation: Mapping[str, Any], queries: str, kind: str) -> str:
+    """Of how many models of a kind the source came first in the sibling test, in words."""
+    groups = of_transformation["sibling_test"][queries].items()
+    counted = [group for name, group in groups if name.split(",")[0] == kind]
+    return f"{sum(g['first'] for g in counted)} of {sum(g['models'] for g in counted)}"

@@ -23,32 +23,38 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy import stats
 
-from mgmp_jax.baselines import fit_to_source, fit_to_target
-from mgmp_jax.dna import assemble, standardise
+from mgmp_jax.arrays import as_matrix
+from mgmp_jax.dna import assemble
+from mgmp_jax.linear import standardise
+from mgmp_jax.methods.candidates import Candidates
+from mgmp_jax.references import same_numbers
+from mgmp_jax.responses import Responses
+from mgmp_jax.similarities import ridge_r2_to_source, ridge_r2_to_target
 
 __all__ = [
     "BOTH_FITS",
     "LEAST_QUERIES",
-    "Consensus",
+    "OtherCandidates",
     "SiblingResult",
     "Statistic",
     "candidate_scores",
     "centred_scores",
+    "check_varied",
     "combine",
     "exact_p",
-    "power",
     "sibling_test",
     "source_first",
+    "stack_candidates",
     "t_tail_p",
 ]
 
 Statistic = Callable[[Any, Any], Any]
 """``(candidate [n, d], suspect [n, p]) -> scalar``, larger for models that are more alike."""
 
-BOTH_FITS = (fit_to_target, fit_to_source)
-"""The library's default. With the consensus of all others it traced most descendants of what
+BOTH_FITS = (ridge_r2_to_target, ridge_r2_to_source)
+"""The library's default. With all others regressed out it traced most descendants of what
 ``experiments/compare.py`` tried on pool tasks, and was confirmed on other tasks
-(``docs/results.md``)."""
+(``docs/results/comparison.md``)."""
 
 LEAST_QUERIES = 10
 """The fits are cross-fitted in five parts; with fewer queries the test is refused."""
@@ -56,7 +62,7 @@ LEAST_QUERIES = 10
 Models = Sequence[Any] | np.ndarray | Array
 """Responses of several models, each ``[n, any]``, row ``i`` to query ``i``."""
 
-Consensus = Literal["none", "mean", "all"]
+OtherCandidates = Literal["none", "mean", "others"]
 """What of the other candidates is regressed out of candidate and suspect before they are compared:
 nothing, the mean of their standardised responses, or the responses of all of them."""
 
@@ -91,23 +97,23 @@ def sibling_test(
     suspect: Float[Array, "n p"] | np.ndarray,
     statistics: Sequence[Statistic] = BOTH_FITS,
     *,
-    consensus: Consensus = "all",
-    strangers: Models = (),
+    background: OtherCandidates = "others",
+    controls: Models = (),
 ) -> SiblingResult:
     """Tests whether a suspect depends on the source's own training.
 
-    The defaults want some 2,500 queries: the consensus of all siblings has ``m d`` coordinates.
+    The defaults want some 2,500 queries: what is regressed out has ``m d`` coordinates.
     What a suspect that answers with labels only says is given one-hot, ``[n, classes]``, and so are
-    the answers of the strangers; source and siblings may keep their logits.
+    the answers of the controls; source and siblings may keep their logits.
 
     Args:
         source: the source's responses on the queries, ``[n, d]``.
         siblings: those of ``m`` siblings, each ``[n, d]``.
         suspect: the suspect's, ``[n, p]``.
         statistics: one, or several that :func:`combine` joins, each
-            ``(candidate, suspect) -> scalar`` as in :mod:`mgmp_jax.baselines`.
-        consensus: what is regressed out of candidate and suspect first.
-        strangers: responses ``[n, any]`` of models known not to come from any candidate. A
+            ``(candidate, suspect) -> scalar`` as in :mod:`mgmp_jax.similarities`.
+        background: what is regressed out of candidate and suspect first.
+        controls: responses ``[n, any]`` of models known not to come from any candidate. A
             candidate's mean score with them is subtracted, so that a source which resembles
             everything a little more than its siblings do is not accused of every suspect.
 
@@ -115,25 +121,20 @@ def sibling_test(
         ValueError: there are fewer than two siblings or ten queries, the shapes do not fit, a
             model answers every query alike, or responses or a score are not finite.
     """
-    candidates = _stack(source, siblings)
-    for model in (*candidates, suspect):
-        if not (np.asarray(model) != np.asarray(model)[:1]).any():
-            raise ValueError(
-                "the source, a sibling or the suspect answers every query alike: nothing can be "
-                "said of it"
-            )
-    scores = centred_scores(candidates, [suspect], strangers, statistics, consensus)[0]
+    candidates = stack_candidates(source, siblings)
+    check_varied([suspect], "the suspect")
+    scores = centred_scores(candidates, [suspect], controls, statistics, background)[0]
     return SiblingResult(
         float(scores[0]), scores[1:], float(exact_p(scores)), float(t_tail_p(scores))
     )
 
 
-@jax.jit(static_argnames=("statistic", "consensus"))
+@jax.jit(static_argnames=("statistic", "background"))
 def candidate_scores(
     candidates: Float[Array, "c n d"],
     suspect: Float[Array, "n p"],
     statistic: Statistic,
-    consensus: Consensus = "none",
+    background: OtherCandidates = "none",
 ) -> Float[Array, " c"]:
     """The statistic of every candidate with a suspect, each candidate treated alike.
 
@@ -141,22 +142,24 @@ def candidate_scores(
         candidates: responses of the source and its siblings, in any order.
         suspect: the suspect's responses on the same queries.
         statistic: as for :func:`sibling_test`.
-        consensus: of all candidates but the one at hand.
+        background: what of all candidates but the one at hand is regressed out.
 
     Raises:
-        ValueError: the consensus is unknown.
+        ValueError: the background is unknown.
     """
-    if consensus not in get_args(Consensus):
-        raise ValueError(f"consensus must be one of {get_args(Consensus)}, got {consensus!r}")
+    if background not in get_args(OtherCandidates):
+        raise ValueError(
+            f"background must be one of {get_args(OtherCandidates)}, got {background!r}"
+        )
     number, n, width = candidates.shape
     standardised = jax.vmap(standardise)(candidates)
     total = jnp.sum(standardised, axis=0)
 
     def score(i: Array) -> Array:
         candidate = candidates[i]
-        if consensus == "none":
+        if background == "none":
             return jnp.asarray(statistic(candidate, suspect))
-        if consensus == "mean":
+        if background == "mean":
             common = (total - standardised[i]) / (number - 1)
         else:
             others = jnp.arange(number - 1)
@@ -171,18 +174,18 @@ def candidate_scores(
 def centred_scores(
     candidates: np.ndarray,
     suspects: Models,
-    strangers: Models,
+    controls: Models,
     statistics: Sequence[Statistic],
-    consensus: Consensus,
+    background: OtherCandidates,
 ) -> np.ndarray:
-    """Scores ``[t, c]`` of suspects with candidates, less each candidate's mean with strangers.
+    """Scores ``[t, c]`` of suspects with candidates, less each candidate's mean with controls.
 
     Args:
         candidates: responses ``[c, n, d]`` of the source and its siblings.
         suspects: responses ``[n, any]`` of each suspect.
-        strangers: as for :func:`sibling_test`.
+        controls: as for :func:`sibling_test`.
         statistics: likewise.
-        consensus: likewise.
+        background: likewise.
 
     Raises:
         ValueError: there is no statistic, shapes do not fit, or responses or a score are not
@@ -190,33 +193,32 @@ def centred_scores(
     """
     if callable(statistics) or not all(map(callable, statistics)) or not len(statistics):
         raise ValueError("give at least one statistic, in a list, each a function of two responses")
-    n = candidates.shape[1]
-    for model in (*candidates, *suspects, *strangers):
-        shape = np.shape(model)
-        labels = shape == (n, 1) and np.issubdtype(np.asarray(model).dtype, np.integer)
-        if len(shape) != 2 or shape[0] != n or labels:
-            raise ValueError(
-                f"the candidates answered {n} queries; give suspect and strangers as arrays "
-                f"[{n}, any], labels one-hot; got {type(model).__name__} of shape {shape}"
-            )
-        if not np.isfinite(model).all():
-            raise ValueError("a model's responses are not finite")
-    suspects, strangers = (
-        [np.asarray(model, np.float32) for model in models] for models in (suspects, strangers)
-    )
+    candidates = np.stack([as_matrix(model, "a candidate's responses") for model in candidates])
+    suspects = [_as_answers(model, candidates.shape[1], "suspect") for model in suspects]
+    controls = [_as_answers(model, candidates.shape[1], "control") for model in controls]
     tables = []
     for statistic in statistics:
-        score = functools.partial(
-            candidate_scores, candidates, statistic=statistic, consensus=consensus
-        )
-        table = np.stack([np.asarray(score(suspect=model), np.float64) for model in suspects])
-        if len(strangers):
-            of_strangers = np.stack([np.asarray(score(suspect=s), np.float64) for s in strangers])
-            table = table - of_strangers.mean(axis=0)
+        score = _scorer(candidates, statistic, background)
+        table = np.stack([score(model) for model in suspects])
+        if len(controls):
+            table = table - np.mean([score(model) for model in controls], axis=0)
         tables.append(table)
     scores = np.stack(tables, axis=1)
     _check_finite(scores)
     return scores[:, 0] if len(tables) == 1 else combine(scores)
+
+
+def _scorer(
+    candidates: np.ndarray, statistic: Statistic, background: OtherCandidates
+) -> Callable[[np.ndarray], np.ndarray]:
+    """``suspect -> scores [c]``; by :class:`Candidates` where it knows the statistic."""
+    if statistic in BOTH_FITS and background != "mean":
+        prepared, place = Candidates(candidates, background), BOTH_FITS.index(statistic)
+        return lambda suspect: prepared.scores(suspect)[place]
+    score = functools.partial(
+        candidate_scores, candidates, statistic=statistic, background=background
+    )
+    return lambda suspect: np.asarray(score(suspect=suspect), np.float64)
 
 
 def combine(scores: Float[np.ndarray, "... k c"]) -> Float[np.ndarray, "... c"]:
@@ -268,107 +270,58 @@ def _check_finite(scores: np.ndarray) -> None:
         raise ValueError("a score is not finite; look at the statistic")
 
 
-def power(
-    source: Float[Array, "n d"] | np.ndarray,
-    siblings: Models,
-    suspects: Models,
-    statistics: Sequence[Statistic] = BOTH_FITS,
-    *,
-    consensus: Consensus = "all",
-    strangers: Models = (),
-    num_queries: Sequence[int],
-    num_siblings: Sequence[int],
-    alpha: float = 0.05,
-    draws: int = 3,
-    seed: int = 0,
-) -> list[dict[str, int | float]]:
-    """How often suspects of one kind are traced, against the number of queries and of siblings.
-
-    Args:
-        source: as for :func:`sibling_test`.
-        siblings: likewise; the first ones are used where fewer are asked for.
-        suspects: models of one kind; descendants for power, strangers for the level.
-        statistics: as for :func:`sibling_test`.
-        consensus: likewise.
-        strangers: likewise. A suspect that is one of several is judged as if it were not: the
-            scores of all candidates change by one factor.
-        num_queries: numbers of queries, drawn at random from those that were answered.
-        num_siblings: numbers of siblings.
-        alpha: the level at which the source is said to be the suspect's.
-        draws: how many draws of queries are averaged.
-        seed: of the draws.
-
-    Returns:
-        One row for each number of queries and of siblings: ``queries``, ``siblings``,
-        ``first``, the share of suspects for which the source comes first among the candidates
-        (chance is ``1 / (siblings + 1)``), ``exact`` and ``t_tail``, the shares with a p-value of
-        at most ``alpha``, and ``t_p_median``.
+def stack_candidates(source: Any, siblings: Models) -> np.ndarray:
+    """Stacks the responses of the source and its siblings, ``[c, n, d]``, and checks them.
 
     Raises:
-        ValueError: there are fewer queries or siblings than asked for, or as for
-            :func:`sibling_test`.
+        ValueError: there are fewer than two siblings or ten queries, shapes differ, two of the
+            models answer alike, or one answers every query alike.
     """
-    candidates = _stack(source, siblings)
-    _check_numbers(candidates, len(suspects), num_queries, num_siblings, draws)
-    rng = np.random.default_rng(seed)
-
-    def scores(m: int, part: np.ndarray) -> np.ndarray:
-        tested, innocent = (
-            [np.asarray(model)[part] for model in models] for models in (suspects, strangers)
-        )
-        some = candidates[: m + 1, part]
-        return centred_scores(some, tested, innocent, statistics, consensus)
-
-    rows = []
-    for n in num_queries:
-        drawn = [np.sort(rng.permutation(candidates.shape[1])[:n]) for _ in range(draws)]
-        for m in num_siblings:
-            of_draws = np.concatenate([scores(m, part) for part in drawn])
-            rows.append({"queries": n, "siblings": m, **_shares(of_draws, alpha)})
-    return rows
-
-
-def _shares(scores: np.ndarray, alpha: float) -> dict[str, float]:
-    p, t_p = exact_p(scores), t_tail_p(scores)
-    return {
-        "first": float(np.mean(source_first(scores))),
-        "exact": float(np.mean(p <= alpha)),
-        "t_tail": float(np.mean(t_p <= alpha)),
-        "t_p_median": float(np.median(t_p)),
-    }
-
-
-def _check_numbers(
-    candidates: np.ndarray,
-    suspects: int,
-    num_queries: Sequence[int],
-    num_siblings: Sequence[int],
-    draws: int,
-) -> None:
-    if not (suspects and len(num_queries) and len(num_siblings) and draws >= 1):
-        raise ValueError(
-            "give at least one suspect, one number of queries, one of siblings and one draw; got "
-            f"{suspects}, {list(num_queries)}, {list(num_siblings)} and {draws}"
-        )
-    there = candidates.shape[0] - 1
-    if max(num_queries) > candidates.shape[1] or max(num_siblings) > there:
-        raise ValueError(
-            f"{max(num_queries)} queries and {max(num_siblings)} siblings were asked for, but "
-            f"there are {candidates.shape[1]} and {there}"
-        )
-
-
-def _stack(source: Any, siblings: Models) -> np.ndarray:
-    shapes = {np.shape(candidate) for candidate in (source, *siblings)}
-    if len(siblings) < 2 or len(shapes) > 1 or len(next(iter(shapes))) != 2:
+    names = ["the source", *(f"sibling {i}" for i in range(len(siblings)))]
+    given = [source, *siblings]
+    models = [as_matrix(m, f"responses of {name}") for m, name in zip(given, names, strict=True)]
+    for other, name in zip(given[1:], names[1:], strict=True):
+        if isinstance(source, Responses) and isinstance(other, Responses):
+            try:
+                source.check_same_queries(other)
+            except ValueError as error:
+                raise ValueError(f"the source and {name}: {error}") from error
+    shapes = {model.shape for model in models}
+    if len(siblings) < 2 or len(shapes) > 1:
         raise ValueError(
             "give the source's responses [n, d] and those of at least two siblings, all of one "
             f"shape; got {len(siblings)} siblings, shapes {sorted(shapes)}"
         )
-    n = len(np.asarray(source))
-    if n < LEAST_QUERIES:
+    if len(models[0]) < LEAST_QUERIES:
         raise ValueError(
             "the fits are cross-fitted in five parts; give at least "
-            f"{LEAST_QUERIES} queries, not {n}"
+            f"{LEAST_QUERIES} queries, not {len(models[0])}"
         )
-    return np.stack([np.asarray(candidate) for candidate in (source, *siblings)])
+    for i, (model, name) in enumerate(zip(models, names, strict=True)):
+        check_varied([model], name)
+        for earlier, other in zip(models[:i], names[:i], strict=True):
+            if same_numbers(earlier, model):
+                raise ValueError(
+                    f"{other} and {name} give equal answers: they are one model (a copy, or a "
+                    "seed without effect); train siblings that differ"
+                )
+    return np.stack(models)
+
+
+def check_varied(models: Sequence[Any], name: str) -> None:
+    """Raises ``ValueError`` where one of these models answers every query alike."""
+    for model in models:
+        values = np.asarray(getattr(model, "values", model))
+        if values.ndim == 2 and not (values != values[:1]).any():
+            raise ValueError(f"{name} answers every query alike: nothing can be said of it")
+
+
+def _as_answers(model: Any, n: int, name: str) -> np.ndarray:
+    values = as_matrix(model, f"responses of the {name}")
+    is_labels = np.asarray(getattr(model, "values", model)).dtype.kind in "iu"
+    if len(values) != n or (values.shape[1] == 1 and is_labels):
+        raise ValueError(
+            f"the candidates answered {n} queries; give suspect and controls as arrays "
+            f"[{n}, any], labels one-hot; got {type(model).__name__} of shape {values.shape}"
+        )
+    return values

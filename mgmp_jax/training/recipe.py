@@ -1,10 +1,10 @@
-"""How a pool model is trained: a recipe, and the supervised step that it asks for."""
+"""How a classifier is trained: a recipe, and the supervised step that it asks for."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +12,15 @@ import numpy as np
 import optax
 
 from mgmp_jax import data as datasets
-from mgmp_jax import training
 from mgmp_jax.data.augment import Augmentation, augment
+from mgmp_jax.training import loop
 
 __all__ = ["Recipe", "classification_step"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a pool model is trained.
+    """How a classifier is trained.
 
     Args:
         epochs: passes over the training examples.
@@ -31,7 +31,7 @@ class Recipe:
         weight_decay: L2 penalty, added to the gradient.
         augment: of the training images.
         frozen: how many of the lowest layers keep the weights that they start with.
-        snapshots: how many states along the training to keep, evenly spaced, the last included.
+        checkpoints: how many along the training to keep, evenly spaced, the last included.
     """
 
     epochs: int
@@ -41,25 +41,36 @@ class Recipe:
     weight_decay: float = 5e-4
     augment: Augmentation = "crop-flip"
     frozen: int = 0
-    snapshots: int = 1
+    checkpoints: int = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.snapshots <= self.epochs:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("checkpoints", 1), ("frozen", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
+        for name in ("learning_rate", "weight_decay"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.optimizer not in ("sgd", "adam"):
+            raise ValueError(f'optimizer must be "sgd" or "adam", got {self.optimizer!r}')
+        if self.augment not in get_args(Augmentation):
+            raise ValueError(f"augment must be one of {get_args(Augmentation)}")
+        if self.checkpoints > self.epochs:
             raise ValueError(
-                f"snapshots must be from 1 to the {self.epochs} epochs, got {self.snapshots}"
+                f"checkpoints must be from 1 to the {self.epochs} epochs, got {self.checkpoints}"
             )
 
     @property
     def kept_epochs(self) -> tuple[int, ...]:
         """The epochs after which the weights are kept, ascending."""
-        kept = np.linspace(self.epochs / self.snapshots, self.epochs, self.snapshots)
+        kept = np.linspace(self.epochs / self.checkpoints, self.epochs, self.checkpoints)
         return tuple(round(float(epoch)) for epoch in kept)
 
 
 @functools.lru_cache(maxsize=8)
 def classification_step(
     module: Any, recipe: Recipe, steps: int, *, stacked: bool
-) -> tuple[training.Step, optax.GradientTransformation]:
+) -> tuple[loop.Step, optax.GradientTransformation]:
     """The supervised step of a recipe and its optimiser.
 
     Args:
@@ -93,7 +104,7 @@ def classification_step(
             lambda params: {layer: layer in frozen for layer in params},
         )
 
-    def loss_fn(params: Any, batch_stats: Any, batch: training.Batch, key: Any):
+    def loss_fn(params: Any, batch_stats: Any, batch: loop.Batch, key: Any):
         augment_key, dropout_key = jax.random.split(key)
         inputs = augment(datasets.model_inputs(batch["inputs"]), augment_key, recipe.augment)
         params = {
@@ -117,5 +128,5 @@ def classification_step(
         new |= {layer: batch_stats[layer] for layer in frozen if layer in batch_stats}
         return jnp.mean(losses), (new, {"accuracy": accuracy})
 
-    step = training.make_step(loss_fn, optimizer)
+    step = loop.make_step(loss_fn, optimizer)
     return (jax.vmap(step) if stacked else step), optimizer

@@ -1,4 +1,4 @@
-"""What a pool model is, and how models descend from each other."""
+"""What a model of the store is, and how models descend from each other."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import json
 from typing import Literal
 
 from mgmp_jax.data.tokenizer import Tokens
-from mgmp_jax.recipe import Recipe
+from mgmp_jax.training.recipe import Recipe
 
 __all__ = ["ModelSpec"]
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """All that makes a pool model what it is; equal specs are one model.
+    """Names all that makes a model what it is; equal specs are one model.
 
     Args:
         arch: a name that :func:`mgmp_jax.models.create` knows.

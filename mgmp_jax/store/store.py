@@ -1,4 +1,4 @@
-"""Source, homologous and non-homologous models: train them, keep them, take their responses."""
+"""The model store: trains models, keeps them, and takes their responses."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.data import Examples
 from mgmp_jax.data.buckets import bucket
 from mgmp_jax.data.tokenizer import Tokenizer
-from mgmp_jax.models.pretrained import digest_pretrained, load_pretrained
-from mgmp_jax.recipe import classification_step
-from mgmp_jax.responses import ResponseKind, Responses, query_digest
-from mgmp_jax.spec import ModelSpec
+from mgmp_jax.models.pretrained import digest_pretrained, load_pretrained, pretrained_vocab_size
+from mgmp_jax.queries import QuerySet
+from mgmp_jax.responses import ResponseKind, Responses
+from mgmp_jax.store.spec import ModelSpec
+from mgmp_jax.training.recipe import classification_step
 
-__all__ = ["ModelSpec", "Pool"]
+__all__ = ["ModelStore"]
+
+_IMAGE = (32, 32, 3)
 
 
-class Pool:
-    """Trained models in a folder, each made once and found again by its spec.
+class ModelStore:
+    """Keeps trained models in a folder, each made once and found again by its spec.
 
     Args:
         folder: one sub-folder a model lies there.
@@ -49,6 +52,7 @@ class Pool:
         pretrained: str | Path | None = None,
     ) -> None:
         self.folder = Path(folder)
+        self._tokenizer = tokenizer
         self._tokens = None if tokenizer is None else tokenizer.tokens
         self._pretrained = pretrained
         self._load = functools.cache(
@@ -64,11 +68,12 @@ class Pool:
 
         Raises:
             ValueError: there are fewer than ``spec.num_examples``, or the spec reads other
-                tokens than the pool's tokenizer makes.
+                tokens than the store's tokenizer makes.
         """
         if spec.tokens != self._tokens:
             raise ValueError(
-                f"{spec.address} reads {spec.tokens}, but the pool's tokenizer makes {self._tokens}"
+                f"{spec.address} reads {spec.tokens}, but the store's tokenizer makes "
+                f"{self._tokens}"
             )
         is_training = split == "train"
         skip, wanted = (spec.skip, spec.num_examples) if is_training else (0, None)
@@ -91,7 +96,7 @@ class Pool:
         taught = scipy.special.softmax(logits, axis=-1)
         if spec.answers == "labels":
             taught = logits.argmax(axis=-1).astype(np.int32)
-        return Examples(examples.inputs, taught, logits.shape[1])
+        return dataclasses.replace(examples, labels=taught, num_classes=logits.shape[1])
 
     def classes(self, spec: ModelSpec) -> list[int]:
         """The classes of ``spec.subset``, in the order of their new labels."""
@@ -112,7 +117,7 @@ class Pool:
         if spec.width is not None:
             options["width"] = spec.width
         if spec.tokens is not None:
-            options["vocab_size"] = spec.tokens.vocab_size
+            options["vocab_size"] = max(spec.tokens.vocab_size, self._pretrained_vocab_size())
         return models.create(spec.arch, num_outputs=num_outputs, **options)
 
     def is_trained(self, spec: ModelSpec) -> bool:
@@ -170,41 +175,81 @@ class Pool:
         """
         return files.read_json(self.folder / spec.address / "model.json")["accuracy"]
 
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Encodes raw texts to the token ids ``[n, l]`` that its models read.
+
+        Raises:
+            ValueError: the store has no tokenizer.
+        """
+        if self._tokenizer is None:
+            raise ValueError("the store has no tokenizer: give ModelStore(tokenizer=...)")
+        return self._tokenizer.encode(texts)
+
+    def queries(self, spec: ModelSpec, split: str = "train", count: int | None = None) -> QuerySet:
+        """Makes a query set of the first examples of a model's ``split``, in their order.
+
+        Args:
+            spec: the model.
+            split: what it was trained (``"train"``) or is tested on.
+            count: how many, ``None`` for all.
+
+        Raises:
+            ValueError: as :meth:`examples`.
+        """
+        examples = self.examples(spec, split).take(count)
+        if examples.texts is not None:
+            return QuerySet.texts(examples.texts)
+        return QuerySet.images(examples.inputs)
+
     def responses(
         self,
         spec: ModelSpec,
-        queries: np.ndarray,
+        queries: QuerySet,
         *,
         kind: ResponseKind = "logits",
         epoch: int | None = None,
     ) -> Responses:
-        """The responses of a trained model on ``queries``, computed once and kept.
+        """Takes the responses of a trained model; logits and embeddings are kept.
 
         Args:
             spec: the model.
-            queries: uint8 images ``[n, h, w, 3]`` or token ids ``[n, l]``.
+            queries: what it is asked.
             kind: of the responses; an embedding is the input of the last layer, or of a text the
                 first token's last hidden state.
             epoch: which of the recipe's ``kept_epochs``; the last by default.
+
+        Raises:
+            ValueError: the model does not read such queries.
         """
+        if kind not in ("logits", "embedding"):
+            return self.responses(spec, queries, epoch=epoch).to(kind)
         epoch = spec.recipe.epochs if epoch is None else epoch
-        digest = query_digest(queries)
-        name = f"{kind}-epoch{epoch}-{digest[:12]}.npz"
+        name = f"{kind}-epoch{epoch}-{queries.digest[:12]}.npz"
         path = self.folder / spec.address / "responses" / name
         if path.is_file():
             return Responses.load(path)
         logits, embedding = training.predict(
-            self.module(spec), self.variables(spec, epoch), queries
+            self.module(spec), self.variables(spec, epoch), self._inputs(spec, queries)
         )
-        values = {
-            "logits": lambda: logits,
-            "probs": lambda: scipy.special.softmax(logits, axis=-1),
-            "logprobs": lambda: scipy.special.log_softmax(logits, axis=-1),
-            "embedding": lambda: embedding,
-        }[kind]()
-        responses = Responses(values, kind, digest, f"{spec.address}@{epoch}")
+        values = logits if kind == "logits" else embedding
+        responses = Responses(values, kind, queries, f"{spec.address}@{epoch}")
         responses.save(path)
         return responses
+
+    def _inputs(self, spec: ModelSpec, queries: QuerySet) -> np.ndarray:
+        """What a model is fed of queries: their pixels, or the token ids of their texts."""
+        reads = "texts" if spec.tokens else "images"
+        if queries.modality != reads:
+            raise ValueError(f"{spec.address} reads {reads}, the queries are {queries.modality}")
+        if reads == "texts":
+            return self.encode(queries.inputs)
+        shape = queries.inputs.shape[1:]
+        if shape != _IMAGE:
+            raise ValueError(f"{spec.address} reads images {list(_IMAGE)}, got {list(shape)}")
+        return queries.inputs
+
+    def _pretrained_vocab_size(self) -> int:
+        return 0 if self._pretrained is None else pretrained_vocab_size(self._pretrained)
 
     def _train_group(self, group: list[ModelSpec]) -> None:
         """Trains one model, or several of one kind stacked; stores weights and accuracies."""
@@ -296,7 +341,7 @@ class Pool:
     def _pretrained_variables(self, spec: ModelSpec) -> dict[str, Any]:
         if self._pretrained is None or digest_pretrained(self._pretrained) != spec.pretrained:
             raise ValueError(
-                f"{spec.address} starts from the checkpoint {spec.pretrained}, but the pool was "
+                f"{spec.address} starts from the checkpoint {spec.pretrained}, but the store was "
                 f"given {self._pretrained}; give the folder of that checkpoint"
             )
         module = self.module(spec)
@@ -320,7 +365,7 @@ def _example(module: Any) -> np.ndarray:
     """The least input that a module can be initialised with."""
     if isinstance(module, models.Transformer):
         return np.zeros((1, 1), np.int32)
-    return np.zeros((1, 32, 32, 3), np.float32)
+    return np.zeros((1, *_IMAGE), np.float32)
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""The one supervised loop, used by the pool's models and by MGMP alike.
+"""The one supervised loop, which trains the store's models and MGMP alike.
 
 A *step* is a pure function ``(state, batch, key) -> (state, metrics)``. :func:`fit` runs it
 over epochs: one dispatch an epoch where an accelerator is there (``lax.scan`` over batches
@@ -27,6 +27,7 @@ from mgmp_jax import data as datasets
 from mgmp_jax import models
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.data.buckets import bucket, trim
+from mgmp_jax.queries import modality_of
 
 __all__ = [
     "TrainState",
@@ -233,7 +234,7 @@ def predict(
         inputs: uint8 images ``[n, h, w, 3]`` or token ids ``[n, l]``.
         batch_size: inputs at a time; by default 500 images or 100 texts.
     """
-    run, is_text = _compiled_predict(module), inputs.ndim == 2
+    run, is_text = _compiled_predict(module), modality_of(inputs) == "texts"
     batch_size = min(batch_size or (100 if is_text else 500), len(inputs))
     order = np.argsort(bucket(inputs), kind="stable") if is_text else np.arange(len(inputs))
     outputs = []

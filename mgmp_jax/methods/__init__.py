@@ -1,0 +1,22 @@
+"""The methods that a :class:`mgmp_jax.verifier.Verifier` is made of."""
+
+from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
+from mgmp_jax.methods.mgmp import MGMP, FittedMGMP
+from mgmp_jax.methods.protocol import Fitted, Method
+from mgmp_jax.methods.sibling_test import FittedSiblingTest, SiblingTest
+from mgmp_jax.methods.similarity import FittedSimilarity, Similarity
+
+__all__ = [
+    "EXTENDED",
+    "MGMP",
+    "PAPER",
+    "PAPER_WITHOUT_GENERATOR",
+    "Fitted",
+    "FittedMGMP",
+    "FittedSiblingTest",
+    "FittedSimilarity",
+    "MGMPConfig",
+    "Method",
+    "SiblingTest",
+    "Similarity",
+]

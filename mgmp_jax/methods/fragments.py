@@ -1,0 +1,153 @@
+"""Fragments of source and targets, for the pool while MGMP learns and for suspects after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from mgmp_jax import dna
+from mgmp_jax.background import Background, residual_fragments
+from mgmp_jax.config import MGMPConfig
+from mgmp_jax.data.buckets import trim
+from mgmp_jax.linear import check_width, standardise
+from mgmp_jax.references import ReferenceSet
+from mgmp_jax.responses import Responses, can_convert
+
+__all__ = [
+    "check_equal_width",
+    "gather_pair",
+    "gather_trimmed_pair",
+    "make_fragments",
+    "pool_arrays",
+    "read_as",
+]
+
+
+def read_as(config: MGMPConfig, responses: Responses) -> Responses:
+    """Converts responses to the kind that a config reads; under alignment it reads any.
+
+    Raises:
+        ValueError: they cannot be converted, and are not aligned.
+    """
+    if config.align and not can_convert(responses.kind, config.response):
+        return responses
+    return responses.to(config.response)
+
+
+def check_equal_width(source: Responses, target: Responses) -> None:
+    """Raises ``ValueError`` unless both answer in as many numbers."""
+    if source.values.shape != target.values.shape:
+        raise ValueError(
+            f"source and {target.model or 'target'} give responses {source.values.shape[1]} and "
+            f"{target.values.shape[1]} wide; without align=True they must be equally wide"
+        )
+
+
+def make_fragments(
+    config: MGMPConfig, source: Responses, target: Responses, latents: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Makes fragments of source and target (Eq. 4), aligned where the config wants it.
+
+    Args:
+        config: of the MGMP.
+        source: responses of the source, as :func:`read_as` gives them.
+        target: responses of the target, likewise of the same queries.
+        latents: of the generator, or the background, ``[n, z]``; ``None`` for nothing.
+
+    Returns:
+        Source and target, each ``[n, o]``.
+
+    Raises:
+        ValueError: the widths differ without alignment, or are too large for the queries.
+    """
+    if not config.align:
+        check_equal_width(source, target)
+    if config.assemble == "residual" and latents is not None:
+        return residual_fragments(latents, source.values, target.values, align=config.align)
+    if config.align:
+        check_width(target.values.shape[1], len(target), "the target's responses are")
+    z = None if latents is None else jnp.asarray(latents)
+    s, t = (dna.assemble(z, jnp.asarray(r.values), config.assemble) for r in (source, target))
+    if config.align:
+        s, t = standardise(s), dna.align(s, t)
+    return np.asarray(s), np.asarray(t)
+
+
+def pool_arrays(
+    config: MGMPConfig,
+    own: ReferenceSet,
+    source: Responses,
+    background: Background | None,
+    fixed: np.ndarray | None,
+) -> dict[str, np.ndarray]:
+    """Stacks the fragments of all pairs of the pool, for :func:`gather_pair`.
+
+    Args:
+        config: of the MGMP.
+        own: the reference set on the query set that MGMP asks.
+        source: the source's responses, as :func:`read_as` gives them.
+        background: where there is one; a pair's own task is left out of it.
+        fixed: latents of a fixed generator without a background, ``[n, z]``.
+
+    Returns:
+        ``source``, ``homologous`` and ``non_homologous``, each ``[p, n, o]`` (bare responses where
+        a generator is trained), and with set context ``homologous_context`` and
+        ``non_homologous_context``, each ``[p, c]``.
+    """
+    sides = ("homologous", "non_homologous")
+    sets: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {side: [] for side in sides}
+    for pair in own.pool:
+        latents = fixed if background is None else background.matrix(without=pair.task)
+        many = max(len(pair.homologous), len(pair.non_homologous))
+        for side in sides:
+            read = [read_as(config, model) for model in getattr(pair, side)]
+            made = [_pool_fragments(config, source, target, latents) for target in read]
+            sets[side] += [made[i % len(made)] for i in range(many)]
+    data = {"source": np.stack([s for s, _ in sets["homologous"]])}
+    for side in sides:
+        data[side] = np.stack([t for _, t in sets[side]])
+        if config.context:
+            contexts = [dna.set_context(jnp.asarray(s), jnp.asarray(t)) for s, t in sets[side]]
+            data[f"{side}_context"] = np.stack(contexts)
+    return data
+
+
+def _pool_fragments(
+    config: MGMPConfig, source: Responses, target: Responses, latents: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fragments; bare responses where a generator is still to be trained."""
+    if config.generator is None:
+        return make_fragments(config, source, target, latents)
+    check_equal_width(source, target)
+    return source.values, target.values
+
+
+def gather_pair(data: Mapping[str, Any], index: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes a mini-batch: some queries, with the source and one pair of targets.
+
+    Args:
+        data: ``source``, ``homologous`` and ``non_homologous``, each ``[p, n, o]``: fragments, or
+            responses where a generator is trained; with set context also
+            ``homologous_context`` and ``non_homologous_context``, ``[p, c]``; ``inputs``,
+            ``[n, ...]``, where a generator is trained.
+        index: ``query``, ``[b]``, and ``pair``: the numbers of the two models.
+    """
+    query, pair = index["query"], index["pair"]
+    batch = {"source": data["source"][pair[0], query]}
+    if "inputs" in data:
+        batch["inputs"] = data["inputs"][query]
+    for side, model in (("homologous", pair[0]), ("non_homologous", pair[1])):
+        batch[side] = data[side][model, query]
+        if f"{side}_context" in data:
+            context = data[f"{side}_context"][model]
+            batch[f"{side}_context"] = context[None].repeat(len(query), axis=0)
+    return batch
+
+
+def gather_trimmed_pair(data: Mapping[str, Any], index: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes the mini-batch of :func:`gather_pair`, texts cut to their bucket; on the host only."""
+    batch = gather_pair(data, index)
+    return {**batch, "inputs": trim(batch["inputs"])}

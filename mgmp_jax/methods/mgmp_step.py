@@ -1,0 +1,176 @@
+"""MGMP's train step: generator and provenance classifier, jointly, on a pool's responses.
+
+The pool models are frozen, so their responses are constants: a step costs one forward and
+backward pass of the generator, whatever the size of the pool.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from mgmp_jax import data as datasets
+from mgmp_jax import dna, losses, models, training
+from mgmp_jax.config import MGMPConfig
+from mgmp_jax.models import Classifier
+
+__all__ = [
+    "classify",
+    "generate",
+    "init",
+    "make_loss",
+    "make_step",
+]
+
+
+def init(config: MGMPConfig, inputs: np.ndarray | None, width: int, key: Any) -> dict[str, Any]:
+    """Initialises the variables of generator and classifier.
+
+    Args:
+        config: what to make.
+        inputs: what the generator reads, of which the shape counts; ``None`` without one.
+        width: of the responses, or of the fragments where no generator is trained.
+        key: a PRNG key.
+    """
+    generator_key, classifier_key = jax.random.split(key)
+    params, batch_stats, latent = {}, {}, None
+    generator = _generator(config, width)
+    if generator is not None and inputs is not None:
+        init_fn = jax.jit(functools.partial(generator.init, train=False))
+        variables = init_fn(generator_key, datasets.model_inputs(inputs[:1]))
+        params["generator"] = variables["params"]
+        batch_stats = variables.get("batch_stats", {})
+        latent = jnp.zeros((1, generator.num_outputs))
+    how = "addition" if generator is None else config.assemble
+    example = dna.assemble(latent, jnp.zeros((1, width)), how)
+    context = dna.set_context(example, example) if config.context else None
+    pair = _pair_inputs(example, example, context)
+    params["classifier"] = _classifier(config).init(classifier_key, pair, train=False)["params"]
+    return {"params": params, "batch_stats": batch_stats}
+
+
+@functools.lru_cache(maxsize=16)
+def make_step(config: MGMPConfig, width: int) -> tuple[training.Step, optax.GradientTransformation]:
+    """Makes the joint step: Adam on :func:`make_loss` over generator and classifier."""
+    optimizer = optax.adam(config.learning_rate)
+    return training.make_step(make_loss(config, width), optimizer), optimizer
+
+
+def make_loss(config: MGMPConfig, width: int) -> training.LossFn:
+    """Makes Eq. 7 plus Eq. 8 a function of ``(params, batch_stats, batch, key)``.
+
+    Without a generator to train there is nothing that Eq. 7 could change, and the loss is Eq. 8
+    alone. A batch is what :func:`mgmp_jax.methods.fragments.gather_pair` gives.
+
+    Args:
+        config: of the MGMP.
+        width: as for :func:`init`.
+    """
+    generator, classifier = _generator(config, width), _classifier(config)
+
+    def loss_fn(params: Any, batch_stats: Any, batch: training.Batch, key: Any):
+        generator_key, classifier_key = jax.random.split(key)
+        sets = [batch[name] for name in ("source", "homologous", "non_homologous")]
+        if generator is not None:
+            z, updates = generator.apply(
+                {"params": params["generator"], "batch_stats": batch_stats},
+                datasets.model_inputs(batch["inputs"]),
+                train=True,
+                mutable=["batch_stats"],
+                rngs={"dropout": generator_key},
+            )
+            batch_stats = updates.get("batch_stats", {})
+            sets = [dna.assemble(z, responses, config.assemble) for responses in sets]
+        s, t, n = sets
+        pairs = [
+            _pair_inputs(s, t, batch.get("homologous_context")),
+            _pair_inputs(s, n, batch.get("non_homologous_context")),
+        ]
+        labels = jnp.repeat(jnp.array([1.0, 0.0]), len(s))
+        logits = classifier.apply(
+            {"params": params["classifier"]},
+            jnp.concatenate(pairs),
+            train=True,
+            rngs={"dropout": classifier_key},
+        )
+        provenance = losses.provenance_loss(logits, labels)
+        accuracy = jnp.mean((logits >= 0) == (labels == 1))
+        if generator is None:
+            return provenance, (batch_stats, {"accuracy": accuracy})
+        options = {"temperature": config.temperature, "reduction": config.reduction}
+        terms = {
+            "similarity": losses.similarity_loss(s, t, n, **options),
+            "cohesion": losses.cohesion_loss(s, t, n, **options),
+            "weights": optax.tree.norm(params["generator"], squared=True),
+            "provenance": provenance,
+        }
+        loss = (
+            config.similarity_weight * terms["similarity"]
+            + config.cohesion_weight * terms["cohesion"]
+            + config.weight_decay * terms["weights"]
+            + provenance
+        )
+        return loss, (batch_stats, {"accuracy": accuracy, **terms})
+
+    return loss_fn
+
+
+def generate(config: MGMPConfig, variables: Any, inputs: np.ndarray, width: int) -> np.ndarray:
+    """Computes the latents ``g(x)`` of all queries by the trained generator, ``[n, z]``."""
+    generator_variables = {
+        "params": variables["params"]["generator"],
+        "batch_stats": variables["batch_stats"],
+    }
+    return training.predict(_generator(config, width), generator_variables, inputs)[0]
+
+
+def classify(config: MGMPConfig, classifier: Any, source: Any, target: Any) -> np.ndarray:
+    """Computes ``f_p`` for every pair of fragments, ``[n]``, in (0, 1) (Eq. 9).
+
+    Args:
+        config: of the MGMP.
+        classifier: parameters of the classifier.
+        source: fragments of the source, ``[n, o]``.
+        target: fragments of the model in question, ``[n, o]``.
+    """
+    return np.asarray(_compiled_scores(config)(classifier, source, target))
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled_scores(config: MGMPConfig) -> Callable:
+    def scores(params: Any, s: Any, t: Any) -> Any:
+        pair = _pair_inputs(s, t, dna.set_context(s, t) if config.context else None)
+        return jax.nn.sigmoid(_classifier(config).apply({"params": params}, pair, train=False))
+
+    return jax.jit(scores)
+
+
+def _pair_inputs(source: Any, target: Any, context: Any | None) -> Any:
+    """What the classifier sees of each pair of fragments, ``[n, ...]``."""
+    pair = [source, target]
+    if context is not None:
+        pair += [source * target, jnp.broadcast_to(context, (len(source), context.shape[-1]))]
+    return jnp.concatenate(pair, axis=-1)
+
+
+def _generator(config: MGMPConfig, width: int) -> Any:
+    if config.generator is None:
+        return None
+    given = {"width": config.generator_width, "vocab_size": config.generator_vocab_size}
+    options = {name: value for name, value in given.items() if value is not None}
+    return models.create(
+        config.generator,
+        num_outputs=config.latent or width,
+        **options,
+        dtype=training.compute_dtype(),
+    )
+
+
+def _classifier(config: MGMPConfig) -> Classifier:
+    return Classifier(width=config.classifier_width, dropout=config.dropout)

@@ -1,0 +1,70 @@
+"""What every method offers: it is fitted to a reference set, and then reads suspects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from mgmp_jax.references import ReferenceSet
+from mgmp_jax.responses import Responses
+
+__all__ = ["Fitted", "Method", "Question"]
+
+Question = Literal["knowledge", "lineage"]
+"""Does the suspect know what the source knows, or does it come from the source's training run?"""
+
+
+class Fitted(Protocol):
+    """A method that is ready for suspects."""
+
+    name: str
+    question: Question
+    asks: str
+
+    def reads(self, suspect: Responses) -> str | None:
+        """Says why responses cannot be read, in a sentence; ``None`` where they can."""
+        ...
+
+    def score(self, suspect: Responses) -> float:
+        """Scores a suspect, larger for one that looks homologous.
+
+        Raises:
+            ValueError: the suspect answered other queries, or cannot be read.
+        """
+        ...
+
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Gives all that :meth:`from_arrays` needs: what JSON holds, and arrays by name."""
+        ...
+
+    @classmethod
+    def from_arrays(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Fitted:
+        """Makes it again."""
+        ...
+
+
+class Method(Protocol):
+    """A way to answer one of the two questions; made by its settings alone."""
+
+    name: str
+    question: Question
+    asks: str
+    """The name of the query set that it asks, where models answered several."""
+
+    def fit(
+        self, references: ReferenceSet, *, seed: int = 0, folder: str | Path | None = None
+    ) -> Fitted:
+        """Learns what it needs from the reference set.
+
+        Args:
+            references: the models whose truth is known.
+            seed: of whatever is drawn.
+            folder: for checkpoints of a training, which is resumed; ``None`` keeps nothing.
+
+        Raises:
+            ValueError: the reference set lacks what the method needs.
+        """
+        ...

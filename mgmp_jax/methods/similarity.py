@@ -1,0 +1,103 @@
+"""A similarity of responses as a method, with the same calibration as MGMP."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from mgmp_jax.methods.protocol import Question
+from mgmp_jax.queries import TRAINING
+from mgmp_jax.references import ReferenceSet
+from mgmp_jax.responses import Responses
+from mgmp_jax.similarities import SIMILARITIES
+
+__all__ = ["FittedSimilarity", "Similarity"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Similarity:
+    """Scores a suspect by how alike it and the source answer. It learns nothing.
+
+    Args:
+        name: one of :data:`mgmp_jax.similarities.SIMILARITIES`.
+        asks: the name of the query set that it asks.
+
+    Raises:
+        ValueError: the similarity is unknown.
+    """
+
+    name: str
+    asks: str = TRAINING
+    question: ClassVar[Question] = "knowledge"
+
+    def __post_init__(self) -> None:
+        if self.name not in SIMILARITIES:
+            raise ValueError(
+                f"unknown similarity {self.name!r}; choose one of {', '.join(SIMILARITIES)}"
+            )
+
+    def fit(
+        self, references: ReferenceSet, *, seed: int = 0, folder: str | Path | None = None
+    ) -> FittedSimilarity:
+        """Keeps the source's responses; ``seed`` and ``folder`` are not needed."""
+        return FittedSimilarity(self.name, references.on(self.asks).source, self.asks)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FittedSimilarity:
+    """A similarity with the source's responses.
+
+    Args:
+        name: of the similarity.
+        source: the source's responses.
+        asks: the name of the query set that it asks.
+    """
+
+    name: str
+    source: Responses
+    asks: str = TRAINING
+    question: ClassVar[Question] = "knowledge"
+
+    def reads(self, suspect: Responses) -> str | None:
+        """Says why responses cannot be read, in a sentence; ``None`` where they can."""
+        try:
+            SIMILARITIES[self.name](self.source, suspect)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def score(self, suspect: Responses) -> float:
+        """Computes the similarity of source and suspect.
+
+        Raises:
+            ValueError: the suspect answered other queries, cannot be read, or the similarity is
+                not finite.
+        """
+        self.source.check_same_queries(suspect)
+        score = float(SIMILARITIES[self.name](self.source, suspect))
+        if not np.isfinite(score):
+            raise ValueError(f"{self.name} of source and suspect is not finite")
+        return score
+
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Gives all that :meth:`from_arrays` needs."""
+        about = {
+            "name": self.name,
+            "asks": self.asks,
+            "source": {"kind": self.source.kind, "model": self.source.model},
+            "queries": self.source.queries,
+        }
+        return about, {"source": self.source.values}
+
+    @classmethod
+    def from_arrays(
+        cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> FittedSimilarity:
+        """Makes it again from what :meth:`to_arrays` gave."""
+        source = about["source"]
+        responses = Responses(arrays["source"], source["kind"], about["queries"], source["model"])
+        return cls(about["name"], responses, about["asks"])

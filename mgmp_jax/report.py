@@ -1,0 +1,101 @@
+"""What a verifier says of one suspect: an answer to each of two questions, never one of both."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from mgmp_jax.methods.protocol import Question
+
+__all__ = ["Answer", "Report", "Verdict", "false_positive_bound"]
+
+Verdict = Literal["homologous", "not homologous", "inconclusive"]
+
+
+def false_positive_bound(m: int) -> float:
+    """Bounds the false positive rate of "scores above all ``m`` calibration models", at 95 %.
+
+    That rate is distributed as Beta(1, m) over draws of the calibration models: ``1 - 0.05^(1/m)``,
+    14.6 % for 19 models and 3.0 % for 99; 1 without any.
+    """
+    return 1 - 0.05 ** (1 / m) if m else 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What one method answers to its question.
+
+    Args:
+        question: does the suspect *know* what the source knows, or does it *come from* the
+            source's training run?
+        method: the name of the method; empty where none was asked.
+        verdict: homologous, not homologous or inconclusive.
+        reason: why, in a sentence.
+        score: larger for a suspect that looks homologous; ``None`` without an answer. Of MGMP the
+            DNA score, from 0 to 1; of the sibling test how many standard deviations the source
+            stands above its siblings.
+        p_value: the share of ``m`` calibration models, or siblings, that score at least as high,
+            the suspect, or the source, counted among them; ``None`` where there are none.
+        m: how many there are.
+    """
+
+    question: Question
+    method: str
+    verdict: Verdict
+    reason: str
+    score: float | None = None
+    p_value: float | None = None
+    m: int = 0
+
+    @property
+    def least_p(self) -> float:
+        """The smallest p-value that ``m`` models allow, ``1 / (m + 1)``."""
+        return 1 / (self.m + 1)
+
+    @property
+    def false_positive_bound(self) -> float:
+        """:func:`false_positive_bound` of ``m``."""
+        return false_positive_bound(self.m)
+
+    def __str__(self) -> str:
+        p = "no p-value"
+        if self.p_value is not None:
+            p = (
+                f"p = {self.p_value:.3g} (m = {self.m}, least p {self.least_p:.3g}, false positive "
+                f"rate of beating all m at most {self.false_positive_bound:.1%})"
+            )
+        score = "" if self.score is None else f"score {self.score:.3f}, {p}. "
+        return f"{self.question}: {self.verdict.upper()}. {score}{self.reason}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All that a verifier says of a suspect.
+
+    Args:
+        suspect: the name of the model.
+        answers: one of each method, in their order. The first method of a question answers it;
+            the others stand beside it and decide nothing.
+    """
+
+    suspect: str
+    answers: tuple[Answer, ...]
+
+    @property
+    def knowledge(self) -> Answer:
+        """Does the suspect know what the source knows (MGMP, similarities)?"""
+        return self._first("knowledge", "the reference set has no pool to learn from")
+
+    @property
+    def lineage(self) -> Answer:
+        """Does it come from the source's own training run (sibling test)?"""
+        return self._first("lineage", "the reference set has no siblings of the source")
+
+    def _first(self, question: Question, lacking: str) -> Answer:
+        for answer in self.answers:
+            if answer.question == question:
+                return answer
+        return Answer(question, "", "inconclusive", f"Not asked: {lacking}.")
+
+    def __str__(self) -> str:
+        return f"{self.suspect or 'suspect'}\n  {self.knowledge}\n  {self.lineage}"
