@@ -17,6 +17,7 @@ from mgmp_jax.queries import QuerySet
 __all__ = ["Tokenizer", "Tokens"]
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_MOST_IDS = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,9 @@ class Tokenizer:
     Raises:
         ValueError: padding has another id than 0, texts are not framed by ``[CLS]`` and
             ``[SEP]``, or ``max_length`` leaves no room for a text.
+
+    Attributes:
+        tokens: what a model must know of the ids.
     """
 
     def __init__(self, backend: Any, max_length: int, cache: str | Path | None = None) -> None:
@@ -61,7 +65,7 @@ class Tokenizer:
         backend.no_padding()
         backend.enable_truncation(max_length)
         backend.encode_special_tokens = True
-        probe = backend.encode("a").ids
+        (probe,) = _encode(backend, ["a"])
         frame = [backend.token_to_id(token) for token in ("[CLS]", "[SEP]")]
         if probe[:1] + probe[-1:] != frame:
             raise ValueError(
@@ -73,6 +77,8 @@ class Tokenizer:
         self._cache = None if cache is None else Path(cache)
         digest = hashlib.sha256(backend.to_str().encode()).hexdigest()[:12]
         vocab_size = max(backend.get_vocab().values()) + 1
+        if vocab_size > _MOST_IDS:
+            raise ValueError(f"token ids must be below {_MOST_IDS}, got {vocab_size - 1}")
         self.tokens = Tokens(digest, vocab_size, max_length)
 
     @classmethod
@@ -149,8 +155,8 @@ class Tokenizer:
         """Turns texts into token ids, int32 ``[n, max_length]``, padded with 0 on the right.
 
         Raises:
-            ValueError: there is no text, one of them is empty or no valid Unicode, or the array
-                in the cache is damaged.
+            ValueError: there is no text, one of them is empty, no valid Unicode or cannot be
+                encoded, or the array in the cache is damaged.
         """
         queries = QuerySet.texts(texts)
         shape = (len(queries), self.tokens.max_length)
@@ -159,20 +165,15 @@ class Tokenizer:
             path = self._cache / f"{self.tokens.vocabulary}-{queries.digest[:16]}.npy"
             if path.is_file():
                 return self._read_kept(path, shape)
-        for i, text in enumerate(queries.inputs):
-            if any("\ud800" <= character <= "\udfff" for character in text):
-                raise ValueError(
-                    f"text {i} holds half a surrogate pair, which is no valid Unicode; decode it "
-                    'again with errors="replace"'
-                )
+        _check_unicode(queries.inputs)
         tokens = np.zeros(shape, np.int32)
-        for i, one in enumerate(self._backend.encode_batch(list(queries.inputs))):
-            if 0 in one.ids:
+        for i, ids in enumerate(_encode(self._backend, queries.inputs)):
+            if 0 in ids:
                 raise ValueError(
                     f"text {i} spells [PAD], which this tokenizer reads as padding; leave the text "
                     "out or change the word"
                 )
-            tokens[i, : len(one.ids)] = one.ids
+            tokens[i, : len(ids)] = ids
         if path is not None:
             with files.replacing(path) as unfinished, unfinished.open("wb") as file:
                 np.save(file, tokens)
@@ -191,6 +192,22 @@ class Tokenizer:
                 f"{tokens.dtype} {tokens.shape}; {advice}"
             )
         return tokens
+
+
+def _encode(backend: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Gives the ids of each text; says why where the tokenizer cannot."""
+    for i, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"text {i} holds half a surrogate pair, which is no valid Unicode; decode it "
+                'again with errors="replace"'
+            ) from error
+    try:
+        return [one.ids for one in backend.encode_batch(list(texts))]
+    except Exception as error:  # the library raises nothing more special
+        raise ValueError(f"the tokenizer cannot encode these texts ({error})") from error
 
 
 def _read_vocabulary(folder: Path, lowercase: bool | None) -> Any:
@@ -216,12 +233,15 @@ def _read_vocabulary(folder: Path, lowercase: bool | None) -> Any:
             f"{config_path.name}: give lowercase=True for an uncased model, lowercase=False for a "
             f"cased one ({capitals} of its tokens have capital letters)"
         )
-    return _wordpiece(
-        {token: i for i, token in enumerate(lines)},
-        lowercase=lowercase,
-        strip_accents=config.get("strip_accents"),
-        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
-    )
+    options = {
+        "lowercase": lowercase,
+        "strip_accents": config.get("strip_accents"),
+        "handle_chinese_chars": config.get("tokenize_chinese_chars", True),
+    }
+    try:
+        return _wordpiece({token: i for i, token in enumerate(lines)}, **options)
+    except TypeError as error:
+        raise ValueError(f"{config_path} holds an option of another type ({error})") from error
 
 
 def _learn_vocabulary(texts: Sequence[str], vocab_size: int) -> dict[str, int]:

@@ -71,7 +71,7 @@ def digest_pretrained(folder: str | Path) -> str:
         FileNotFoundError: there are none.
         ValueError: the index of its shards is damaged.
     """
-    paths = pretrained_files.weight_files(Path(folder))
+    paths = pretrained_files.weight_files(files.expand(folder))
     digests = []
     for path in paths:
         with path.open("rb") as file:
@@ -86,9 +86,9 @@ def pretrained_vocab_size(folder: str | Path) -> int:
 
     Raises:
         FileNotFoundError: there is no config.
-        ValueError: it is of another architecture.
+        ValueError: it is damaged, or of another architecture.
     """
-    return _read_config(Path(folder))["vocab_size"]
+    return pretrained_files.read_config(files.expand(folder))["vocab_size"]
 
 
 def load_pretrained(
@@ -105,11 +105,11 @@ def load_pretrained(
     Args:
         path_or_hub_id: as for :func:`find_pretrained`.
         num_outputs: width of the output; by default that of the checkpoint's classifier.
-        head: ``"keep"`` takes the classifier from the checkpoint where it has one, and then the
-            layer before it too; ``"reinit"`` always starts a new classifier. What an encoder
+        head: ``"keep"`` takes the classifier from the checkpoint where it has one, together with
+            the layer before it; ``"reinit"`` always starts a new classifier. What an encoder
             checkpoint lacks (the classifier, the layer before it) starts anew in any case.
-        vocab_size: how many ids the tokenizer makes; by default as many as the checkpoint has
-            embeddings. Up to 1,024 embeddings beyond it, which no text reaches, are left out.
+        vocab_size: how many ids the tokenizer makes, to check that it is the checkpoint's own. The
+            table may have up to 1,024 embeddings more, which no text reaches.
         seed: of what starts anew.
         dtype: of the computation.
 
@@ -118,7 +118,7 @@ def load_pretrained(
 
     Raises:
         FileNotFoundError: there is no such checkpoint, or it holds pickled weights only.
-        ValueError: it is of another architecture or for another vocabulary; tensors are missing,
+        ValueError: it is of another architecture or for another tokenizer; tensors are missing,
             unexpected, not finite or of a wrong shape, each of which is named; or the width of
             the output is not known.
     """
@@ -129,16 +129,8 @@ def load_pretrained(
     if head == "reinit":
         tensors = {k: v for k, v in tensors.items() if not k.startswith("classifier.")}
     if num_outputs is None:
-        if "classifier.bias" not in tensors:
-            raise ValueError(f"{folder} has no classifier to keep; give num_outputs")
-        num_outputs = len(tensors["classifier.bias"])
-    if vocab_size is not None:
-        _cut_vocabulary(options, tensors, vocab_size, folder)
-    if options["depth"] > len(tensors):
-        raise ValueError(
-            f"{folder / 'config.json'} states {options['depth']} layers, but the weights are only "
-            f"{len(tensors)} tensors"
-        )
+        num_outputs = _classifier_width(tensors, folder)
+    _check_sizes(options, tensors, vocab_size, folder)
     module = Transformer(num_outputs=num_outputs, dtype=dtype, **options)
     init = jax.jit(lambda key, x: module.init(key, x, train=False)["params"])
     example = jax.random.key(seed), jnp.zeros((1, 1), jnp.int32)
@@ -156,7 +148,7 @@ def save_pretrained(module: Transformer, variables: Mapping[str, Any], folder: s
     """
     from safetensors.numpy import save_file
 
-    folder = Path(folder)
+    folder = files.expand(folder)
     config = pretrained_files.their_config(module)
     params = jax.device_get(variables["params"])
     tensors = {}
@@ -169,20 +161,31 @@ def save_pretrained(module: Transformer, variables: Mapping[str, Any], folder: s
     files.write_json(folder / "config.json", config)
 
 
-def _cut_vocabulary(
-    options: dict[str, Any], tensors: dict[str, np.ndarray], vocab_size: int, folder: Path
+def _classifier_width(tensors: Mapping[str, np.ndarray], folder: Path) -> int:
+    classifier = [value for name, value in tensors.items() if name.startswith("classifier.")]
+    if not any(np.size(value) for value in classifier):
+        raise ValueError(f"{folder} has no classifier to keep; give num_outputs")
+    return len(np.atleast_1d(classifier[0]))
+
+
+def _check_sizes(
+    options: Mapping[str, Any],
+    tensors: Mapping[str, np.ndarray],
+    vocab_size: int | None,
+    folder: Path,
 ) -> None:
-    """Leaves the embeddings out that lie beyond the tokenizer's vocabulary."""
-    spare = options["vocab_size"] - vocab_size
+    """Refuses another tokenizer, and a depth that the weights cannot have."""
+    spare = 0 if vocab_size is None else options["vocab_size"] - vocab_size
     if not 0 <= spare <= _MOST_SPARE_IDS:
         raise ValueError(
             f"the checkpoint in {folder} embeds {options['vocab_size']} tokens, but the tokenizer "
             f"makes {vocab_size}; choose the checkpoint's own tokenizer"
         )
-    table = names.words(options["style"])
-    if len(tensors[table]) == options["vocab_size"]:
-        tensors[table] = tensors[table][:vocab_size]
-        options["vocab_size"] = vocab_size
+    if options["depth"] > len(tensors):
+        raise ValueError(
+            f"{folder / 'config.json'} states {options['depth']} layers, but the weights are only "
+            f"{len(tensors)} tensors"
+        )
 
 
 def _check(

@@ -187,11 +187,6 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
             tensors = {} if wrong else {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}); fetch it again") from error
-    except TypeError as error:  # releases before 0.6.1 do not know bfloat16
-        raise ValueError(
-            f"{path} cannot be read by the installed safetensors ({error}): "
-            "pip install --upgrade safetensors"
-        ) from error
     if wrong:
         raise ValueError(
             f"{path}: {wrong[0]} is of dtype {dtypes[wrong[0]]}; expected one of "
