@@ -70,8 +70,8 @@ class Tokenizer:
         if probe[:1] + probe[-1:] != frame:
             raise ValueError(
                 "the tokenizer does not put a text between [CLS] and [SEP], as BERT and "
-                "DistilBERT read it: its tokenizer.json has no post-processor or another one; "
-                "bring the tokenizer.json of a BERT or DistilBERT checkpoint, or its vocab.txt alone"
+                "DistilBERT read it: it has no post-processor, or another one. Bring the "
+                "tokenizer.json of a BERT or DistilBERT checkpoint, or its vocab.txt alone"
             )
         self._backend = backend
         self._cache = None if cache is None else Path(cache)
@@ -165,7 +165,6 @@ class Tokenizer:
             path = self._cache / f"{self.tokens.vocabulary}-{queries.digest[:16]}.npy"
             if path.is_file():
                 return self._read_kept(path, shape)
-        _check_unicode(queries.inputs)
         tokens = np.zeros(shape, np.int32)
         for i, ids in enumerate(_encode(self._backend, queries.inputs)):
             if 0 in ids:
