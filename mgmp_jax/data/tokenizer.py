@@ -75,10 +75,10 @@ class Tokenizer:
             )
         self._backend = backend
         self._cache = None if cache is None else Path(cache)
-        digest = hashlib.sha256(backend.to_str().encode()).hexdigest()[:12]
         vocab_size = max(backend.get_vocab().values()) + 1
         if vocab_size > _MOST_IDS:
             raise ValueError(f"token ids must be below {_MOST_IDS}, got {vocab_size - 1}")
+        digest = hashlib.sha256(backend.to_str().encode()).hexdigest()[:12]
         self.tokens = Tokens(digest, vocab_size, max_length)
 
     @classmethod
