@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["read_arrays", "read_json", "replacing", "write_arrays", "write_json"]
+__all__ = [
+    "expand",
+    "read_arrays",
+    "read_json",
+    "read_npy",
+    "read_settings",
+    "replacing",
+    "write_arrays",
+    "write_json",
+]
 
 _ABOUT = "about"
 _LARGEST_JSON = 64 * 2**20
@@ -179,6 +188,55 @@ def _format_json(content: Any, path: str | Path, indent: int | None = None) -> s
             f"{path} cannot be written: {error}; JSON holds finite numbers only, write None "
             "where there is no value"
         ) from error
+
+
+def read_npy(path: str | Path) -> np.ndarray:
+    """Reads the array in an ``.npy`` file; takes no more memory than the file is large.
+
+    Raises:
+        FileNotFoundError: there is no such regular file.
+        ValueError: it is damaged, or holds Python objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no regular file {path}")
+    try:
+        return _parse_npy(path.read_bytes())
+    except Exception as error:  # NumPy raises many kinds of a damaged header
+        raise ValueError(
+            f"{path} is damaged or no .npy file ({type(error).__name__}: {str(error)[:200]})"
+        ) from error
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Reads a JSON object that another program wrote, with or without a byte-order mark.
+
+    Raises:
+        FileNotFoundError: there is no such regular file.
+        ValueError: it is no JSON object.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no regular file {path}")
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not readable JSON ({str(error)[:200]})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
+    return content
+
+
+def expand(path: str | Path) -> Path:
+    """Puts the home folder in place of a leading ``~``.
+
+    Raises:
+        FileNotFoundError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(f"no folder {path}: its user has no home folder here") from error
 
 
 def _digest(array: np.ndarray) -> str:
