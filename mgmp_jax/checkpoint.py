@@ -1,11 +1,13 @@
 """Checkpoints of pytrees, by Orbax: the only file that knows it."""
 
 import errno
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -15,46 +17,60 @@ __all__ = ["Checkpoints"]
 class Checkpoints:
     """Numbered checkpoints in one folder; each is written whole or not at all.
 
+    The SHA-256 of every array is kept with it and compared when it is read.
+
     Args:
         folder: where they lie; made when the first is saved.
         keep: how many of the newest to keep, ``None`` for all.
+
+    Raises:
+        ValueError: checkpoints cannot be kept in that folder.
     """
 
     def __init__(self, folder: str | Path, keep: int | None = 2) -> None:
         self.folder = Path(folder).resolve()
         self._keep = keep
+        # Orbax takes [ for a pattern, \ for a separator and gs: for a bucket.
+        found = [bad for bad in ("[", "\\", "gs:/") if bad in f"{self.folder.as_posix()}/"]
+        if found:
+            raise ValueError(
+                f"checkpoints cannot be kept in {self.folder}, because its path contains "
+                f"{found[0].rstrip('/')!r}; choose a folder without it"
+            )
 
     def steps(self) -> list[int]:
-        """Numbers of the complete checkpoints, ascending."""
+        """Lists the numbers of the complete checkpoints, ascending."""
         if not self.folder.is_dir():
             return []
-        return sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdigit())
+        names = [path.name for path in self.folder.iterdir() if path.is_dir()]
+        return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
 
     def save(self, step: int, tree: Any) -> None:
         """Saves ``tree``, a pytree of arrays, as number ``step``, in place of an earlier one.
 
         Raises:
+            FloatingPointError: a number is not finite.
             OSError: there is not enough disk space.
         """
         tree = jax.tree.map(np.asarray, jax.device_get(tree))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + 2**20
-        free = shutil.disk_usage(self.folder).free
-        if free < needed:
-            raise OSError(
-                errno.ENOSPC,
-                f"a checkpoint needs {needed / 2**20:.0f} MiB and {free / 2**20:.0f} MiB are free. "
-                "Make room or choose another --out, then run the same command again: it goes on "
-                "from the last checkpoint",
-                str(self.folder),
+        wrong = _not_finite(tree)
+        if wrong:
+            raise FloatingPointError(
+                f"the array {wrong} holds numbers that are not finite after step {step}: the "
+                "training diverged; lower the learning rate"
             )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._check_space(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + 2**20)
         if step in self.steps():
-            shutil.rmtree(self.folder / str(step))
+            self.delete(step)
+        items = ocp.args.Composite(
+            arrays=ocp.args.StandardSave(tree), digests=ocp.args.JsonSave(_digests(tree))
+        )
         with self._manager() as manager:
-            manager.save(step, args=ocp.args.StandardSave(tree), force=True)
+            manager.save(step, args=items, force=True)
 
     def restore(self, like: Any, step: int | None = None) -> Any:
-        """The tree saved as ``step`` (the newest by default), as NumPy arrays.
+        """Reads the tree saved as ``step`` (the newest by default), as NumPy arrays.
 
         Args:
             like: a pytree with the structure, shapes and dtypes that are expected.
@@ -69,32 +85,79 @@ class Checkpoints:
         if step not in steps:
             raise FileNotFoundError(f"no checkpoint {step} in {self.folder}; there are {steps}")
         like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
+        items = ocp.args.Composite(
+            arrays=ocp.args.StandardRestore(like), digests=ocp.args.JsonRestore()
+        )
         try:
             with self._manager() as manager:
-                tree = manager.restore(step, args=ocp.args.StandardRestore(like))
+                found = manager.restore(step, args=items)
+            tree, digests = found["arrays"], dict(found["digests"])
         except Exception as error:
-            raise ValueError(
-                f"the checkpoint {self.folder / str(step)} cannot be read: it is damaged or was "
-                f"written with other settings ({_first_line(error)}). Delete that folder and run "
-                "the same command again: it goes on from the checkpoint before, or starts anew"
-            ) from error
+            raise self._damaged(step, _first_line(error)) from error
         expected = jax.tree.map(np.shape, like)
         if jax.tree.map(np.shape, tree) != expected:
             raise ValueError(
                 f"the checkpoint {self.folder / str(step)} holds arrays of other shapes than the "
                 "model that it is read into; choose the settings that it was written with"
             )
+        self._check_sound(step, tree, digests)
         return tree
 
-    def delete(self) -> None:
-        """Deletes the folder with all checkpoints."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def delete(self, step: int | None = None) -> None:
+        """Deletes one checkpoint, or the folder with all of them."""
+        folder = self.folder if step is None else self.folder / str(step)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _check_space(self, needed: int) -> None:
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise OSError(
+                errno.ENOSPC,
+                f"a checkpoint needs {needed / 2**20:.0f} MiB and {free / 2**20:.0f} MiB are free. "
+                "Make room or choose another --out, then rerun the same command: it resumes from "
+                "the last checkpoint",
+                str(self.folder),
+            )
+
+    def _check_sound(self, step: int, tree: Any, digests: dict[str, str]) -> None:
+        wrong = [name for name, digest in _digests(tree).items() if digests.get(name) != digest]
+        if wrong:
+            raise self._damaged(step, f"the array {wrong[0]} is not what was written")
+        not_finite = _not_finite(tree)
+        if not_finite:
+            raise self._damaged(step, f"the array {not_finite} is not finite")
+
+    def _damaged(self, step: int, why: str) -> ValueError:
+        return ValueError(
+            f"the checkpoint {self.folder / str(step)} cannot be read: it is damaged or was "
+            f"written with other settings ({why}). Delete that folder and rerun the same "
+            "command: it resumes from the checkpoint before, or starts anew"
+        )
 
     def _manager(self) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=self._keep, enable_async_checkpointing=False
         )
-        return ocp.CheckpointManager(self.folder, options=options)
+        return ocp.CheckpointManager(self.folder, options=options, item_names=("arrays", "digests"))
+
+
+def _digests(tree: Any) -> dict[str, str]:
+    """Computes the SHA-256 of dtype, shape and bytes of every array, by its place in the tree."""
+    digests = {}
+    for place, leaf in jax.tree.leaves_with_path(tree):
+        array = np.asarray(leaf)
+        digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
+        digests[jax.tree_util.keystr(place)] = digest.hexdigest()
+    return digests
+
+
+def _not_finite(tree: Any) -> str | None:
+    """Finds the first array that holds a number that is not finite."""
+    for place, leaf in jax.tree.leaves_with_path(tree):
+        if jnp.issubdtype(np.asarray(leaf).dtype, np.inexact) and not np.isfinite(leaf).all():
+            return jax.tree_util.keystr(place)
+    return None
 
 
 def _first_line(error: Exception) -> str:

@@ -1,10 +1,12 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and read with suspicion."""
 
 import contextlib
 import hashlib
 import io
 import json
+import math
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,11 +26,19 @@ __all__ = [
 ]
 
 _ABOUT = "about"
+_LARGEST_JSON = 64 * 2**20
+_NUMBERS_AND_STRINGS = "biufcSU"
 
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a path to write to, which takes the place of ``path`` once the block has ended well.
+
+    Args:
+        path: of the file; its folder is made if it is not there.
+
+    Yields:
+        The path to write to.
 
     Raises:
         OSError: the disk is full or the folder cannot be written.
@@ -44,28 +54,40 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def read_json(path: str | Path) -> Any:
-    """Reads JSON from ``path``.
+    """Reads JSON of at most 64 MiB in UTF-8, with or without byte-order mark.
+
+    Args:
+        path: of the file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged.
+        ValueError: it is damaged, holds a number that is not finite, or is no regular file.
     """
+    path = Path(path)
     try:
-        return json.loads(Path(path).read_text())
-    except ValueError as error:
+        if _regular_size(path) > _LARGEST_JSON:
+            raise ValueError(f"it is larger than {_LARGEST_JSON / 2**20:.0f} MiB")
+        return _parse_json(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{path} is damaged ({error}); delete it and run the same command again"
+            f"{path} is damaged ({str(error)[:200]}); delete it and rerun the same command"
         ) from error
 
 
 def write_json(path: str | Path, content: Any) -> None:
     """Writes JSON at ``path``.
 
+    Args:
+        path: of the file.
+        content: anything that JSON holds; numbers must be finite.
+
     Raises:
         OSError: the disk is full or the folder cannot be written.
+        ValueError: a number is not finite, which JSON cannot say.
     """
+    text = _format_json(content, path, indent=1)
     with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=1) + "\n")
+        unfinished.write_text(text + "\n", encoding="utf-8")
 
 
 def write_arrays(
@@ -73,25 +95,41 @@ def write_arrays(
 ) -> None:
     """Writes named arrays and what is to be known of them as one ``.npz`` without pickle.
 
+    The same arrays give the same bytes.
+
     Args:
         path: of the file.
-        arrays: of numbers, by name.
-        about: anything that JSON holds. The SHA-256 of every array is added to it.
+        arrays: of numbers or strings, by name, none of which is ``"about"``.
+        about: anything that JSON holds. The SHA-256 of every array is written beside it.
 
     Raises:
         OSError: the disk is full or the folder cannot be written.
+        ValueError: an array has another dtype, or ``about`` a number that is not finite.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in _NUMBERS_AND_STRINGS or name == _ABOUT:
+            raise ValueError(
+                f"the array {name!r} of {array.dtype} cannot be written to {path}: expected "
+                f"numbers or strings that NumPy knows, under another name than {_ABOUT!r}; "
+                "convert bfloat16 to float32"
+            )
     digests = {name: _digest(array) for name, array in arrays.items()}
-    text = json.dumps({**about, "sha256": digests})
-    with replacing(path) as unfinished, unfinished.open("wb") as file:
-        np.savez(file, **{_ABOUT: np.frombuffer(text.encode(), np.uint8)}, **arrays)
+    text = _format_json({"about": dict(about), "sha256": digests}, path)
+    members = {_ABOUT: np.frombuffer(text.encode(), np.uint8), **arrays}
+    with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
+        for name, array in members.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Reads what :func:`write_arrays` wrote; nothing in the file is ever executed.
 
-    No more memory is taken than the file is large, whatever it says of itself.
+    The memory taken is a small multiple of the size of the file, whatever it says of itself.
+
+    Args:
+        path: of the file.
 
     Returns:
         The arrays by name, and ``about``.
@@ -101,19 +139,19 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
         ValueError: it is damaged, or no such file; an array whose SHA-256 differs is named.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
     try:
+        size = _regular_size(path)
         with zipfile.ZipFile(path) as archive:
-            found = {member.filename: _member(archive, member) for member in archive.infolist()}
-        arrays = {name.removesuffix(".npy"): _parse_npy(raw) for name, raw in found.items()}
-        about = json.loads(arrays.pop(_ABOUT).tobytes().decode())
-        digests = about.pop("sha256")
+            arrays = _parse_members(archive, size)
+        found = _parse_json(arrays.pop(_ABOUT).tobytes())
+        about, digests = dict(found["about"]), dict(found["sha256"])
         wrong = sorted(
             name
             for name in digests.keys() | arrays.keys()
             if name not in arrays or digests.get(name) != _digest(arrays[name])
         )
+    except FileNotFoundError:
+        raise
     except Exception as error:  # damage takes many forms in a zip of arrays
         raise ValueError(
             f"{path} is damaged or no file of this library ({type(error).__name__}: "
@@ -122,6 +160,34 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     if wrong:
         raise ValueError(f"{path} is damaged: the array {wrong[0]!r} is not what was written")
     return arrays, about
+
+
+def _regular_size(path: Path) -> int:
+    """Gives the size of a regular file in bytes; pipes and devices could be read for ever."""
+    if not path.exists():
+        raise FileNotFoundError(f"no file {path}")
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    return path.stat().st_size
+
+
+def _parse_json(raw: bytes) -> Any:
+    def finite(text: str) -> float:
+        if not math.isfinite(float(text)):
+            raise ValueError(f"{text[:20]} is no finite number")
+        return float(text)
+
+    return json.loads(raw.decode("utf-8-sig"), parse_float=finite, parse_constant=finite)
+
+
+def _format_json(content: Any, path: str | Path, indent: int | None = None) -> str:
+    try:
+        return json.dumps(content, indent=indent, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} cannot be written: {error}; JSON holds finite numbers only, write None "
+            "where there is no value"
+        ) from error
 
 
 def read_npy(path: str | Path) -> np.ndarray:
@@ -175,14 +241,24 @@ def expand(path: str | Path) -> Path:
 
 def _digest(array: np.ndarray) -> str:
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(array.tobytes())
     return digest.hexdigest()
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-        raise ValueError(f"{member.filename} is compressed; expected plain arrays")
-    return archive.read(member)
+def _parse_members(archive: zipfile.ZipFile, size: int) -> dict[str, np.ndarray]:
+    """Reads the arrays of a zip of ``size`` bytes."""
+    members = archive.infolist()
+    for member in members:
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            raise ValueError(f"{member.filename} is compressed; expected plain arrays")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("its arrays are larger than the file")
+    names = [member.filename.removesuffix(".npy") for member in members]
+    if len(set(names)) < len(names):
+        raise ValueError("two of its arrays have one name")
+    return {
+        name: _parse_npy(archive.read(member)) for name, member in zip(names, members, strict=True)
+    }
 
 
 def _parse_npy(raw: bytes) -> np.ndarray:
@@ -192,11 +268,15 @@ def _parse_npy(raw: bytes) -> np.ndarray:
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
-    shape, fortran, dtype = read[version](stream)
-    count = 1
-    for size in shape:
-        count *= size
-    if dtype.hasobject or count * dtype.itemsize != len(raw) - stream.tell():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # NumPy warns of headers that it never writes
+        shape, fortran, dtype = read[version](stream)
+    count = math.prod(shape)
+    if dtype.kind not in _NUMBERS_AND_STRINGS or any(length < 0 for length in shape):
+        raise ValueError(f"an array's header says {dtype} {shape}")
+    if count * dtype.itemsize != len(raw) - stream.tell():
         raise ValueError(f"an array's header says {dtype} {shape}, which its bytes are not")
+    if not count:
+        return np.empty(shape, dtype)
     array = np.frombuffer(raw, dtype, offset=stream.tell()).copy()
     return array.reshape(shape, order="F" if fortran else "C")

@@ -170,12 +170,11 @@ class Verifier:
             for asks in {method.asks for method in self.methods}:
                 responses = answers_to(answers, asks)
                 self._check_new(responses, f"calibration model {i}")
-                if responses.digest in seen:
+                if seen.setdefault(responses.digest, i) != i:
                     raise ValueError(
                         f"calibration models {seen[responses.digest]} and {i} give equal answers: "
                         "they are one model; leave one of them out"
                     )
-                seen[responses.digest] = i
         return Verifier(self.methods, tuple(unrelated), self.known)
 
     def save(self, folder: str | Path) -> None:

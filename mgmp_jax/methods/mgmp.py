@@ -219,6 +219,8 @@ class FittedMGMP:
         """
         try:
             found = read_as(self.config, suspect)
+            if self.config.assemble == "residual" and self.latents is not None:
+                check_width(self.latents.shape[1], len(found), "the background is")
             if self.config.align:
                 check_width(found.values.shape[1], len(found), "the suspect's responses are")
             else:

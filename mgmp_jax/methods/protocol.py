@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ Question = Literal["knowledge", "lineage"]
 """Does the suspect know what the source knows, or does it come from the source's training run?"""
 
 
+@runtime_checkable
 class Fitted(Protocol):
     """A method that is ready for suspects."""
 
@@ -46,6 +47,7 @@ class Fitted(Protocol):
         ...
 
 
+@runtime_checkable
 class Method(Protocol):
     """A way to answer one of the two questions; made by its settings alone."""
 

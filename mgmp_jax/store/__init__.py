@@ -1,4 +1,4 @@
-"""The model store: source, pool and suspect models of the experiments, trained once and kept."""
+"""The model store: trained models in a folder, each made once and found again by its spec."""
 
 from mgmp_jax.store.spec import ModelSpec
 from mgmp_jax.store.store import ModelStore

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from typing import Literal
 
 from mgmp_jax.data.tokenizer import Tokens
-from mgmp_jax.training.recipe import Recipe
+from mgmp_jax.training.recipe import Recipe, check_whole
 
 __all__ = ["ModelSpec"]
 
@@ -33,6 +34,9 @@ class ModelSpec:
         answers: what a teacher answers: probabilities, or its label only.
         seed: of initialisation, batch order, augmentation and dropout.
         recipe: how it is trained.
+
+    Raises:
+        ValueError: a number is not whole or too small, or ``head`` or ``answers`` is unknown.
     """
 
     arch: str
@@ -50,9 +54,24 @@ class ModelSpec:
     answers: Literal["probabilities", "labels"] = "probabilities"
     seed: int = 0
 
-    @property
+    def __post_init__(self) -> None:
+        least = {"width": 1, "subset": 0, "num_examples": 1, "skip": 0, "seed": 0}
+        for name, number in least.items():
+            value = getattr(self, name)
+            if value is not None or name in ("skip", "seed"):
+                check_whole(name, value, number)
+        for name, choices in (
+            ("head", ("keep", "reinit")),
+            ("answers", ("probabilities", "labels")),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}"
+                )
+
+    @functools.cached_property
     def address(self) -> str:
-        """A readable name, unique to the spec; the model's folder."""
+        """A readable name, unique to the spec; the folder of the model."""
         text = json.dumps(dataclasses.asdict(self), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         task = self.data if self.subset is None else f"{self.data}.{self.subset}"
@@ -64,7 +83,7 @@ class ModelSpec:
         return f"{self.arch}-{task}-{start}-seed{self.seed}-{digest}"
 
     def sibling(self, seed: int) -> ModelSpec:
-        """A model made as this one, of the same data, with another seed.
+        """Names a model made as this one, of the same data, with another seed.
 
         Raises:
             ValueError: it is this one's own seed.
@@ -74,7 +93,7 @@ class ModelSpec:
         return dataclasses.replace(self, seed=seed)
 
     def cousin(self, seed: int) -> ModelSpec:
-        """A model made as this one of the training examples that come after its own.
+        """Names a model made as this one of the training examples that come after its own.
 
         Raises:
             ValueError: this one has all examples.
@@ -87,13 +106,13 @@ class ModelSpec:
         return dataclasses.replace(self, seed=seed, skip=self.skip + self.num_examples)
 
     def descendant(self, task: ModelSpec, head: Literal["keep", "reinit"] = "keep") -> ModelSpec:
-        """The model ``task``, started from this one's weights."""
+        """Names the model ``task``, started from this one's weights."""
         return dataclasses.replace(task, start=self, pretrained=None, head=head)
 
     def student(
         self, task: ModelSpec, answers: Literal["probabilities", "labels"] = "probabilities"
     ) -> ModelSpec:
-        """The model ``task``, taught what this one answers on its examples instead of its labels.
+        """Names the model ``task``, taught what this one answers on its examples instead of its labels.
 
         With probabilities this is distillation, with labels extraction from labels alone.
         """

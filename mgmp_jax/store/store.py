@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,14 @@ from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.data import Examples
 from mgmp_jax.data.buckets import bucket
 from mgmp_jax.data.tokenizer import Tokenizer
-from mgmp_jax.models.pretrained import digest_pretrained, load_pretrained, pretrained_vocab_size
-from mgmp_jax.queries import QuerySet
+from mgmp_jax.models.pretrained import pretrained_vocab_size
+from mgmp_jax.queries import Modality, QuerySet, modality_of
 from mgmp_jax.responses import ResponseKind, Responses
+from mgmp_jax.store import initial
 from mgmp_jax.store.spec import ModelSpec
 from mgmp_jax.training.recipe import classification_step
 
 __all__ = ["ModelStore"]
-
-_IMAGE = (32, 32, 3)
 
 
 class ModelStore:
@@ -39,7 +38,11 @@ class ModelStore:
         data_dir: as for :func:`mgmp_jax.data.load`.
         download: as for :func:`mgmp_jax.data.load`.
         tokenizer: as for :func:`mgmp_jax.data.load`; models of texts need one.
-        pretrained: the folder of the checkpoint that models with ``pretrained`` start from.
+        pretrained: the folder of the checkpoint that models with ``pretrained`` start from;
+            needed also to read them where its embedding table exceeds the tokenizer's vocabulary.
+
+    Raises:
+        ValueError: checkpoints cannot be kept in the folder.
     """
 
     def __init__(
@@ -52,9 +55,14 @@ class ModelStore:
         pretrained: str | Path | None = None,
     ) -> None:
         self.folder = Path(folder)
+        Checkpoints(self.folder)  # refuses a path that none can be kept in, before any training
         self._tokenizer = tokenizer
         self._tokens = None if tokenizer is None else tokenizer.tokens
         self._pretrained = pretrained
+        self._table_size = functools.cache(
+            lambda: 0 if pretrained is None else pretrained_vocab_size(pretrained)
+        )
+        self._encoded = functools.lru_cache(4)(lambda queries: self.encode(queries.inputs))
         self._load = functools.cache(
             lambda name, split, limit: datasets.load(
                 name, split, data_dir, limit=limit, download=download, tokenizer=tokenizer
@@ -62,9 +70,13 @@ class ModelStore:
         )
 
     def examples(self, spec: ModelSpec, split: str) -> Examples:
-        """What a model is trained (``"train"``) or tested on.
+        """Loads what a model is trained or tested on.
 
-        The labels of a student are its teacher's answers, which must be trained.
+        The labels of a student are the answers of its teacher, which must be trained.
+
+        Args:
+            spec: the model.
+            split: ``"train"`` or ``"test"``.
 
         Raises:
             ValueError: there are fewer than ``spec.num_examples``, or the spec reads other
@@ -79,6 +91,7 @@ class ModelStore:
         skip, wanted = (spec.skip, spec.num_examples) if is_training else (0, None)
         is_generated = spec.data.startswith(("glyphs", "topics"))
         whole = self._load(spec.data, split, _num_generated(spec, split) if is_generated else None)
+        self._check_reads(spec, modality_of(whole.inputs), f"the examples of {spec.data}")
         if spec.subset is not None:
             whole = whole.of_classes(self.classes(spec))
         if skip + (wanted or 1) > len(whole):
@@ -99,7 +112,11 @@ class ModelStore:
         return dataclasses.replace(examples, labels=taught, num_classes=logits.shape[1])
 
     def classes(self, spec: ModelSpec) -> list[int]:
-        """The classes of ``spec.subset``, in the order of their new labels."""
+        """Lists the classes of ``spec.subset``, in the order of their new labels.
+
+        Raises:
+            ValueError: there is no such subset.
+        """
         num_subsets = datasets.NUM_SUBSETS.get(spec.data, 1)
         subsets = datasets.class_subsets(datasets.NUM_CLASSES[spec.data], num_subsets)
         if spec.subset is None or not 0 <= spec.subset < len(subsets):
@@ -107,7 +124,19 @@ class ModelStore:
         return subsets[spec.subset].tolist()
 
     def module(self, spec: ModelSpec) -> Any:
-        """The Flax module of a model."""
+        """Makes the Flax module of a model.
+
+        The embedding table of a model of texts is as large as that of the store's checkpoint,
+        where this is larger than the tokenizer's vocabulary.
+
+        Raises:
+            ValueError: the spec is impossible.
+        """
+        if spec.arch in models.names() and (spec.arch in models.TEXT_MODELS) != bool(spec.tokens):
+            raise ValueError(
+                f"{spec.address}: {spec.arch} reads "
+                + ("images; leave tokens out" if spec.tokens else "texts; give tokens")
+            )
         if spec.teacher is not None:
             outputs = self.module(spec.teacher).num_outputs
             return self.module(dataclasses.replace(spec, teacher=None)).clone(num_outputs=outputs)
@@ -117,12 +146,14 @@ class ModelStore:
         if spec.width is not None:
             options["width"] = spec.width
         if spec.tokens is not None:
-            options["vocab_size"] = max(spec.tokens.vocab_size, self._pretrained_vocab_size())
+            options["vocab_size"] = max(spec.tokens.vocab_size, self._table_size())
         return models.create(spec.arch, num_outputs=num_outputs, **options)
 
     def is_trained(self, spec: ModelSpec) -> bool:
-        """Whether the model is there, trained to its end."""
-        return (self.folder / spec.address / "model.json").is_file()
+        """Says whether the model is there, trained to its end."""
+        if not (self.folder / spec.address / "model.json").is_file():
+            return False
+        return set(spec.recipe.kept_epochs) <= set(self._weights(spec).steps())
 
     def train(self, specs: Sequence[ModelSpec], *, together: int = 1) -> None:
         """Trains those models that are not there yet, those they start or learn from first.
@@ -154,29 +185,35 @@ class ModelStore:
                 self._train_group(group[i : i + together])
 
     def variables(self, spec: ModelSpec, epoch: int | None = None) -> dict[str, Any]:
-        """Parameters and batch statistics after ``epoch`` (one of ``kept_epochs``) or the last.
+        """Reads parameters and batch statistics.
+
+        Args:
+            spec: the model.
+            epoch: after which of the recipe's ``kept_epochs``; the last by default.
 
         Raises:
             FileNotFoundError: the model is not trained, or that epoch was not kept.
             ValueError: the stored weights are damaged.
         """
-        like = _abstract_variables(self.module(spec))
-        return Checkpoints(self.folder / spec.address / "weights").restore(like, epoch)
+        return self._weights(spec).restore(initial.abstract_variables(self.module(spec)), epoch)
 
     def starting_params(self, spec: ModelSpec) -> dict[str, Any]:
-        """The parameters that a model starts from, layer by layer, without its last layer."""
+        """Gives the parameters that a model starts from, by layer, without its last layer."""
         params, last = self._initial_variables(spec)["params"], self.module(spec).layers[0]
         return {layer: below for layer, below in params.items() if layer != last}
 
     def accuracy(self, spec: ModelSpec) -> dict[str, float]:
-        """Accuracy of a trained model on its ``"train"`` examples and on its ``"test"`` split.
+        """Reads the accuracy of a trained model on its ``"train"`` and ``"test"`` examples.
 
         Of a student it is the agreement with its teacher.
+
+        Raises:
+            FileNotFoundError: the model is not trained.
         """
         return files.read_json(self.folder / spec.address / "model.json")["accuracy"]
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Encodes raw texts to the token ids ``[n, l]`` that its models read.
+        """Encodes raw texts to the int32 token ids ``[n, l]`` that its models read.
 
         Raises:
             ValueError: the store has no tokenizer.
@@ -186,17 +223,23 @@ class ModelStore:
         return self._tokenizer.encode(texts)
 
     def queries(self, spec: ModelSpec, split: str = "train", count: int | None = None) -> QuerySet:
-        """Makes a query set of the first examples of a model's ``split``, in their order.
+        """Makes a query set of a model's examples, in their order.
 
         Args:
             spec: the model.
-            split: what it was trained (``"train"``) or is tested on.
-            count: how many, ``None`` for all.
+            split: what it was trained (``"train"``) or is tested on (``"test"``).
+            count: only the first so many.
 
         Raises:
-            ValueError: as :meth:`examples`.
+            ValueError: there are fewer, or none at all as :meth:`examples` says.
         """
-        examples = self.examples(spec, split).take(count)
+        examples = self.examples(dataclasses.replace(spec, teacher=None), split)
+        if count is not None and not 1 <= count <= len(examples):
+            raise ValueError(
+                f"count must be from 1 to the {len(examples)} examples of {spec.address} "
+                f"({split}), got {count}"
+            )
+        examples = examples.take(count)
         if examples.texts is not None:
             return QuerySet.texts(examples.texts)
         return QuerySet.images(examples.inputs)
@@ -209,98 +252,84 @@ class ModelStore:
         kind: ResponseKind = "logits",
         epoch: int | None = None,
     ) -> Responses:
-        """Takes the responses of a trained model; logits and embeddings are kept.
+        """Takes the responses of a trained model.
+
+        Logits and embeddings are computed once and kept; other kinds are converted from logits.
 
         Args:
             spec: the model.
-            queries: what it is asked.
+            queries: what it is asked; texts are encoded by the store's tokenizer.
             kind: of the responses; an embedding is the input of the last layer, or of a text the
                 first token's last hidden state.
-            epoch: which of the recipe's ``kept_epochs``; the last by default.
+            epoch: after which of the recipe's ``kept_epochs``; the last by default.
 
         Raises:
-            ValueError: the model does not read such queries.
+            FileNotFoundError: the model is not trained, or that epoch was not kept.
+            ValueError: the model does not read such queries, the kind cannot be had from logits,
+                or what is kept is damaged.
         """
         if kind not in ("logits", "embedding"):
             return self.responses(spec, queries, epoch=epoch).to(kind)
+        self._check_queries(spec, queries)
         epoch = spec.recipe.epochs if epoch is None else epoch
         name = f"{kind}-epoch{epoch}-{queries.digest[:12]}.npz"
         path = self.folder / spec.address / "responses" / name
         if path.is_file():
             return Responses.load(path)
         logits, embedding = training.predict(
-            self.module(spec), self.variables(spec, epoch), self._inputs(spec, queries)
+            self.module(spec), self.variables(spec, epoch), self._inputs(queries)
         )
         values = logits if kind == "logits" else embedding
         responses = Responses(values, kind, queries, f"{spec.address}@{epoch}")
         responses.save(path)
         return responses
 
-    def _inputs(self, spec: ModelSpec, queries: QuerySet) -> np.ndarray:
-        """What a model is fed of queries: their pixels, or the token ids of their texts."""
-        reads = "texts" if spec.tokens else "images"
-        if queries.modality != reads:
-            raise ValueError(f"{spec.address} reads {reads}, the queries are {queries.modality}")
-        if reads == "texts":
-            return self.encode(queries.inputs)
-        shape = queries.inputs.shape[1:]
-        if shape != _IMAGE:
-            raise ValueError(f"{spec.address} reads images {list(_IMAGE)}, got {list(shape)}")
-        return queries.inputs
+    def _check_reads(self, spec: ModelSpec, given: Modality, what: str) -> None:
+        wanted = initial.reads(self.module(spec))
+        if given != wanted:
+            raise ValueError(f"{spec.address} reads {wanted}, but {what} are {given}")
 
-    def _pretrained_vocab_size(self) -> int:
-        return 0 if self._pretrained is None else pretrained_vocab_size(self._pretrained)
+    def _check_queries(self, spec: ModelSpec, queries: QuerySet) -> None:
+        self._check_reads(spec, queries.modality, "the queries")
+        if queries.modality == "images" and queries.inputs.shape[1:] != initial.IMAGE:
+            raise ValueError(
+                f"{spec.address} reads images {list(initial.IMAGE)}, got "
+                f"{list(queries.inputs.shape[1:])}; scale them"
+            )
+
+    def _inputs(self, queries: QuerySet) -> np.ndarray:
+        """What a model is fed of queries: their pixels, or the token ids of their texts."""
+        return self._encoded(queries) if queries.modality == "texts" else queries.inputs
 
     def _train_group(self, group: list[ModelSpec]) -> None:
         """Trains one model, or several of one kind stacked; stores weights and accuracies."""
         recipe, module = group[0].recipe, self.module(group[0])
         examples = [self.examples(spec, "train") for spec in group]
-        n = len(examples[0])
-        by_length = group[0].tokens is not None
-        buckets = bucket(examples[0].inputs) if by_length else None
+        n, by_length, stacked = len(examples[0]), group[0].tokens is not None, len(group) > 1
         steps = max(n // recipe.batch_size, 1) * recipe.epochs
-        step, optimizer = classification_step(module, recipe, steps, stacked=len(group) > 1)
+        step, optimizer = classification_step(module, recipe, steps, stacked=stacked)
         states = [training.create_state(self._initial_variables(spec), optimizer) for spec in group]
-        keys = [jax.random.key(spec.seed) for spec in group]
+        buckets = bucket(examples[0].inputs) if by_length else None
 
         def order(epoch: int) -> np.ndarray:
             orders = [
                 training.epoch_order(n, recipe.batch_size, spec.seed, epoch, buckets)
                 for spec in group
             ]
-            return np.stack(orders, axis=1) if len(group) > 1 else orders[0]
+            return np.stack(orders, axis=1) if stacked else orders[0]
 
-        def keep_weights(epoch: int, state: training.TrainState) -> None:
-            if epoch in recipe.kept_epochs:
-                for i, spec in enumerate(group):
-                    one = state if len(group) == 1 else jax.tree.map(lambda x, i=i: x[i], state)
-                    weights = Checkpoints(self.folder / spec.address / "weights", keep=None)
-                    weights.save(epoch, one.variables)
-
-        if len(group) == 1:
-            data = {"inputs": examples[0].inputs, "labels": examples[0].labels}
-            state, key = states[0], keys[0]
-            gather = training.take_trimmed if by_length else training.take
-            folder = self.folder / group[0].address
-        else:
-            data = {
-                "inputs": np.stack([d.inputs for d in examples]),
-                "labels": np.stack([d.labels for d in examples]),
-            }
-            state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-            key, gather = jnp.stack(keys), _take_stacked
-            together = hashlib.sha256("".join(s.address for s in group).encode()).hexdigest()
-            folder = self.folder / f"together-{together[:10]}"
+        gather = training.take_trimmed if by_length else training.take
+        folder = self._group_folder(group)
         training.fit(
             step,
-            state,
-            data,
+            _joined(states, jnp),
+            _joined([{"inputs": e.inputs, "labels": e.labels} for e in examples], np),
             order=order,
             epochs=recipe.epochs,
-            key=key,
-            gather=gather,
+            key=_joined([jax.random.key(spec.seed) for spec in group], jnp),
+            gather=_take_stacked if stacked else gather,
             folder=folder,
-            on_epoch=keep_weights,
+            on_epoch=lambda epoch, state: self._keep_weights(group, epoch, state),
             scan=False if by_length else None,
             name=" + ".join(spec.address.rsplit("-", 1)[0] for spec in group),
         )
@@ -309,6 +338,22 @@ class ModelStore:
             about = {"spec": dataclasses.asdict(spec), "accuracy": accuracy}
             files.write_json(self.folder / spec.address / "model.json", about)
         Checkpoints(folder / "state").delete()
+
+    def _group_folder(self, group: list[ModelSpec]) -> Path:
+        if len(group) == 1:
+            return self.folder / group[0].address
+        together = hashlib.sha256("".join(spec.address for spec in group).encode()).hexdigest()
+        return self.folder / f"together-{together[:10]}"
+
+    def _weights(self, spec: ModelSpec) -> Checkpoints:
+        return Checkpoints(self.folder / spec.address / "weights", keep=None)
+
+    def _keep_weights(self, group: list[ModelSpec], epoch: int, state: training.TrainState) -> None:
+        if epoch not in group[0].recipe.kept_epochs:
+            return
+        for i, spec in enumerate(group):
+            one = state if len(group) == 1 else jax.tree.map(lambda x, i=i: x[i], state)
+            self._weights(spec).save(epoch, one.variables)
 
     def _accuracy(self, spec: ModelSpec, train_examples: Examples) -> dict[str, float]:
         variables = self.variables(spec)
@@ -321,70 +366,24 @@ class ModelStore:
 
     def _initial_variables(self, spec: ModelSpec) -> dict[str, Any]:
         module = self.module(spec)
-        if spec.start is None and spec.pretrained is not None:
-            return self._pretrained_variables(spec)
-        fresh = _compiled_init(module)(jax.random.key(spec.seed), _example(module))
-        if spec.start is None:
-            return fresh
-        start = jax.tree.map(jnp.asarray, self.variables(spec.start))
-        head = module.layers[0]
-        if spec.head == "reinit":
-            return {**start, "params": {**start["params"], head: fresh["params"][head]}}
-        shapes = [jax.tree.map(jnp.shape, v["params"][head]) for v in (start, fresh)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                f"{spec.address} cannot keep the head of {spec.start.address}: it has "
-                f'{shapes[0]} and {shapes[1]} is needed; choose head="reinit"'
-            )
-        return start
-
-    def _pretrained_variables(self, spec: ModelSpec) -> dict[str, Any]:
-        if self._pretrained is None or digest_pretrained(self._pretrained) != spec.pretrained:
-            raise ValueError(
-                f"{spec.address} starts from the checkpoint {spec.pretrained}, but the store was "
-                f"given {self._pretrained}; give the folder of that checkpoint"
-            )
-        module = self.module(spec)
-        found, variables = load_pretrained(
-            self._pretrained, num_outputs=module.num_outputs, head="reinit", seed=spec.seed
-        )
-        given, wanted = found.sizes, module.sizes
-        if given != wanted:
-            differences = [
-                f"{k} is {given[k]}, not {wanted[k]}" for k in given if given[k] != wanted[k]
-            ]
-            raise ValueError(
-                f"the checkpoint in {self._pretrained} is no {spec.arch} for this vocabulary: its "
-                f"{'; its '.join(differences)}. Choose the architecture of the checkpoint, and "
-                "its own tokenizer"
-            )
-        return variables
+        if spec.start is not None:
+            trained = self.variables(spec.start)
+            return initial.descended_variables(module, spec, spec.start, trained)
+        if spec.pretrained is not None:
+            return initial.pretrained_variables(module, spec, self._pretrained)
+        return initial.fresh_variables(module, spec.seed)
 
 
-def _example(module: Any) -> np.ndarray:
-    """The least input that a module can be initialised with."""
-    if isinstance(module, models.Transformer):
-        return np.zeros((1, 1), np.int32)
-    return np.zeros((1, *_IMAGE), np.float32)
-
-
-@functools.lru_cache(maxsize=8)
-def _compiled_init(module: Any) -> Callable[[Any, Any], dict[str, Any]]:
-    return jax.jit(lambda key, example: _split(module.init(key, example, train=False)))
-
-
-@functools.lru_cache(maxsize=8)
-def _abstract_variables(module: Any) -> dict[str, Any]:
-    return jax.eval_shape(_compiled_init(module), jax.random.key(0), _example(module))
+def _joined(trees: list[Any], library: Any) -> Any:
+    """The only tree, or several of them stacked, by NumPy or JAX."""
+    if len(trees) == 1:
+        return trees[0]
+    return jax.tree.map(lambda *leaves: library.stack(leaves), *trees)
 
 
 def _take_stacked(data: Any, index: Any) -> Any:
     models_axis = np.arange(index.shape[0])[:, None]
     return jax.tree.map(lambda array: array[models_axis, index], data)
-
-
-def _split(variables: Any) -> dict[str, Any]:
-    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 
 def _num_generated(spec: ModelSpec, split: str) -> int:

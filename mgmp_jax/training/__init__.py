@@ -1,5 +1,7 @@
-"""The one supervised loop, which trains the store's models and MGMP alike, and its recipes."""
+"""Training: one loop for all models, the recipe of a classifier, and prediction."""
 
+from mgmp_jax.training.display import console
+from mgmp_jax.training.inference import predict
 from mgmp_jax.training.loop import (
     Batch,
     LossFn,
@@ -7,23 +9,24 @@ from mgmp_jax.training.loop import (
     Step,
     TrainState,
     compute_dtype,
-    console,
     create_state,
     data_mesh,
     epoch_order,
     fit,
     make_step,
-    predict,
     take,
     take_trimmed,
 )
+from mgmp_jax.training.recipe import Recipe, classification_step
 
 __all__ = [
     "Batch",
     "LossFn",
     "Metrics",
+    "Recipe",
     "Step",
     "TrainState",
+    "classification_step",
     "compute_dtype",
     "console",
     "create_state",

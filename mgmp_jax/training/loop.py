@@ -6,9 +6,7 @@ gathered on the device), one dispatch a step on the CPU, where XLA runs convolut
 loop some 35 times slower (jax issue 12868).
 """
 
-import dataclasses
 import functools
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,14 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mgmp_jax import data as datasets
-from mgmp_jax import models
-from mgmp_jax.checkpoint import Checkpoints
-from mgmp_jax.data.buckets import bucket, trim
-from mgmp_jax.queries import modality_of
+from mgmp_jax.data.buckets import trim
+from mgmp_jax.training.display import Display
+from mgmp_jax.training.run_folder import RunFolder
 
 __all__ = [
     "TrainState",
@@ -37,10 +31,9 @@ __all__ = [
     "epoch_order",
     "fit",
     "make_step",
-    "predict",
+    "take",
+    "take_trimmed",
 ]
-
-console = Console(highlight=False)
 
 
 @flax.struct.dataclass
@@ -196,14 +189,14 @@ def fit(
     """
     mesh = data_mesh() if mesh is None else mesh
     scan = jax.default_backend() != "cpu" if scan is None else scan
-    run_folder = None if folder is None else _RunFolder(Path(folder))
+    run_folder = None if folder is None else RunFolder(Path(folder))
     first, state = (0, state) if run_folder is None else run_folder.resume(state)
     # A copy, since the compiled epoch takes the memory of the state that it is given.
     state = jax.device_put(jax.tree.map(np.array, state), NamedSharding(mesh, PartitionSpec()))
     if scan:
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
     run_epoch = _compiled_epoch(step, gather, mesh, scan)
-    with _Display(name, epochs, first) as display:
+    with Display(name, epochs, first) as display:
         for epoch in range(first, epochs):
             start = time.perf_counter()
             index = order(epoch)
@@ -219,35 +212,6 @@ def fit(
                 run_folder.keep(row, state)
             display.update(row)
     return state
-
-
-def predict(
-    module: Any, variables: Any, inputs: np.ndarray, batch_size: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logits ``[n, c]`` and embeddings ``[n, e]`` of all ``n`` inputs, float32.
-
-    The last batch is padded, so no input is left out.
-
-    Args:
-        module: from :func:`mgmp_jax.models.create`.
-        variables: its parameters and batch statistics.
-        inputs: uint8 images ``[n, h, w, 3]`` or token ids ``[n, l]``.
-        batch_size: inputs at a time; by default 500 images or 100 texts.
-    """
-    run, is_text = _compiled_predict(module), modality_of(inputs) == "texts"
-    batch_size = min(batch_size or (100 if is_text else 500), len(inputs))
-    order = np.argsort(bucket(inputs), kind="stable") if is_text else np.arange(len(inputs))
-    outputs = []
-    for i in range(0, len(inputs), batch_size):
-        batch = inputs[order[i : i + batch_size]]
-        batch = trim(batch) if is_text else batch
-        padding = [(0, batch_size - len(batch))] + [(0, 0)] * (batch.ndim - 1)
-        outputs.append(
-            [np.asarray(x)[: len(batch)] for x in run(variables, np.pad(batch, padding))]
-        )
-    logits, embedding = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
-    back = np.argsort(order)
-    return logits[back], embedding[back]
 
 
 @functools.lru_cache(maxsize=16)
@@ -281,15 +245,6 @@ def _compiled_epoch(
     return scan_steps
 
 
-@functools.lru_cache(maxsize=8)
-def _compiled_predict(module: Any) -> Callable:
-    def run(variables: Any, inputs: Any) -> tuple[Any, Any]:
-        logits, embedding = models.features(module, variables, datasets.model_inputs(inputs))
-        return logits.astype(jnp.float32), embedding.astype(jnp.float32)
-
-    return jax.jit(run)
-
-
 def _means(name: str, epoch: int, metrics: Metrics) -> dict[str, Any]:
     """An epoch's metrics, each the mean over its steps."""
     means = {k: np.mean(v, axis=0).tolist() for k, v in jax.device_get(metrics).items()}
@@ -307,63 +262,3 @@ def _check_divisible(batch: Batch, mesh: Mesh) -> None:
             f"a batch of {size} cannot be split evenly over {mesh.size} devices; choose a "
             f"batch_size that is a multiple of {mesh.size}"
         )
-
-
-class _RunFolder:
-    """Where a training keeps its metrics (``metrics.jsonl``) and checkpoints (``state/``)."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._metrics, self._checkpoints = folder / "metrics.jsonl", Checkpoints(folder / "state")
-
-    def resume(self, state: TrainState) -> tuple[int, TrainState]:
-        """How many epochs are done, and the state after them, or the one given."""
-        done = self._checkpoints.steps()
-        first = done[-1] if done else 0
-        if self._metrics.exists():  # without lines of epochs whose checkpoint was never finished
-            lines = self._metrics.read_text().splitlines(keepends=True)[:first]
-            self._metrics.write_text("".join(lines))
-        return first, self._checkpoints.restore(state) if done else state
-
-    def keep(self, row: dict[str, Any], state: TrainState) -> None:
-        """Keeps an epoch's metrics and the state after it."""
-        with self._metrics.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        self._checkpoints.save(row["epoch"], state)
-
-
-@dataclasses.dataclass
-class _Display:
-    """A progress bar on a terminal; elsewhere a line at the end."""
-
-    name: str
-    epochs: int
-    first: int
-
-    def __enter__(self) -> "_Display":
-        columns = ("{task.description}", BarColumn(20), "{task.completed}/{task.total}")
-        self._bar = Progress(
-            *(TextColumn(c) if isinstance(c, str) else c for c in columns),
-            TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task(
-            self.name, total=self.epochs, completed=self.first, text="starting"
-        )
-        self._text = "nothing left to train"
-        self._bar.start()
-        return self
-
-    def update(self, row: dict[str, Any]) -> None:
-        shown = {k: np.mean(v) for k, v in row.items() if k in ("loss", "accuracy")}
-        self._text = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())
-        self._text += f"  {row['examples_per_s']:.0f} examples/s"
-        self._bar.update(self._task, advance=1, text=self._text)
-
-    def __exit__(self, error: object, *_: object) -> None:
-        self._bar.stop()
-        if error is None:
-            console.print(f"  {self.name}: {self._text}")

@@ -15,7 +15,7 @@ from mgmp_jax import data as datasets
 from mgmp_jax.data.augment import Augmentation, augment
 from mgmp_jax.training import loop
 
-__all__ = ["Recipe", "classification_step"]
+__all__ = ["Recipe", "check_whole", "classification_step"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,34 +44,43 @@ class Recipe:
     checkpoints: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("checkpoints", 1), ("frozen", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
-        for name in ("learning_rate", "weight_decay"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        if self.optimizer not in ("sgd", "adam"):
-            raise ValueError(f'optimizer must be "sgd" or "adam", got {self.optimizer!r}')
-        if self.augment not in get_args(Augmentation):
-            raise ValueError(f"augment must be one of {get_args(Augmentation)}")
+        for name, least in (("epochs", 1), ("batch_size", 1), ("frozen", 0), ("checkpoints", 1)):
+            check_whole(name, getattr(self, name), least)
         if self.checkpoints > self.epochs:
             raise ValueError(
                 f"checkpoints must be from 1 to the {self.epochs} epochs, got {self.checkpoints}"
             )
+        for name, value in (
+            ("learning_rate", self.learning_rate),
+            ("weight_decay", self.weight_decay),
+        ):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not 0 <= value < float("inf"):
+                raise ValueError(f"{name} must be a finite number, at least 0; got {value!r}")
+        for name, choices in (("optimizer", ("sgd", "adam")), ("augment", get_args(Augmentation))):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}"
+                )
 
     @property
     def kept_epochs(self) -> tuple[int, ...]:
-        """The epochs after which the weights are kept, ascending."""
+        """Lists the epochs after which the weights are kept, ascending."""
         kept = np.linspace(self.epochs / self.checkpoints, self.epochs, self.checkpoints)
         return tuple(round(float(epoch)) for epoch in kept)
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """Raises ``ValueError`` unless the value is a whole number that is large enough."""
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
 
 
 @functools.lru_cache(maxsize=8)
 def classification_step(
     module: Any, recipe: Recipe, steps: int, *, stacked: bool
 ) -> tuple[loop.Step, optax.GradientTransformation]:
-    """The supervised step of a recipe and its optimiser.
+    """Makes the supervised step of a recipe and its optimiser.
 
     Args:
         module: a classifier from :func:`mgmp_jax.models.create`; batches hold its ``inputs``

@@ -8,7 +8,6 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
 import cifar  # noqa: E402
 import forgetting  # noqa: E402
-
 from mgmp_jax.pool import Pool  # noqa: E402
 
 

@@ -3,10 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mgmp_jax.pool import ModelSpec, Pool
-from mgmp_jax.recipe import Recipe
+from mgmp_jax.store import ModelSpec, ModelStore
+from mgmp_jax.training import Recipe
 
-RECIPE = Recipe(2, 16, 0.05, augment="none", snapshots=2)
+RECIPE = Recipe(2, 16, 0.05, augment="none", checkpoints=2)
 SOURCE = ModelSpec("alexnet", "glyphs10", RECIPE, width=2, num_examples=64)
 STRANGER = ModelSpec("alexnet", "glyphs100", RECIPE, width=2, subset=3, num_examples=48, seed=5)
 DESCENDANT = dataclasses.replace(STRANGER, start=SOURCE)
@@ -14,24 +14,24 @@ NEW_HEAD = dataclasses.replace(DESCENDANT, head="reinit")
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
-    pool = Pool(tmp_path_factory.mktemp("models"))
-    pool.train([DESCENDANT, STRANGER, NEW_HEAD])
-    return pool
+def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    store = ModelStore(tmp_path_factory.mktemp("models"))
+    store.train([DESCENDANT, STRANGER, NEW_HEAD])
+    return store
 
 
-def test_starting_models_are_trained_first_and_all_are_kept(pool: Pool, monkeypatch) -> None:
-    assert all(pool.is_trained(s) for s in (SOURCE, DESCENDANT, STRANGER, NEW_HEAD))
-    monkeypatch.setattr(Pool, "_train_group", lambda *_: pytest.fail("trained twice"))
-    pool.train([SOURCE, DESCENDANT, STRANGER, NEW_HEAD])
-    assert set(pool.accuracy(SOURCE)) == {"train", "test"}
+def test_starting_models_are_trained_first_and_all_are_kept(store: ModelStore, monkeypatch) -> None:
+    assert all(store.is_trained(s) for s in (SOURCE, DESCENDANT, STRANGER, NEW_HEAD))
+    monkeypatch.setattr(ModelStore, "_train_group", lambda *_: pytest.fail("trained twice"))
+    store.train([SOURCE, DESCENDANT, STRANGER, NEW_HEAD])
+    assert set(store.accuracy(SOURCE)) == {"train", "test"}
 
 
-def test_a_start_in_the_same_list_is_trained_once(pool: Pool, monkeypatch) -> None:
+def test_a_start_in_the_same_list_is_trained_once(store: ModelStore, monkeypatch) -> None:
     trained: list[ModelSpec] = []
-    monkeypatch.setattr(Pool, "_train_group", lambda _, group: trained.extend(group))
-    monkeypatch.setattr(Pool, "is_trained", lambda _, spec: spec in trained)
-    pool.train([SOURCE, DESCENDANT, NEW_HEAD, STRANGER])
+    monkeypatch.setattr(ModelStore, "_train_group", lambda _, group: trained.extend(group))
+    monkeypatch.setattr(ModelStore, "is_trained", lambda _, spec: spec in trained)
+    store.train([SOURCE, DESCENDANT, NEW_HEAD, STRANGER])
     assert sorted(s.address for s in trained) == sorted(
         s.address for s in (SOURCE, DESCENDANT, NEW_HEAD, STRANGER)
     )
@@ -58,55 +58,60 @@ def test_an_address_depends_on_everything_that_made_the_model() -> None:
 
 
 @pytest.mark.parametrize("head", ["keep", "reinit"])
-def test_descendants_start_from_the_source(pool: Pool, head: str) -> None:
+def test_descendants_start_from_the_source(store: ModelStore, head: str) -> None:
     spec = dataclasses.replace(DESCENDANT, head=head)
-    start, source = pool._initial_variables(spec)["params"], pool.variables(SOURCE)["params"]
+    start, source = store._initial_variables(spec)["params"], store.variables(SOURCE)["params"]
     for layer in source:
         same = np.array_equal(start[layer]["kernel"], source[layer]["kernel"])
         assert same == (layer != "head" or head == "keep")
 
 
-def test_a_head_of_another_width_cannot_be_kept(pool: Pool) -> None:
+def test_a_head_of_another_width_cannot_be_kept(store: ModelStore) -> None:
     wide = dataclasses.replace(STRANGER, subset=None, num_examples=32)
     spec = dataclasses.replace(DESCENDANT, start=wide)
-    pool.train([wide])
+    store.train([wide])
     with pytest.raises(ValueError, match=r'cannot keep the head .* choose head="reinit"'):
-        pool._initial_variables(spec)
+        store._initial_variables(spec)
 
 
-def test_responses_are_taken_once_of_every_kept_epoch_and_kind(pool: Pool, monkeypatch) -> None:
-    queries = pool.examples(SOURCE, "train").inputs[:21]
-    final, early = pool.responses(DESCENDANT, queries), pool.responses(DESCENDANT, queries, epoch=1)
+def test_responses_are_taken_once_of_every_kept_epoch_and_kind(
+    store: ModelStore, monkeypatch
+) -> None:
+    queries = store.examples(SOURCE, "train").inputs[:21]
+    final, early = (
+        store.responses(DESCENDANT, queries),
+        store.responses(DESCENDANT, queries, epoch=1),
+    )
     assert final.values.shape == (21, 10)
     assert not np.array_equal(final.values, early.values)
-    probs = pool.responses(DESCENDANT, queries, kind="probs")
+    probs = store.responses(DESCENDANT, queries, kind="probs")
     np.testing.assert_allclose(probs.values.sum(axis=1), 1, rtol=1e-5)
-    logprobs = pool.responses(DESCENDANT, queries, kind="logprobs")
+    logprobs = store.responses(DESCENDANT, queries, kind="logprobs")
     np.testing.assert_allclose(np.exp(logprobs.values), probs.values, rtol=1e-4)
-    assert pool.responses(DESCENDANT, queries, kind="embedding").values.shape == (21, 128)
-    monkeypatch.setattr(Pool, "variables", lambda *_: pytest.fail("computed twice"))
-    np.testing.assert_array_equal(pool.responses(DESCENDANT, queries).values, final.values)
+    assert store.responses(DESCENDANT, queries, kind="embedding").values.shape == (21, 128)
+    monkeypatch.setattr(ModelStore, "variables", lambda *_: pytest.fail("computed twice"))
+    np.testing.assert_array_equal(store.responses(DESCENDANT, queries).values, final.values)
 
 
-def test_models_trained_together_equal_models_trained_alone(pool: Pool, tmp_path) -> None:
-    together = Pool(tmp_path)
+def test_models_trained_together_equal_models_trained_alone(store: ModelStore, tmp_path) -> None:
+    together = ModelStore(tmp_path)
     together.train([SOURCE])
     together.train([STRANGER, DESCENDANT, NEW_HEAD], together=3)
     assert not list(tmp_path.glob("together-*/state"))
-    queries = pool.examples(SOURCE, "train").inputs[:8]
+    queries = store.examples(SOURCE, "train").inputs[:8]
     for spec in (STRANGER, DESCENDANT, NEW_HEAD):
         np.testing.assert_allclose(
             together.responses(spec, queries).values,
-            pool.responses(spec, queries).values,
+            store.responses(spec, queries).values,
             atol=2e-3,
         )
 
 
 def test_models_of_unequal_data_are_not_trained_together(tmp_path, monkeypatch) -> None:
     groups = []
-    monkeypatch.setattr(Pool, "_train_group", lambda self, group: groups.append(group))
+    monkeypatch.setattr(ModelStore, "_train_group", lambda self, group: groups.append(group))
     other = dataclasses.replace(STRANGER, num_examples=20)
-    Pool(tmp_path).train([STRANGER, other, dataclasses.replace(STRANGER, seed=6)], together=3)
+    ModelStore(tmp_path).train([STRANGER, other, dataclasses.replace(STRANGER, seed=6)], together=3)
     assert [[spec.num_examples for spec in group] for group in groups] == [[48, 48], [20]]
 
 
@@ -123,7 +128,7 @@ def test_models_of_unequal_data_are_not_trained_together(tmp_path, monkeypatch) 
 )
 def test_impossible_models_are_refused(tmp_path, spec: ModelSpec, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Pool(tmp_path).train([spec])
+        ModelStore(tmp_path).train([spec])
 
 
 def test_more_images_than_there_are_is_said(tmp_path) -> None:
@@ -133,20 +138,20 @@ def test_more_images_than_there_are_is_said(tmp_path) -> None:
     np.save(arrays / "label.npy", np.arange(20, dtype=np.int32) % 10)
     spec = dataclasses.replace(SOURCE, data="cifar10", num_examples=21)
     with pytest.raises(ValueError, match="21 examples, but its part of cifar10 has 20"):
-        Pool(tmp_path / "models", tmp_path).train([spec])
+        ModelStore(tmp_path / "models", tmp_path).train([spec])
 
 
-def test_snapshots_are_evenly_spaced() -> None:
-    assert Recipe(6, snapshots=6).kept_epochs == (1, 2, 3, 4, 5, 6)
-    assert Recipe(30, snapshots=6).kept_epochs == (5, 10, 15, 20, 25, 30)
+def test_checkpoints_are_evenly_spaced() -> None:
+    assert Recipe(6, checkpoints=6).kept_epochs == (1, 2, 3, 4, 5, 6)
+    assert Recipe(30, checkpoints=6).kept_epochs == (5, 10, 15, 20, 25, 30)
     assert Recipe(7).kept_epochs == (7,)
     with pytest.raises(ValueError, match="from 1 to the 4 epochs, got 5"):
-        Recipe(4, snapshots=5)
+        Recipe(4, checkpoints=5)
 
 
-def test_siblings_and_cousins_share_the_recipe(pool: Pool) -> None:
+def test_siblings_and_cousins_share_the_recipe(store: ModelStore) -> None:
     sibling, cousin = SOURCE.sibling(7), SOURCE.cousin(8)
-    of = [pool.examples(spec, "train").inputs for spec in (SOURCE, sibling, cousin)]
+    of = [store.examples(spec, "train").inputs for spec in (SOURCE, sibling, cousin)]
     np.testing.assert_array_equal(of[0], of[1])
     assert of[2].shape == of[0].shape
     assert not (of[2][:, None] == of[0]).all(axis=(2, 3, 4)).any()
@@ -157,22 +162,22 @@ def test_siblings_and_cousins_share_the_recipe(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("answers", ["probabilities", "labels"])
-def test_a_student_learns_the_teachers_answers(pool: Pool, answers) -> None:
+def test_a_student_learns_the_teachers_answers(store: ModelStore, answers) -> None:
     student = SOURCE.student(dataclasses.replace(STRANGER, seed=9), answers)
-    pool.train([student])
-    examples = pool.examples(student, "train")
-    taught = pool.responses(SOURCE, examples.inputs, kind="probs").values
+    store.train([student])
+    examples = store.examples(student, "train")
+    taught = store.responses(SOURCE, examples.inputs, kind="probs").values
     expected = taught.argmax(axis=1) if answers == "labels" else taught
     np.testing.assert_allclose(examples.labels, expected, atol=1e-6)
-    assert pool.module(student).num_outputs == 10
-    assert 0 <= pool.accuracy(student)["test"] <= 1
+    assert store.module(student).num_outputs == 10
+    assert 0 <= store.accuracy(student)["test"] <= 1
 
 
-def test_skipping_more_than_there_is_says_what_there_is(pool: Pool, tmp_path) -> None:
+def test_skipping_more_than_there_is_says_what_there_is(store: ModelStore, tmp_path) -> None:
     folder = tmp_path / "cifar10" / "train"
     folder.mkdir(parents=True)
     np.save(folder / "image.npy", np.zeros((20, 32, 32, 3), np.uint8))
     np.save(folder / "label.npy", np.zeros(20, np.uint8))
     spec = dataclasses.replace(SOURCE, data="cifar10", num_examples=10, skip=15)
     with pytest.raises(ValueError, match=r"10 examples after the first 15, but .* has 20"):
-        Pool(tmp_path / "models", tmp_path).examples(spec, "train")
+        ModelStore(tmp_path / "models", tmp_path).examples(spec, "train")

@@ -1,4 +1,4 @@
-"""Models of texts in the pool: their starts, their tokens, and MGMP on their responses."""
+"""Models of texts in the store: their starts, their tokens, and MGMP on their responses."""
 
 import dataclasses
 from pathlib import Path
@@ -13,15 +13,15 @@ from mgmp_jax import mgmp, models
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.data import topics
 from mgmp_jax.models.pretrained import digest_pretrained, save_pretrained
-from mgmp_jax.pool import ModelSpec, Pool
-from mgmp_jax.recipe import Recipe
+from mgmp_jax.store import ModelSpec, ModelStore
+from mgmp_jax.training import Recipe
 from mgmp_jax.verifier import Verifier
 
 pytest.importorskip("tokenizers", reason="pip install 'mgmp_jax[text]'")
 pytest.importorskip("safetensors", reason="pip install 'mgmp_jax[text]'")
 from mgmp_jax.data.tokenizer import Tokenizer
 
-RECIPE = Recipe(2, 16, 1e-3, "adam", 0.0, "none", frozen=2, snapshots=2)
+RECIPE = Recipe(2, 16, 1e-3, "adam", 0.0, "none", frozen=2, checkpoints=2)
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +39,17 @@ def checkpoint(folder: Path, vocab_size: int, width: int = 24, depth: int = 6) -
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Pool:
+def store(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> ModelStore:
     folder = tmp_path_factory.mktemp("text")
     pretrained = checkpoint(folder / "checkpoint", tokenizer.tokens.vocab_size)
-    pool = Pool(folder / "models", tokenizer=tokenizer, pretrained=pretrained)
-    pool.train([*specs(pool).values()])
-    return pool
+    store = ModelStore(folder / "models", tokenizer=tokenizer, pretrained=pretrained)
+    store.train([*specs(store).values()])
+    return store
 
 
-def specs(pool: Pool) -> dict[str, ModelSpec]:
-    common: dict[str, Any] = {"width": 24, "num_examples": 64, "tokens": pool._tokens}
-    pretrained = digest_pretrained(pool._pretrained)
+def specs(store: ModelStore) -> dict[str, ModelSpec]:
+    common: dict[str, Any] = {"width": 24, "num_examples": 64, "tokens": store._tokens}
+    pretrained = digest_pretrained(store._pretrained)
     source = ModelSpec("distilbert", "topics10", RECIPE, pretrained=pretrained, **common)
     stranger = ModelSpec("distilbert", "topics100", RECIPE, subset=3, seed=5, **common)
     return {
@@ -60,45 +60,49 @@ def specs(pool: Pool) -> dict[str, ModelSpec]:
     }
 
 
-def test_models_start_where_their_specs_say_and_frozen_layers_stay(pool: Pool) -> None:
-    made = specs(pool)
+def test_models_start_where_their_specs_say_and_frozen_layers_stay(store: ModelStore) -> None:
+    made = specs(store)
     assert len({spec.address for spec in made.values()}) == 4
 
     def layer1(spec: ModelSpec) -> np.ndarray:
-        return pool.variables(spec)["params"]["layer1"]["query"]["kernel"]
+        return store.variables(spec)["params"]["layer1"]["query"]["kernel"]
 
     def layer6(spec: ModelSpec) -> np.ndarray:
-        return pool.variables(spec)["params"]["layer6"]["query"]["kernel"]
+        return store.variables(spec)["params"]["layer6"]["query"]["kernel"]
 
     source = layer1(made["source"])
     assert np.array_equal(layer1(made["descendant"]), source)
     assert np.array_equal(layer1(made["stranger from the checkpoint"]), source)
     assert not np.allclose(layer1(made["stranger"]), source)
     assert not np.array_equal(layer6(made["descendant"]), layer6(made["source"]))
-    start = pool._initial_variables(made["stranger"])["params"]["layer1"]["query"]["kernel"]
+    start = store._initial_variables(made["stranger"])["params"]["layer1"]["query"]["kernel"]
     assert np.array_equal(layer1(made["stranger"]), start)
 
 
-def test_more_frozen_layers_than_there_are_is_refused(pool: Pool) -> None:
+def test_more_frozen_layers_than_there_are_is_refused(store: ModelStore) -> None:
     recipe = dataclasses.replace(RECIPE, frozen=9)
     with pytest.raises(ValueError, match=r"frozen must be from 0 to 8, .* 9 layers; got 9"):
-        pool.train([dataclasses.replace(specs(pool)["source"], recipe=recipe)])
+        store.train([dataclasses.replace(specs(store)["source"], recipe=recipe)])
 
 
-def test_responses_do_not_depend_on_the_batches(pool: Pool) -> None:
-    spec = specs(pool)["descendant"]
-    queries = pool.examples(specs(pool)["source"], "train").inputs
-    whole = pool.responses(spec, queries, kind="embedding")
+def test_responses_do_not_depend_on_the_batches(store: ModelStore) -> None:
+    spec = specs(store)["descendant"]
+    queries = store.examples(specs(store)["source"], "train").inputs
+    whole = store.responses(spec, queries, kind="embedding")
     assert whole.values.shape == (64, 24)
-    one = pool.responses(spec, queries[5:6], kind="embedding")
+    one = store.responses(spec, queries[5:6], kind="embedding")
     np.testing.assert_allclose(one.values[0], whole.values[5], atol=1e-4)
 
 
 @pytest.mark.parametrize("generator", ["distilbert", None])
-def test_mgmp_takes_texts_as_it_takes_images(pool: Pool, tmp_path: Path, generator: Any) -> None:
-    made = specs(pool)
-    queries = pool.examples(made["source"], "train").inputs
-    answers = {name: pool.responses(spec, queries, kind="embedding") for name, spec in made.items()}
+def test_mgmp_takes_texts_as_it_takes_images(
+    store: ModelStore, tmp_path: Path, generator: Any
+) -> None:
+    made = specs(store)
+    queries = store.examples(made["source"], "train").inputs
+    answers = {
+        name: store.responses(spec, queries, kind="embedding") for name, spec in made.items()
+    }
     base = mgmp.PAPER if generator else mgmp.EXTENDED
     config = base.replace(
         generator=generator,
@@ -108,7 +112,7 @@ def test_mgmp_takes_texts_as_it_takes_images(pool: Pool, tmp_path: Path, generat
         batch_size=16,
         epochs=2,
     )
-    start = pool.starting_params(made["source"]) if generator else None
+    start = store.starting_params(made["source"]) if generator else None
     latents = None if generator else answers["stranger from the checkpoint"].values
     variables = mgmp.fit(
         config,
@@ -127,10 +131,10 @@ def test_mgmp_takes_texts_as_it_takes_images(pool: Pool, tmp_path: Path, generat
     assert Checkpoints(tmp_path / "mgmp" / "state").steps() == [1, 2]
 
 
-def test_a_generator_of_images_does_not_read_texts(pool: Pool) -> None:
-    made = specs(pool)
-    queries = pool.examples(made["source"], "train").inputs
-    source = pool.responses(made["source"], queries, kind="embedding")
+def test_a_generator_of_images_does_not_read_texts(store: ModelStore) -> None:
+    made = specs(store)
+    queries = store.examples(made["source"], "train").inputs
+    source = store.responses(made["source"], queries, kind="embedding")
     config = mgmp.PAPER.replace(generator="resnet18", response="embedding", batch_size=16)
     with pytest.raises(ValueError, match=r"'resnet18' reads images, but the queries .* \(64, 12\)"):
         mgmp.fit(config, queries, source, [source], [source])
@@ -146,16 +150,16 @@ def test_a_checkpoint_of_another_architecture_or_vocabulary_is_refused(
         ("c", {}, f"its vocab_size is {vocab_size + 1}, not {vocab_size}"),
     ):
         other = checkpoint(tmp_path / folder, vocab_size + (folder == "c"), **sizes)
-        pool = Pool(tmp_path / "models", tokenizer=tokenizer, pretrained=other)
+        store = ModelStore(tmp_path / "models", tokenizer=tokenizer, pretrained=other)
         with pytest.raises(ValueError, match=message):
-            pool.train([specs(pool)["source"]])
+            store.train([specs(store)["source"]])
 
 
 def test_the_right_checkpoint_and_tokenizer_must_be_given(
-    pool: Pool, tmp_path: Path, tokenizer: Tokenizer
+    store: ModelStore, tmp_path: Path, tokenizer: Tokenizer
 ) -> None:
-    source = dataclasses.replace(specs(pool)["source"], seed=9)
-    with pytest.raises(ValueError, match="but the pool was given None; give the folder"):
-        Pool(tmp_path, tokenizer=tokenizer).train([source])
-    with pytest.raises(ValueError, match="but the pool's tokenizer makes None"):
-        Pool(tmp_path).examples(source, "train")
+    source = dataclasses.replace(specs(store)["source"], seed=9)
+    with pytest.raises(ValueError, match="but the store was given None; give the folder"):
+        ModelStore(tmp_path, tokenizer=tokenizer).train([source])
+    with pytest.raises(ValueError, match="but the store's tokenizer makes None"):
+        ModelStore(tmp_path).examples(source, "train")

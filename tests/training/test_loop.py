@@ -87,7 +87,7 @@ def test_the_step_is_compiled_once() -> None:
 
 def test_scan_and_single_steps_give_the_same(monkeypatch) -> None:
     by_step = fit()
-    monkeypatch.setattr(training.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     by_scan = fit(step=training.make_step(loss_fn, OPTIMIZER))
     chex.assert_trees_all_close(by_step, by_scan, rtol=1e-5, atol=1e-6)
 
