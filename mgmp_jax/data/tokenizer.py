@@ -230,7 +230,8 @@ def _read_vocabulary(folder: Path, lowercase: bool | None) -> Any:
         raise ValueError(
             f"{path} does not say whether texts are lower-cased, and there is no do_lower_case in "
             f"{config_path.name}: give lowercase=True for an uncased model, lowercase=False for a "
-            f"cased one ({capitals} of its tokens have capital letters)"
+            f"cased one ({capitals} of its tokens have capital letters), or write "
+            f'{{"do_lower_case": true}} or false into {config_path.name}'
         )
     options = {
         "lowercase": lowercase,
