@@ -20,7 +20,7 @@ from mgmp_jax.methods import (
 from mgmp_jax.methods.attribution import check_varied
 from mgmp_jax.references import Answers, ReferenceSet, answers_to
 from mgmp_jax.report import Answer, Report, Verdict
-from mgmp_jax.responses import Responses, can_convert
+from mgmp_jax.responses import ResponseKind, Responses, can_convert
 
 __all__ = ["Verifier"]
 
@@ -92,8 +92,7 @@ class Verifier:
                 "ReferenceSet(source=..., pool=[...], siblings=[...], controls=[...]) makes one"
             )
         if methods is None:
-            methods = [MGMP()] if references.pool else []
-            methods += [SiblingTest()] if len(references.siblings) > 1 else []
+            methods = _default_methods(references)
         if not len(methods):
             raise ValueError(
                 "nothing can be asked: give ReferenceSet a pool for MGMP, at least two siblings "
@@ -263,7 +262,7 @@ class Verifier:
         verdict, reason = _judge_knowledge(method, score, p, m, threshold, level)
         return Answer("knowledge", method.name, verdict, reason, score, p, m)
 
-    def _calibration_scores(self, number: int, kind: str) -> list[float]:
+    def _calibration_scores(self, number: int, kind: ResponseKind) -> list[float]:
         """Scores of the calibration models, which answer as a suspect of a kind does."""
         if (number, kind) not in self._scores:
             method = self.methods[number]
@@ -282,6 +281,11 @@ class Verifier:
                 "reference set: no p-value holds for a model that made the verifier. Give "
                 "another model's answers"
             )
+
+
+def _default_methods(references: ReferenceSet) -> list[Method]:
+    methods: list[Method] = [MGMP()] if references.pool else []
+    return [*methods, SiblingTest()] if len(references.siblings) > 1 else methods
 
 
 def _named(answers: dict[str, Responses]) -> Answers:

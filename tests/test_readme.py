@@ -18,7 +18,7 @@ def test_snippets_run(number: int, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     if "Verifier" in SNIPPETS[number]:
-        verdicts = re.findall(r"(?:knowledge|lineage): ([A-Z ]+)\\.", done.stdout)
+        verdicts = re.findall(r"(?:knowledge|lineage): ([A-Z ]+)\.", done.stdout)
         assert verdicts == ["HOMOLOGOUS", "HOMOLOGOUS", "NOT HOMOLOGOUS", "INCONCLUSIVE"]
     else:
         assert 0 < float(done.stdout) < 100

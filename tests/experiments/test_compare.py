@@ -194,20 +194,19 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> N
     )
     monkeypatch.setitem(config.PRESETS, "demo", tiny)
     monkeypatch.setattr(compare, "NUM_QUERIES", (16,))
-    args = config.Args(
+    args = compare.Args(
         arch="alexnet", preset="demo", pool_subsets=(3, 6), eval_subsets=(1,), out=tmp_path
     )
     results = compare.main(args)
     assert results["run"]["models_trained_before"] == 0
     by_siblings = {f"sibling test, {of}" for of in _cohort.QUERIES}
     assert {"linear CKA", "MGMP extended", *by_siblings, "‖Δw‖"} <= set(results["methods"])
+    kinds = set(config.KINDS) - {"homologous"}
     for method in results["methods"].values():
-        assert set(method["against"]) == {
-            "scratch",
-            "sibling descendant",
-            "cousin descendant",
-            "independent",
-        }
+        assert set(method["against"]) == kinds
+    known = results["methods"][_cohort.WITH_SIBLINGS]
+    assert known["scores"].count(None) == 3  # siblings are no suspects of it
+    assert known["against"]["independent"]["negatives"] == 2
     kinds = queries.main(args)["kinds"]
     assert [kind["queries"] for kind in kinds.values()] == [333] * (
         len(kinds_of_queries.CHANGES) + 3
