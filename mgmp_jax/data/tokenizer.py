@@ -205,7 +205,9 @@ def _encode(backend: Any, texts: Sequence[str]) -> list[list[int]]:
             ) from error
     try:
         return [one.ids for one in backend.encode_batch(list(texts))]
-    except Exception as error:  # the library raises nothing more special
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of the library is no Exception
         raise ValueError(f"the tokenizer cannot encode these texts ({error})") from error
 
 

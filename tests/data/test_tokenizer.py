@@ -164,6 +164,7 @@ def test_padding_that_is_spelt_as_an_ordinary_token_is_refused(
     ("change", "message"),
     [
         (lambda c: c.update(post_processor=None), r"between \[CLS\] and \[SEP\].*post-processor"),
+        (lambda c: c["post_processor"]["special_tokens"].pop("[SEP]"), "cannot encode these texts"),
         (lambda c: c.pop("model"), "cannot be read"),
         (lambda c: c["model"]["vocab"].update({"a": 10**30}), "cannot be read"),
         (lambda c: c["model"]["vocab"].update({"a": 4 * 10**9}), "token ids must be below"),
