@@ -108,7 +108,8 @@ def modality_of(inputs: Any) -> Modality:
     """Says what inputs a model is fed are: uint8 images, token ids of texts, or rows of numbers.
 
     Args:
-        inputs: an array, or a traced one: uint8 ``[n, h, w, 3]``, integer token ids ``[n, l]`` or numbers ``[n, f]``.
+        inputs: an array, or a traced one: uint8 ``[n, h, w, 3]``, integer token ids ``[n, l]`` or
+            numbers ``[n, f]``.
 
     Raises:
         ValueError: they are none of these.

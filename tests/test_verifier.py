@@ -66,12 +66,12 @@ def test_a_model_of_the_reference_set_is_no_suspect(
 def test_calibration_on_models_that_trained_it_is_refused(
     family: Family, references: ReferenceSet, verifier: Verifier
 ) -> None:
-    with pytest.raises(ValueError, match="pool 'task 0' non_homologous.*no p-value holds"):
+    with pytest.raises(ValueError, match=r"pool 'task 0' non_homologous.*no p-value holds"):
         verifier.calibrate([family.tuned(family.noise()), references.pool[0].non_homologous[0]])
-    with pytest.raises(ValueError, match="non_homologous.* and calibration.* give equal answers"):
+    with pytest.raises(ValueError, match=r"non_homologous.* and calibration.* give equal answers"):
         dataclasses.replace(references, calibration=[references.pool[0].non_homologous[0]])
     one = family.tuned(family.noise())
-    with pytest.raises(ValueError, match="calibration models 0 and 1 give equal answers"):
+    with pytest.raises(ValueError, match=r"calibration models 0 and 1 give equal answers"):
         verifier.calibrate([one, one])
     again = verifier.calibrate([family.tuned(family.noise()) for _ in range(4)])
     answer = again.verify(family.tuned(family.own)).knowledge
@@ -103,7 +103,7 @@ def test_methods_are_chosen_by_what_there_is(family: Family) -> None:
     report = Verifier.fit(siblings).verify(family.tuned(family.own))
     assert report.knowledge.reason == "Not asked: the reference set has no pool to learn from."
     assert "3 siblings allow no p below 0.25" in report.lineage.reason
-    with pytest.raises(ValueError, match="nothing can be asked"):
+    with pytest.raises(ValueError, match=r"nothing can be asked"):
         Verifier.fit(dataclasses.replace(siblings, siblings=[]))
 
 
@@ -129,7 +129,7 @@ def test_a_method_that_cannot_read_a_suspect_says_why(family: Family) -> None:
     ],
 )
 def test_a_suspect_that_answers_every_query_alike_is_refused(verifier: Verifier, values) -> None:
-    with pytest.raises(ValueError, match="answers every query alike"):
+    with pytest.raises(ValueError, match=r"answers every query alike"):
         verifier.verify(Responses(values, "logits", "q"))
 
 
@@ -176,7 +176,7 @@ def test_several_query_sets_are_asked_by_name(family: Family) -> None:
     verifier = Verifier.fit(references, [METHOD, SiblingTest()])
     report = verifier.verify(named(family.tuned(family.own), unseen.tuned(unseen.own)))
     assert (report.knowledge.verdict, report.lineage.verdict) == ("homologous", "homologous")
-    with pytest.raises(ValueError, match="none called 'unseen'"):
+    with pytest.raises(ValueError, match=r"none called 'unseen'"):
         verifier.verify({"training": family.tuned(family.own)})
 
 
@@ -189,7 +189,7 @@ def test_saved_and_loaded_it_says_the_same(
     loaded = Verifier.load(tmp_path / "v")
     for suspect in (family.tuned(family.own), family.tuned(family.noise()).to("labels")):
         assert loaded.verify(suspect) == verifier.verify(suspect)
-    with pytest.raises(ValueError, match="a model of the reference set"):
+    with pytest.raises(ValueError, match=r"a model of the reference set"):
         loaded.calibrate([verifier.calibration[0]])
 
 
@@ -215,22 +215,22 @@ def test_a_damaged_verifier_is_refused_wherever_a_bit_flips(family: Family, tmp_
     assert accepted < 30
     for cut in (0, 10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:cut])
-        with pytest.raises(ValueError, match="is damaged"):
+        with pytest.raises(ValueError, match=r"is damaged"):
             Verifier.load(tmp_path)
 
 
 def test_there_is_no_verifier_where_there_is_none(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no verifier in"):
+    with pytest.raises(FileNotFoundError, match=r"no verifier in"):
         Verifier.load(tmp_path)
 
 
 def test_arguments_are_checked(family: Family, verifier: Verifier) -> None:
     suspect = family.tuned(family.own)
-    with pytest.raises(ValueError, match="threshold must be from 0.5 to 1, got 0.4"):
+    with pytest.raises(ValueError, match=r"threshold must be from 0.5 to 1, got 0.4"):
         verifier.verify(suspect, threshold=0.4)
-    with pytest.raises(ValueError, match="level must be between 0 and 1, got 0.0"):
+    with pytest.raises(ValueError, match=r"level must be between 0 and 1, got 0.0"):
         verifier.verify(suspect, level=0.0)
-    with pytest.raises(ValueError, match="different query sets"):
+    with pytest.raises(ValueError, match=r"different query sets"):
         verifier.verify(Responses(suspect.values, "logits", "others"))
 
 

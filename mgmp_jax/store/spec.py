@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 from typing import Literal
@@ -69,9 +68,9 @@ class ModelSpec:
                     f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}"
                 )
 
-    @functools.cached_property
+    @property
     def address(self) -> str:
-        """A readable name, unique to the spec; the folder of the model."""
+        """Gives a readable name, unique to the spec: the folder of the model."""
         text = json.dumps(dataclasses.asdict(self), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         task = self.data if self.subset is None else f"{self.data}.{self.subset}"
@@ -112,7 +111,7 @@ class ModelSpec:
     def student(
         self, task: ModelSpec, answers: Literal["probabilities", "labels"] = "probabilities"
     ) -> ModelSpec:
-        """Names the model ``task``, taught what this one answers on its examples instead of its labels.
+        """Names the model ``task``, taught what this one answers instead of its labels.
 
         With probabilities this is distillation, with labels extraction from labels alone.
         """

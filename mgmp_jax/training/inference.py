@@ -19,17 +19,24 @@ __all__ = ["predict"]
 def predict(
     module: Any, variables: Any, inputs: np.ndarray, batch_size: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits ``[n, c]`` and embeddings ``[n, e]`` of all ``n`` inputs, float32.
+    """Computes logits ``[n, c]`` and embeddings ``[n, e]`` of all ``n`` inputs, float32.
 
     The last batch is padded, so no input is left out.
 
     Args:
         module: from :func:`mgmp_jax.models.create`.
         variables: its parameters and batch statistics.
-        inputs: uint8 images ``[n, h, w, 3]`` or token ids ``[n, l]``.
-        batch_size: inputs at a time; by default 500 images or 100 texts.
+        inputs: uint8 images ``[n, h, w, 3]``, token ids ``[n, l]``, or rows of numbers ``[n, f]``
+            for a module that reads them.
+        batch_size: inputs at a time; by default 100 texts, or 500 others.
+
+    Raises:
+        ValueError: there are no inputs, or they are none of these.
     """
-    run, is_text = _compiled_predict(module), modality_of(inputs) == "texts"
+    is_text = modality_of(inputs) == "texts"
+    if not len(inputs):
+        raise ValueError("give at least one input; got none")
+    run = _compiled_predict(module)
     batch_size = min(batch_size or (100 if is_text else 500), len(inputs))
     order = np.argsort(bucket(inputs), kind="stable") if is_text else np.arange(len(inputs))
     outputs = []

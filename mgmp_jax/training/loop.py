@@ -60,7 +60,7 @@ Step = Callable[[TrainState, Batch, Any], tuple[TrainState, Metrics]]
 def create_state(
     variables: Mapping[str, Any], optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """The state before the first step, from initial ``params`` and ``batch_stats``."""
+    """Makes the state before the first step, from initial ``params`` and ``batch_stats``."""
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -71,7 +71,7 @@ def create_state(
 
 
 def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation) -> Step:
-    """The train step for a loss.
+    """Makes the train step for a loss.
 
     Args:
         loss_fn: ``(params, batch_stats, batch, key) -> (loss, (batch_stats, metrics))``.
@@ -96,22 +96,21 @@ def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation) -> Step:
 
 
 def data_mesh() -> Mesh:
-    """All devices in one axis, ``"data"``, over which batches are split."""
+    """Puts all devices in one axis, ``"data"``, over which batches are split."""
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 
 def compute_dtype() -> Any:
-    """bfloat16 where the device computes in it, float32 on the CPU."""
+    """Chooses bfloat16 where the device computes in it, float32 on the CPU."""
     return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
 
 
 def epoch_order(
     n: int, batch_size: int, seed: int, epoch: int, buckets: np.ndarray | None = None
 ) -> np.ndarray:
-    """Indices of an epoch's batches, ``[n // batch_size, batch_size]``.
+    """Draws the indices of an epoch's batches, ``[n // batch_size, batch_size]``.
 
-    They depend on ``(seed, epoch)`` and ``buckets`` alone. The rows left over are others in each
-    epoch.
+    They depend on ``(seed, epoch)`` and ``buckets`` alone. Each epoch leaves out other rows.
 
     Args:
         n: how many examples there are.
@@ -137,12 +136,12 @@ def epoch_order(
 
 
 def take(data: Any, index: Any) -> Any:
-    """The batch at ``index``: those rows of every array of ``data``."""
+    """Takes the rows at ``index`` of every array of ``data``."""
     return jax.tree.map(lambda array: array[index], data)
 
 
 def take_trimmed(data: Mapping[str, np.ndarray], index: np.ndarray) -> Batch:
-    """As :func:`take`, with ``inputs`` cut to the width of their bucket; on the host only."""
+    """Takes rows as :func:`take`, ``inputs`` cut to the width of their bucket; on the host."""
     batch = {name: array[index] for name, array in data.items()}
     return {**batch, "inputs": trim(batch["inputs"])}
 
@@ -184,8 +183,9 @@ def fit(
         The state after the last epoch.
 
     Raises:
-        FloatingPointError: the loss is no longer finite.
-        ValueError: the batch cannot be split evenly over the devices.
+        FloatingPointError: the loss or a weight is no longer finite.
+        ValueError: the batch cannot be split evenly over the devices, or there are checkpoints
+            in the folder and none can be read.
     """
     mesh = data_mesh() if mesh is None else mesh
     scan = jax.default_backend() != "cpu" if scan is None else scan
@@ -198,14 +198,11 @@ def fit(
     run_epoch = _compiled_epoch(step, gather, mesh, scan)
     with Display(name, epochs, first) as display:
         for epoch in range(first, epochs):
-            start = time.perf_counter()
-            index = order(epoch)
+            start, index = time.perf_counter(), order(epoch)
             if epoch == first:
                 _check_divisible(gather(data, jax.tree.map(lambda i: i[0], index)), mesh)
             state, metrics = run_epoch(state, data, index, key)
-            examples = max(np.size(leaf) for leaf in jax.tree.leaves(index))
-            row = _means(name, epoch + 1, metrics)
-            row["examples_per_s"] = round(examples / (time.perf_counter() - start), 1)
+            row = _row(name, epoch + 1, metrics, index, start)
             if on_epoch is not None:
                 on_epoch(epoch + 1, state)
             if run_folder is not None:
@@ -245,14 +242,16 @@ def _compiled_epoch(
     return scan_steps
 
 
-def _means(name: str, epoch: int, metrics: Metrics) -> dict[str, Any]:
-    """An epoch's metrics, each the mean over its steps."""
+def _row(name: str, epoch: int, metrics: Metrics, index: Any, start: float) -> dict[str, Any]:
+    """An epoch's metrics, each the mean over its steps, and its speed since ``start``."""
     means = {k: np.mean(v, axis=0).tolist() for k, v in jax.device_get(metrics).items()}
     if not np.all(np.isfinite(means["loss"])):
         raise FloatingPointError(
             f"{name}: the loss is {means['loss']} in epoch {epoch}; lower the learning rate"
         )
-    return {"epoch": epoch, **means}
+    examples = max(np.size(leaf) for leaf in jax.tree.leaves(index))
+    speed = round(examples / (time.perf_counter() - start), 1)
+    return {"epoch": epoch, **means, "examples_per_s": speed}
 
 
 def _check_divisible(batch: Batch, mesh: Mesh) -> None:

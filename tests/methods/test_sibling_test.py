@@ -85,7 +85,7 @@ def test_a_kind_that_controls_do_not_have_is_said() -> None:
     family = Family(300, seed=5)
     reason = fit(family).reads(Responses(family.noise(), "embedding", "q"))
     assert reason is not None and "record the controls' embedding" in reason
-    with pytest.raises(ValueError, match="record the controls' embedding"):
+    with pytest.raises(ValueError, match=r"record the controls' embedding"):
         fit(family).test(Responses(family.noise(), "embedding", "q"))
     assert fit(family, controls=0).reads(family.tuned(family.own)) is None
 
@@ -94,7 +94,7 @@ def test_what_the_others_answer_is_regressed_out_where_there_are_queries_enough(
     assert fit(Family(257)).background == "others"
     assert fit(Family(256)).background == "none"
     assert fit(Family(257), siblings=19).background == "none"
-    with pytest.raises(ValueError, match="the other candidates are together 114 wide on 257"):
+    with pytest.raises(ValueError, match=r"the other candidates are together 114 wide on 257"):
         fit(Family(257), siblings=19, background="others")
 
 
@@ -110,13 +110,13 @@ def test_saved_it_tests_the_same() -> None:
 def test_what_does_not_fit_is_said() -> None:
     family = Family(300, seed=7)
     fitted, suspect = fit(family), family.tuned(family.own)
-    with pytest.raises(ValueError, match="answered another query set than the candidates"):
+    with pytest.raises(ValueError, match=r"answered another query set than the candidates"):
         fitted.test(Responses(suspect.values, "logits", "others"))
-    with pytest.raises(ValueError, match="answers every query alike"):
+    with pytest.raises(ValueError, match=r"answers every query alike"):
         fitted.test(Responses(np.ones((300, 3)), "logits", "q"))
-    with pytest.raises(ValueError, match="give at least 10 queries, not 9"):
+    with pytest.raises(ValueError, match=r"give at least 10 queries, not 9"):
         fit(Family(9))
-    with pytest.raises(ValueError, match="at least two siblings.*got 1 siblings"):
+    with pytest.raises(ValueError, match=r"at least two siblings.*got 1 siblings"):
         fit(family, siblings=1)
 
 
@@ -177,9 +177,9 @@ def test_models_that_are_secretly_one_are_refused() -> None:
     family = Family(60, seed=9)
     source, *siblings = (family.model(family.noise()).values for _ in range(4))
     suspect = family.tuned(family.own).values
-    with pytest.raises(ValueError, match="sibling 0 and sibling 1 give equal answers"):
+    with pytest.raises(ValueError, match=r"sibling 0 and sibling 1 give equal answers"):
         attribution.sibling_test(source, [siblings[0]] * 3, suspect)
-    with pytest.raises(ValueError, match="the source and sibling 1 give equal answers"):
+    with pytest.raises(ValueError, match=r"the source and sibling 1 give equal answers"):
         attribution.sibling_test(source, [siblings[0], source.copy()], suspect)
     with pytest.raises(ValueError, match=r"siblings\[0\] and siblings\[1\] give equal answers"):
         ReferenceSet(family.model(family.own), siblings=[family.model(siblings[0])] * 2)
