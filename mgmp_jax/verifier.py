@@ -284,8 +284,12 @@ class Verifier:
 
 
 def _default_methods(references: ReferenceSet) -> list[Method]:
-    methods: list[Method] = [MGMP()] if references.pool else []
-    return [*methods, SiblingTest()] if len(references.siblings) > 1 else methods
+    methods: list[Method] = []
+    if references.pool:
+        methods.append(MGMP())
+    if len(references.siblings) > 1:
+        methods.append(SiblingTest())
+    return methods
 
 
 def _named(answers: dict[str, Responses]) -> Answers:

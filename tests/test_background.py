@@ -23,22 +23,22 @@ def references(*tasks: float, siblings: int = 0) -> ReferenceSet:
 
 
 def test_the_background_of_a_pair_leaves_its_own_task_out() -> None:
-    background = Background.of(references(1, 2, 3), constant(9, 2))
+    background = Background.of(references(1, 2, 3).on("q"), constant(9, 2))
     assert background.matrix()[1].tolist() == [9, 9, 1, 2, 3]
     assert background.matrix(without="2")[1].tolist() == [9, 9, 1, 3]
 
 
 def test_siblings_join_it() -> None:
-    background = Background.of(references(1, siblings=2))
+    background = Background.of(references(1, siblings=2).on("q"))
     assert background.matrix()[1].tolist() == [90, 91, 1]
     assert background.matrix(without="1")[1].tolist() == [90, 91]
 
 
 def test_one_task_alone_leaves_nothing() -> None:
     with pytest.raises(ValueError, match="at least two tasks, siblings or a generator; got 1 task"):
-        Background.of(references(1))
+        Background.of(references(1).on("q"))
     with pytest.raises(ValueError, match="different query sets"):
-        Background.of(references(1, 2), Responses(np.eye(N), "embedding", "others"))
+        Background.of(references(1, 2).on("q"), Responses(np.eye(N), "embedding", "others"))
 
 
 def test_fragments_are_about_those_of_two_regressions_one_after_the_other() -> None:
