@@ -55,5 +55,5 @@ def test_tasks_in_another_order_change_nothing() -> None:
 def test_a_homologous_model_is_no_background() -> None:
     family = Family(200)
     model = family.tuned(family.own)
-    with pytest.raises(ValueError, match="homologous.* and .* give equal answers"):
+    with pytest.raises(ValueError, match=r"homologous.* and .* give equal answers"):
         ReferenceSet(family.model(family.own), [Pair("a", [model], [model]), family.pair("b")])
