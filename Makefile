@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: demo test lint tables clean
 
@@ -24,16 +25,18 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --editable .
+	$(PIP) install --editable '.[experiments]'
 	touch $@
 
-$(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/pip install --quiet --editable '.[text,test]'
+$(VENV)/installed-test: $(VENV)/bin/python pyproject.toml
+	$(PIP) install --editable '.[experiments,text,test]'
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed-test
-	$(BIN)/pip install --quiet --editable '.[text,test,dev]'
+$(VENV)/installed-dev: $(VENV)/bin/python pyproject.toml
+	$(PIP) install --editable '.[experiments,text,test,dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs .jax_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) runs build dist *.egg-info .jax_cache .hypothesis .import_linter_cache
+	rm -rf .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -218,12 +218,12 @@ def power(
     n, all_siblings = len(answers[cohort.row.source]), len(cohort.siblings)
     rows = [
         power_of(
-            answers[source],
-            [answers[spec] for spec in cohort.candidates if spec != source],
-            [answers[spec] for spec in descendants if spec.start == source],
+            answers[source].values,
+            [answers[spec].values for spec in cohort.candidates if spec != source],
+            [answers[spec].values for spec in descendants if spec.start == source],
             variant.statistics,
             background=variant.background,
-            controls=[answers[spec] for spec in cohort.controls],
+            controls=[answers[spec].values for spec in cohort.controls],
             num_queries=[*(q for q in POWER["queries"] if q < n), n],
             num_siblings=[*(m for m in POWER["siblings"] if m < all_siblings), all_siblings],
             draws=1,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mgmp_jax import reporting
-
 ROOT = Path(__file__).parents[1]
+TEMPLATES = ROOT / "experiments" / "templates"
+PAGES = ROOT / "docs" / "results"
+TO_ROOT = "../../"
+"""From a page to the root."""
+
+SPELT = {"resnet18": "ResNet18", "alexnet": "AlexNet"}
+"""Architectures on pages."""
 
 
 def committed(*experiments: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -22,64 +26,76 @@ def committed(*experiments: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield path.parent.name, results
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def by_family(experiment: str) -> dict[str, dict[str, Any]]:
+    """Committed results of an experiment by family, ResNet18 first."""
+    found = {}
+    for name, results in committed(experiment):
+        family = name.removeprefix(f"{experiment}-cifar-").removesuffix("-small")
+        arch = family.split("-")[0]
+        found[family.replace(arch, SPELT.get(arch, arch), 1)] = results
+    return dict(sorted(found.items(), reverse=True))
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
-def device(results: dict[str, Any]) -> str:
-    """Where it ran."""
-    ran = results["run"]
-    cores = f"{ran['cores']} CPU core{'s' * (ran['cores'] > 1)}"
-    return cores if "cpu" in ran["device"] else ran["device"]
+def pivot(first: str, columns: Mapping[str, Mapping[str, str]]) -> str:
+    """A table of columns ``{header: {row: cell}}``, with a dash where a column has no such row.
+
+    Args:
+        first: the header of the rows' names.
+        columns: rows are in the order in which they are first met.
+    """
+    rows = dict.fromkeys(row for column in columns.values() for row in column)
+    lines = [[row, *(column.get(row, "–") for column in columns.values())] for row in rows]
+    return markdown([first, *columns], lines)
 
 
-def link(name: str, to_root: str) -> str:
-    """A link to a committed result."""
-    return f"[{name}]({to_root}experiments/results/{name}/results.json)"
+def link(name: str) -> str:
+    """A link from a page to a committed result."""
+    return f"[{name}]({TO_ROOT}experiments/results/{name}/results.json)"
 
 
-def revision(ran: dict[str, Any]) -> str:
-    """The revision that ran, in few letters."""
-    commit, *changes = ran["git_revision"].split(" ", 1)
-    return " ".join([commit[:7], *changes])
+def picture(title: str, name: str, file: str) -> str:
+    """A picture of a committed result, on a page."""
+    return f"![{title}]({TO_ROOT}experiments/results/{name}/{file})"
 
 
-def provenance(results: dict[str, Any]) -> str:
-    """Command, revision and machine, in one line."""
-    ran = results["run"]
-    return (
-        f"`{ran['command']}`, revision {revision(ran)}, {device(results)}, "
-        f"{ran['wall_time_s'] / 60:.0f} minutes with {ran['models_trained_before']} models there "
-        "before"
-    )
+def origins(*experiments: str) -> Iterator[str]:
+    """Where the numbers of a page come from: files, commands, revisions, machines and times."""
+    yield "\n## Runs\n"
+    for name, results in committed(*experiments):
+        ran = results["run"]
+        command = re.sub(r" --(data-dir|out) \S+|^python experiments/", "", ran["command"])
+        commit, *changes = ran["git_revision"].split(" ", 1)
+        wall = f", {ran['wall_time_s'] / 60:.0f} min" if "wall_time_s" in ran else ""
+        device = "" if "cpu" in ran["device"] else f", {ran['device']}"
+        yield (
+            f"- {link(name)}: `{command}`, "
+            f"{' '.join([commit[:7], *changes])}, {ran['cores']} CPU"
+            f"{'s' * (ran['cores'] > 1)}{device}{wall}"
+        )
 
 
-def tpr(summary: dict[str, Any]) -> str:
-    """The share of homologous models above every non-homologous one, with its interval."""
-    scores: dict[str, list[float]] = {"homologous": [], "not homologous": []}
-    for judged in summary["evaluation"]:
-        scores[judged["truth"]].append(float(np.mean(judged["dna_score_by_seed"])))
-    s = reporting.separation(*(np.array(of_kind) for of_kind in scores.values()))
-    low, high = s["tpr_1_interval"]
-    return f"{s['tpr_1']:.2f} ({low:.2f} to {high:.2f})"
+def first_of(t: Mapping[str, Any]) -> str:
+    """For how many suspects the source came first in the sibling test."""
+    return f"{t['first']}/{t['models']}"
 
 
-def separation(s: dict[str, Any]) -> str:
-    """AUC, and the true positive rate at a false positive rate of 5 %, in words."""
-    return f"{s['auc']:.2f} ({s['tpr_5']:.2f})"
+def page(name: str, parts: Mapping[str, Any]) -> str:
+    """A page of docs/results/: its template with the tables in place of ``{part}``."""
+    text = (TEMPLATES / name).read_text()
+    for part, tables in parts.items():
+        place = f"{{{part}}}\n"
+        if place in text:
+            text = text.replace(place, "\n".join(tables()) + "\n")
+    return text
 
 
-def first_places(t: dict[str, Any]) -> str:
-    return f"{t['first']} of {t['models']}"
-
-
-def p_values(t: dict[str, Any]) -> tuple[str, str]:
-    approximate = ", ".join(f"{of(t['p_t_tail']):.2g}" for of in (np.min, np.median, np.max))
-    return f"{np.median(t['p_exact']):.2g}", approximate
-
-
-def auc(of_method: dict[str, Any] | None, kind: str) -> str:
-    return f"{of_method['against'][kind]['auc']:.2f}" if of_method else "–"
+def pages() -> list[str]:
+    """The names of all pages."""
+    return sorted(path.name for path in TEMPLATES.glob("*.md"))

@@ -4,8 +4,8 @@
     python experiments/queries.py --preset demo                    # generated images
 
 Every candidate in turn is the source of its own descendants on the pool tasks of compare.py's
-cohort, whose models are read from the same --out or trained. All kinds are made of images that no model
-was trained on. Rerun to resume.
+cohort, whose models are read from the same --out or trained. All kinds are made of images that
+no model was trained on. Rerun to resume.
 """
 
 from __future__ import annotations

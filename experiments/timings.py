@@ -16,11 +16,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from command import claim, run
-from mgmp_jax.fragments import gather_pair
-from mgmp_jax.recipe import Recipe, classification_step
+from _run import SCHEMA, claim, run
 
-from mgmp_jax import files, mgmp, models, reporting, training
+from mgmp_jax import files, models, reporting, training
+from mgmp_jax.config import PAPER
+from mgmp_jax.methods import mgmp_step
+from mgmp_jax.methods.fragments import gather_pair
+from mgmp_jax.training.recipe import Recipe, classification_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +98,10 @@ def encoder_against_torch(repeats: int) -> dict[str, Any]:
 
 def mgmp_step_of_two_pools(repeats: int) -> dict[str, Any]:
     """A step of the paper's MGMP, gathering included, with a pool of 50 against one of 2."""
-    config = mgmp.PAPER.replace(generator="resnet18", generator_width=8, batch_size=250)
+    config = PAPER.replace(generator="resnet18", generator_width=8, batch_size=250)
     rng = np.random.default_rng(0)
     queries = rng.integers(0, 256, size=(2500, 32, 32, 3), dtype=np.uint8)
-    variables = mgmp.init(config, queries, 10, jax.random.key(0))
+    variables = mgmp_step.init(config, queries, 10, jax.random.key(0))
 
     def of_pool(size: int) -> Callable[[], Any]:
         sides = ("source", "homologous", "non_homologous")
@@ -107,7 +109,7 @@ def mgmp_step_of_two_pools(repeats: int) -> dict[str, Any]:
             name: rng.normal(size=(size, 2500, 10)).astype(np.float32) for name in sides
         }
         data["inputs"] = queries
-        step, optimizer = mgmp.make_step(config, 10)
+        step, optimizer = mgmp_step.make_step(config, 10)
         compiled = jax.jit(step, donate_argnums=0)
         state = [training.create_state(jax.tree.map(jnp.copy, variables), optimizer)]
 
@@ -157,7 +159,8 @@ def main(args: Args) -> None:
     for thing in timed:
         figures[thing.__name__] = {"what": thing.__doc__, **thing(args.repeats)}
         training.console.print(figures[thing.__name__])
-    files.write_json(args.out, {"figures": figures, "run": reporting.environment()})
+    about = {"experiment": "timings", "schema": SCHEMA}
+    files.write_json(args.out, {**about, "figures": figures, "run": reporting.environment()})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mgmp_jax.linear import FOLDS, PENALTY, check_width, folds_of, standardise_exactly
-from mgmp_jax.references import ReferenceSet
+from mgmp_jax.references import OneQuerySet
 from mgmp_jax.responses import Responses
 
 __all__ = ["Background", "residual_fragments"]
@@ -29,13 +29,13 @@ class Background:
     of_tasks: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, references: ReferenceSet, generator: Responses | None = None) -> Background:
+    def of(cls, references: OneQuerySet, generator: Responses | None = None) -> Background:
         """Collects the background of a reference set, with the siblings where there are some.
 
         Of each task the last non-homologous model stands for all its checkpoints.
 
         Args:
-            references: on one query set.
+            references: the answers to the query set.
             generator: the embedding of a fixed generator on the same queries.
 
         Raises:

@@ -74,11 +74,12 @@ class MGMPConfig:
             raise ValueError(f'reduction must be "mean" or "sum", got {self.reduction!r}')
         for name in ("epochs", "batch_size", "classifier_width", "latent", "generator_width"):
             value = getattr(self, name)
-            optional = name in ("latent", "generator_width") and value is None
-            if not optional and (not _is_whole(value) or value < 1):
+            if value is None and name in ("latent", "generator_width"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}")
         for name in ("learning_rate", "weight_decay", "similarity_weight", "cohesion_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
+            if not 0 <= float(getattr(self, name)) < math.inf:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature must be positive, got {self.temperature}")
@@ -96,10 +97,6 @@ class MGMPConfig:
     def replace(self, **changes: Any) -> MGMPConfig:
         """Copies it with some fields changed."""
         return dataclasses.replace(self, **changes)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 PAPER = MGMPConfig(response="log-probabilities", learning_rate=1e-2)

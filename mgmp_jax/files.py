@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["read_arrays", "read_json", "replacing", "write_arrays", "write_json"]
+__all__ = [
+    "expand",
+    "read_arrays",
+    "read_json",
+    "read_npy",
+    "read_settings",
+    "replacing",
+    "write_arrays",
+    "write_json",
+]
 
 _ABOUT = "about"
 _LARGEST_JSON = 64 * 2**20
@@ -54,11 +63,8 @@ def read_json(path: str | Path) -> Any:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, holds a number that is not finite, or is no regular file.
     """
-    path = Path(path)
     try:
-        if _regular_size(path) > _LARGEST_JSON:
-            raise ValueError(f"it is larger than {_LARGEST_JSON / 2**20:.0f} MiB")
-        return _parse_json(path.read_bytes())
+        return _load_json(Path(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is damaged ({str(error)[:200]}); delete it and rerun the same command"
@@ -153,6 +159,63 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     return arrays, about
 
 
+def read_npy(path: str | Path) -> np.ndarray:
+    """Reads the array in an ``.npy`` file; nothing in it is ever executed.
+
+    The memory taken is twice the size of the file, whatever it says of itself.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        FileNotFoundError: there is no such regular file.
+        ValueError: it is damaged, or holds Python objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no regular file {path}")
+    try:
+        return _parse_npy(path.read_bytes())
+    except Exception as error:  # NumPy raises many kinds of a damaged header
+        raise ValueError(
+            f"{path} is damaged or no .npy file ({type(error).__name__}: {str(error)[:200]})"
+        ) from error
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Reads a JSON object that another program wrote, as :func:`read_json` reads JSON.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such object.
+    """
+    try:
+        content = _load_json(Path(path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not readable JSON ({str(error)[:200]})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
+    return content
+
+
+def expand(path: str | Path) -> Path:
+    """Puts the home folder in place of a leading ``~``.
+
+    Args:
+        path: any path.
+
+    Raises:
+        FileNotFoundError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(f"no folder {path}: its user has no home folder here") from error
+
+
 def _regular_size(path: Path) -> int:
     """Gives the size of a regular file in bytes; pipes and devices could be read for ever."""
     if not path.exists():
@@ -160,6 +223,12 @@ def _regular_size(path: Path) -> int:
     if not path.is_file():
         raise ValueError("it is no regular file")
     return path.stat().st_size
+
+
+def _load_json(path: Path) -> Any:
+    if _regular_size(path) > _LARGEST_JSON:
+        raise ValueError(f"it is larger than {_LARGEST_JSON / 2**20:.0f} MiB")
+    return _parse_json(path.read_bytes())
 
 
 def _parse_json(raw: bytes) -> Any:

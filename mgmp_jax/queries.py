@@ -104,11 +104,12 @@ class QuerySet:
         return QuerySet(tuple(self.inputs[i] for i in places), self.modality)
 
 
-def modality_of(inputs: np.ndarray) -> Modality:
+def modality_of(inputs: Any) -> Modality:
     """Says what inputs a model is fed are: uint8 images, token ids of texts, or rows of numbers.
 
     Args:
-        inputs: uint8 ``[n, h, w, 3]``, integer token ids ``[n, l]`` or numbers ``[n, f]``.
+        inputs: an array, or a traced one: uint8 ``[n, h, w, 3]``, integer token ids ``[n, l]`` or
+            numbers ``[n, f]``.
 
     Raises:
         ValueError: they are none of these.

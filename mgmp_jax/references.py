@@ -11,7 +11,16 @@ import numpy as np
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.responses import Responses
 
-__all__ = ["Answers", "Pair", "ReferenceSet", "answers_to", "same_answers", "same_numbers"]
+__all__ = [
+    "Answers",
+    "OnePair",
+    "OneQuerySet",
+    "Pair",
+    "ReferenceSet",
+    "answers_to",
+    "same_answers",
+    "same_numbers",
+]
 
 Answers = Responses | Mapping[str, Responses]
 """What one model answered: on one query set, or on several by name (``{"training": ...,
@@ -95,15 +104,13 @@ class ReferenceSet:
         """The names of the query sets, ``None`` of the only one where it has none."""
         return tuple(self.source) if isinstance(self.source, Mapping) else (None,)
 
-    def on(self, name: str) -> ReferenceSet:
-        """Selects one of several query sets; all of them where there is one without a name.
+    def on(self, name: str) -> OneQuerySet:
+        """Selects the answers to one query set: the named one, or the only one there is.
 
         Raises:
             ValueError: there is none of that name.
         """
-        if not isinstance(self.source, Mapping):
-            return self
-        if name not in self.source:
+        if isinstance(self.source, Mapping) and name not in self.source:
             raise ValueError(
                 f"no model answered a query set called {name!r}; the reference set has "
                 f"{list(self.source)}"
@@ -112,16 +119,12 @@ class ReferenceSet:
         def part(models: Sequence[Answers]) -> list[Responses]:
             return [answers_to(answers, name) for answers in models]
 
-        pool = [
-            Pair(pair.task, part(pair.homologous), part(pair.non_homologous)) for pair in self.pool
-        ]
-        return ReferenceSet(
+        return OneQuerySet(
             answers_to(self.source, name),
-            pool,
+            [OnePair(p.task, part(p.homologous), part(p.non_homologous)) for p in self.pool],
             part(self.siblings),
             part(self.controls),
-            part(self.calibration),
-            self._queries(name),
+            self._queries(name if isinstance(self.source, Mapping) else None),
         )
 
     @property
@@ -148,6 +151,26 @@ class ReferenceSet:
         if isinstance(self.queries, Mapping):
             return None if name is None else self.queries.get(name)
         return self.queries
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OnePair:
+    """What a pair of the pool answered on one query set; see :class:`Pair`."""
+
+    task: str
+    homologous: Sequence[Responses]
+    non_homologous: Sequence[Responses]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OneQuerySet:
+    """What all models of a :class:`ReferenceSet` answered on one of its query sets."""
+
+    source: Responses
+    pool: Sequence[OnePair]
+    siblings: Sequence[Responses]
+    controls: Sequence[Responses]
+    queries: QuerySet | None
 
 
 def answers_to(answers: Answers, name: str) -> Responses:

@@ -20,7 +20,7 @@ from mgmp_jax.methods import (
 from mgmp_jax.methods.attribution import check_varied
 from mgmp_jax.references import Answers, ReferenceSet, answers_to
 from mgmp_jax.report import Answer, Report, Verdict
-from mgmp_jax.responses import Responses, can_convert
+from mgmp_jax.responses import ResponseKind, Responses, can_convert
 
 __all__ = ["Verifier"]
 
@@ -92,8 +92,7 @@ class Verifier:
                 "ReferenceSet(source=..., pool=[...], siblings=[...], controls=[...]) makes one"
             )
         if methods is None:
-            methods = [MGMP()] if references.pool else []
-            methods += [SiblingTest()] if len(references.siblings) > 1 else []
+            methods = _default_methods(references)
         if not len(methods):
             raise ValueError(
                 "nothing can be asked: give ReferenceSet a pool for MGMP, at least two siblings "
@@ -170,12 +169,11 @@ class Verifier:
             for asks in {method.asks for method in self.methods}:
                 responses = answers_to(answers, asks)
                 self._check_new(responses, f"calibration model {i}")
-                if responses.digest in seen:
+                if seen.setdefault(responses.digest, i) != i:
                     raise ValueError(
                         f"calibration models {seen[responses.digest]} and {i} give equal answers: "
                         "they are one model; leave one of them out"
                     )
-                seen[responses.digest] = i
         return Verifier(self.methods, tuple(unrelated), self.known)
 
     def save(self, folder: str | Path) -> None:
@@ -264,7 +262,7 @@ class Verifier:
         verdict, reason = _judge_knowledge(method, score, p, m, threshold, level)
         return Answer("knowledge", method.name, verdict, reason, score, p, m)
 
-    def _calibration_scores(self, number: int, kind: str) -> list[float]:
+    def _calibration_scores(self, number: int, kind: ResponseKind) -> list[float]:
         """Scores of the calibration models, which answer as a suspect of a kind does."""
         if (number, kind) not in self._scores:
             method = self.methods[number]
@@ -283,6 +281,15 @@ class Verifier:
                 "reference set: no p-value holds for a model that made the verifier. Give "
                 "another model's answers"
             )
+
+
+def _default_methods(references: ReferenceSet) -> list[Method]:
+    methods: list[Method] = []
+    if references.pool:
+        methods.append(MGMP())
+    if len(references.siblings) > 1:
+        methods.append(SiblingTest())
+    return methods
 
 
 def _named(answers: dict[str, Responses]) -> Answers:

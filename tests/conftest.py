@@ -7,23 +7,15 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-CHECKED = [
-    "baselines",
-    "config",
-    "curvature",
-    "data",
-    "dna",
-    "fragments",
-    "mgmp",
-    "models",
-    "pool",
-    "recipe",
-    "responses",
-]
-CHECKED += ["sibling", "spec", "training", "transformations", "verifier"]
-install_import_hook([f"mgmp_jax.{name}" for name in CHECKED], "beartype.beartype")
-
 ROOT = Path(__file__).parents[1]
+CHECKED = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "mgmp_jax").rglob("*.py")
+)
+install_import_hook(
+    [name for name in CHECKED if name not in ("mgmp_jax", "mgmp_jax.losses")], "beartype.beartype"
+)
+
 CACHE = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
 jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

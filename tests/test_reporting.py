@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -51,6 +53,14 @@ def test_environment_names_what_made_a_result() -> None:
     assert expected <= set(json.loads(json.dumps(reporting.environment())))
 
 
+def _pixels(path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"), int).reshape(-1, 3)
+
+
+def _has(path, colour: tuple[int, int, int]) -> bool:
+    return bool(np.abs(_pixels(path) - colour).max(axis=1).min() < 70)  # points are translucent
+
+
 def test_pictures_have_their_colours(tmp_path) -> None:
     rng = np.random.default_rng(0)
     roles = ("source", "homologous", "non-homologous")
@@ -69,9 +79,75 @@ def test_pictures_have_their_colours(tmp_path) -> None:
         "scores.png": (yellow, blue),
         "training.png": (red,),
     }.items():
-        pixels = np.asarray(Image.open(tmp_path / name).convert("RGB"), int).reshape(-1, 3)
-        for colour in colours:
-            assert np.abs(pixels - colour).max(axis=1).min() < 90
+        assert all(_has(tmp_path / name, colour) for colour in colours)
+
+
+@pytest.mark.parametrize(
+    ("fragments", "drawn"),
+    [
+        (np.ones((20, 4)), False),
+        (np.ones((20, 1)), False),
+        (1 + 1e-15 * np.arange(80.0).reshape(20, 4), False),
+        (np.full((20, 4), np.nan), False),
+        (np.arange(20.0)[:, None], True),
+        (np.arange(8.0).reshape(2, 4), True),
+        (1e300 * np.arange(80.0).reshape(20, 4), True),
+    ],
+    ids=["constant", "constant, width 1", "nearly", "NaN", "width 1", "few", "huge"],
+)
+def test_fragments_are_drawn_or_a_sentence_says_why_not(tmp_path, fragments, drawn) -> None:
+    roles = ("source", "homologous", "non-homologous")
+    sets = {role: fragments * (1 + i * drawn) for i, role in enumerate(roles)}
+    reporting.plot_fragments(tmp_path / "fragments.png", {"task": sets})
+    assert _has(tmp_path / "fragments.png", (214, 39, 40)) == drawn
+
+
+def test_curves_show_few_methods_in_colour_and_the_others_in_grey(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+
+    def curve(level: float) -> dict[str, dict[str, float]]:
+        return {"scratch": {str(n): level + 0.05 * rng.random() for n in (8, 64, 2500)}}
+
+    curves = {"MGMP paper": curve(0.6), **{f"method {i}": curve(0.1 * i) for i in range(5)}}
+    reporting.plot_curves(tmp_path / "curves.png", curves, "AUC")
+    colours = np.unique(_pixels(tmp_path / "curves.png"), axis=0)
+    vivid = colours[np.ptp(colours, axis=1) > 80]
+    assert len(vivid)
+    assert (vivid.argmax(axis=1) == 2).all()  # all shades of blue, the paper's method's
+    assert (colours == 211).all(axis=1).any()
+
+
+def test_numbers_need_neither_matplotlib_nor_scikit_learn(tmp_path) -> None:
+    code = f"""
+import sys
+sys.modules["matplotlib"] = sys.modules["matplotlib.figure"] = sys.modules["sklearn"] = None
+import numpy as np
+from mgmp_jax import reporting
+assert reporting.separation(np.ones(2), np.zeros(3))["auc"] == 1
+try:
+    reporting.plot_scores({str(tmp_path / "scores.png")!r}, {{}}, 0.9)
+except ImportError as error:
+    assert "pip install 'mgmp_jax[plots]'" in str(error)
+else:
+    raise AssertionError("no error")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_auc_counts_ties_by_half() -> None:
+    assert reporting.auc(np.array([1.0, 2.0]), np.array([1.0, 0.0])) == 0.875
+    assert reporting.auc(np.zeros(3), np.zeros(2)) == 0.5
+
+
+def test_first_places_are_counted_over_groups_of_a_kind() -> None:
+    groups = {
+        "homologous, head kept": {"first": 4, "models": 5},
+        "homologous, new head": {"first": 5, "models": 5},
+        "scratch": {"first": 1, "models": 10},
+    }
+    found = {"sibling_test": {"halves of two": groups}}
+    assert reporting.first_places(found, "halves of two", "homologous") == "9 of 10"
+    assert reporting.first_places(found, "halves of two", "cousin descendant") == "0 of 0"
 
 
 def test_a_grid_is_blue_for_one_red_for_nought_and_grey_for_none(tmp_path) -> None:

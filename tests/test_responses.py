@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from mgmp_jax.responses import Responses, query_digest
+from mgmp_jax.queries import QuerySet
+from mgmp_jax.responses import Responses, can_convert
 
 VALUES = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
-QUERIES = np.arange(6 * 4, dtype=np.uint8).reshape(6, 4)
 
 
 def responses(values: np.ndarray = VALUES, digest: str = "abc", **changes: str) -> Responses:
@@ -17,12 +17,6 @@ def test_round_trip_changes_nothing(tmp_path) -> None:
     np.testing.assert_array_equal(again.values, VALUES)
     assert (again.kind, again.queries, again.model) == ("logits", "abc", "m")
     assert [p.name for p in (tmp_path / "folder").iterdir()] == ["r.npz"]
-
-
-def test_digest_depends_on_values_order_shape_and_dtype() -> None:
-    others = [QUERIES + 1, QUERIES[::-1], QUERIES.reshape(4, 6), QUERIES.astype(np.int8)]
-    assert len({query_digest(q) for q in [QUERIES, *others]}) == 5
-    assert query_digest(QUERIES) == query_digest(QUERIES.copy())
 
 
 @pytest.mark.parametrize(
@@ -70,3 +64,69 @@ def test_pickled_content_is_never_executed(tmp_path) -> None:
     np.savez(path, values=np.array([Bomb()], dtype=object), about=np.array("{}"))
     with pytest.raises(ValueError, match="not a readable responses file"):
         Responses.load(path)
+
+
+def test_the_query_set_or_its_digest_is_taken() -> None:
+    queries = QuerySet.rows(np.arange(6.0)[:, None])
+    assert Responses(VALUES, "logits", queries).queries == queries.digest
+    with pytest.raises(ValueError, match="have 6 rows for 3 queries"):
+        Responses(VALUES, "logits", queries.take(3))
+
+
+def test_kinds_are_converted_downhill_only() -> None:
+    logits = Responses(VALUES, "logits", "q")
+    logs, probabilities = logits.to("log-probabilities"), logits.to("probabilities")
+    np.testing.assert_allclose(probabilities.values.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(logs.values), probabilities.values, rtol=1e-4)
+    again = probabilities.to("log-probabilities")
+    np.testing.assert_allclose(again.values, logs.values, atol=1e-4)
+    for kind in (logits, logs, probabilities):
+        labels = kind.to("labels")
+        np.testing.assert_array_equal(labels.values.argmax(axis=1), VALUES.argmax(axis=1))
+        np.testing.assert_array_equal(labels.values.sum(axis=1), 1)
+    assert not can_convert("labels", "probabilities")
+    with pytest.raises(ValueError, match="are labels, which cannot be converted to logits"):
+        labels.to("logits")
+
+
+def test_zeros_have_a_floor() -> None:
+    zeros = np.float32([[1, 0, 0], [0, 0.5, 0.5]])
+    logs = Responses(zeros, "probabilities", "q").to("log-probabilities", floor=1e-3)
+    np.testing.assert_allclose(logs.values[0], [0, np.log(1e-3), np.log(1e-3)], atol=1e-6)
+    with np.errstate(divide="ignore"):
+        given = Responses(np.log(zeros), "log-probabilities", "q")
+    assert np.isfinite(given.values).all() and given.values.min() == pytest.approx(np.log(1e-6))
+
+
+def test_labels_are_class_numbers_or_one_hot() -> None:
+    numbers = Responses(np.array([2, 0, 1]), "labels", "q")
+    np.testing.assert_array_equal(numbers.values, np.eye(3)[[2, 0, 1]])
+    one_hot = Responses(np.eye(3, dtype=bool)[[2, 0, 1]], "labels", "q")
+    assert one_hot.digest == numbers.digest
+    for wrong in (np.array([[2], [0]]), np.array([0.97, 1.0]), np.array([-1, 2]), np.ones((3, 2))):
+        with pytest.raises(ValueError, match="one-hot"):
+            Responses(wrong, "labels", "q")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (VALUES, "probabilities"),
+        (np.full((2, 2), 1.2), "top-k"),
+        (np.full((2, 2), 0.1), "log-probabilities"),
+    ],
+)
+def test_values_must_be_of_their_kind(values: np.ndarray, kind) -> None:
+    with pytest.raises(ValueError, match="choose the kind that they are"):
+        Responses(values, kind, "q")
+
+
+def test_fill_values_are_named() -> None:
+    values = np.random.default_rng(0).normal(size=(2500, 10))
+    values[7] = -999
+    with pytest.warns(UserWarning, match=r"repeat -999.*1 rows \(first \[7\]\) in 10 columns"):
+        Responses(values, "logits", "q")
+    values[7] = 0
+    values[:, 3] = -100
+    with pytest.warns(UserWarning, match=r"2500 rows .* in 1 columns \(first \[3\]\)"):
+        Responses(values, "logits", "q")

@@ -7,13 +7,14 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.neighbors import NearestNeighbors
 
-from mgmp_jax import baselines
+from mgmp_jax import similarities
+from mgmp_jax.responses import Responses
 
 RNG = np.random.default_rng(0)
 KNOWN = RNG.normal(size=(200, 6))
 X = (KNOWN @ RNG.normal(size=(6, 4)) + 0.5 * RNG.normal(size=(200, 4))).astype(np.float32)
 Y = (KNOWN @ RNG.normal(size=(6, 3)) + 0.5 * RNG.normal(size=(200, 3)) + 2).astype(np.float32)
-STATISTICS = list(baselines.RESPONSE_STATISTICS.items())
+SIMILAR = list(similarities.SIMILARITIES.items())
 
 
 def slow_cka(x: np.ndarray, y: np.ndarray) -> float:
@@ -29,28 +30,29 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_linear_cka() -> None:
-    assert baselines.linear_cka(X, Y) == pytest.approx(slow_cka(X, Y), abs=1e-6)
-    assert baselines.linear_cka(X, X) == pytest.approx(1, abs=1e-6)
+    assert similarities.linear_cka(X, Y) == pytest.approx(slow_cka(X, Y), abs=1e-6)
+    assert similarities.linear_cka(X, X) == pytest.approx(1, abs=1e-6)
 
 
 def test_linear_cka_of_a_million_queries_far_from_zero() -> None:
-    x = (RNG.normal(size=(1_000_000, 2)) + 1000).astype(np.float32)
-    y = (x[:, :1] * 3e-20 + 1e-20 * RNG.normal(size=(1_000_000, 1))).astype(np.float32)
+    rng = np.random.default_rng(1)
+    x = (rng.normal(size=(1_000_000, 2)) + 1000).astype(np.float32)
+    y = (x[:, :1] * 3e-20 + 1e-20 * rng.normal(size=(1_000_000, 1))).astype(np.float32)
     a, b = (z.astype(np.float64) - z.astype(np.float64).mean(axis=0) for z in (x, y))
     expected = np.sum((a.T @ b) ** 2) / np.linalg.norm(a.T @ a) / np.linalg.norm(b.T @ b)
-    assert baselines.linear_cka(x, y) == pytest.approx(expected, rel=1e-4)
-    assert baselines.linear_cka(x, x) == pytest.approx(1, abs=1e-5)
+    assert similarities.linear_cka(x, y) == pytest.approx(float(expected), rel=1e-4)
+    assert similarities.linear_cka(x, x) == pytest.approx(1, abs=1e-5)
 
 
 def test_sac() -> None:
     matrices = [[[cosine(a, b) for b in z] for a in z.astype(np.float64)] for z in (X, Y)]
     expected = -np.mean(np.abs(np.subtract(*matrices)))
-    assert baselines.sac(X, Y) == pytest.approx(expected, abs=1e-6)
+    assert similarities.sac(X, Y) == pytest.approx(float(expected), abs=1e-6)
 
 
-def test_label_information() -> None:
+def test_nmi() -> None:
     expected = normalized_mutual_info_score(X.argmax(axis=1), Y.argmax(axis=1))
-    assert baselines.label_information(X, Y) == pytest.approx(expected, abs=1e-5)
+    assert similarities.nmi(X, Y) == pytest.approx(float(expected), abs=1e-5)
 
 
 def test_leep() -> None:
@@ -58,12 +60,12 @@ def test_leep() -> None:
     joint = np.stack([theta[labels == label].sum(axis=0) / len(X) for label in range(3)])
     conditional = joint / joint.sum(axis=0)
     expected = np.mean([np.log(conditional[y] @ t) for y, t in zip(labels, theta, strict=True)])
-    assert baselines.leep(X, Y) == pytest.approx(expected, abs=1e-5)
+    assert similarities.leep(X, Y) == pytest.approx(float(expected), abs=1e-5)
 
 
 def test_model_diff() -> None:
     vectors = [np.array([1 - cosine(z[i], z[i + 100]) for i in range(100)]) for z in (X, Y)]
-    assert baselines.model_diff(X, Y) == pytest.approx(cosine(*vectors), abs=1e-5)
+    assert similarities.model_diff(X, Y) == pytest.approx(cosine(*vectors), abs=1e-5)
 
 
 def test_fits_in_both_directions() -> None:
@@ -78,74 +80,136 @@ def test_fits_in_both_directions() -> None:
             predicted[out] = ridge.predict(inputs[out])
         return float(1 - np.mean((outputs - predicted) ** 2))
 
-    assert baselines.fit_to_target(X, Y) == pytest.approx(r2(x, y), abs=1e-5)
-    assert baselines.fit_to_source(X, Y) == pytest.approx(r2(y, x), abs=1e-5)
+    assert similarities.ridge_r2_to_target(X, Y) == pytest.approx(r2(x, y), abs=1e-5)
+    assert similarities.ridge_r2_to_source(X, Y) == pytest.approx(r2(y, x), abs=1e-5)
 
 
-def test_mutual_neighbours() -> None:
+def test_mutual_knn() -> None:
     near = []
     for z in (X, Y):
         z = (z - z.mean(axis=0)) / z.std(axis=0)
         found = NearestNeighbors(n_neighbors=8, metric="cosine").fit(z).kneighbors(z)[1]
         near.append([set(row) - {i} for i, row in enumerate(found)])
     expected = np.mean([len(a & b) / 7 for a, b in zip(*near, strict=True)])
-    assert baselines.mutual_neighbours(X, Y, k=7) == pytest.approx(expected, abs=1e-6)
+    assert similarities.mutual_knn(X, Y, k=7) == pytest.approx(float(expected), abs=1e-6)
     with pytest.raises(ValueError, match="k must be from 1 to the number of queries less one, 199"):
-        baselines.mutual_neighbours(X, Y, k=200)
+        similarities.mutual_knn(X, Y, k=200)
 
 
 def test_agreement_on_the_sources_mistakes() -> None:
-    logits = np.eye(4, dtype=np.float32)[RNG.integers(4, size=4000)]
-    labels = np.where(RNG.random(4000) < 0.3, RNG.integers(4, size=4000), logits.argmax(axis=1))
+    rng = np.random.default_rng(1)
+    logits = np.eye(4, dtype=np.float32)[rng.integers(4, size=4000)]
+    labels = np.where(rng.random(4000) < 0.3, rng.integers(4, size=4000), logits.argmax(axis=1))
     permuted = 5 * logits[:, [2, 0, 3, 1]]
     unrelated = np.eye(4, dtype=np.float32)[labels]
-    assert baselines.mistake_agreement(logits, permuted, labels) == 1
-    assert baselines.mistake_agreement(logits, unrelated, labels) == 0
-    assert baselines.mistake_agreement(logits, permuted, logits.argmax(axis=1)) == 0
+    assert similarities.mistake_agreement(logits, permuted, labels) == 1
+    assert similarities.mistake_agreement(logits, unrelated, labels) == 0
+    assert similarities.mistake_agreement(logits, permuted, logits.argmax(axis=1)) == 0
 
 
-@pytest.mark.parametrize(("name", "statistic"), STATISTICS)
-def test_invariance_finiteness_and_vmap(name: str, statistic) -> None:
-    itself, other = float(statistic(X, X)), float(statistic(X, Y))
-    noise = RNG.normal(size=Y.shape).astype(np.float32)
-    assert itself > other > statistic(X, noise)
-    order = RNG.permutation(200)
-    if name not in ("ModelDiff", "fit to source", "fit to target"):  # pairs and folds are by place
-        assert statistic(X[order], Y[order]) == pytest.approx(other, abs=1e-5)
-    assert statistic(X, 7 * Y) == pytest.approx(other, abs=1e-4)
-    assert statistic(X, Y[:, ::-1]) == pytest.approx(other, abs=1e-4)
-    assert np.isfinite(statistic(X, np.zeros_like(Y)))
+@pytest.mark.parametrize(("name", "similarity"), SIMILAR)
+def test_invariance_finiteness_and_vmap(name: str, similarity) -> None:
+    rng = np.random.default_rng(1)
+    itself, other = float(similarity(X, X)), float(similarity(X, Y))
+    noise = rng.normal(size=Y.shape).astype(np.float32)
+    assert itself > other > similarity(X, noise)
+    order = rng.permutation(200)
+    if name not in (
+        "ModelDiff",
+        "ridge R², source to target",
+        "ridge R², target to source",
+    ):  # pairs and folds are by place
+        assert similarity(X[order], Y[order]) == pytest.approx(other, abs=1e-5)
+    assert similarity(X, 7 * Y) == pytest.approx(other, abs=1e-4)
+    assert similarity(X, Y[:, ::-1]) == pytest.approx(other, abs=1e-4)
+    assert np.isfinite(similarity(X, np.zeros_like(Y)))
     targets = jnp.stack([Y, noise])
-    one_by_one = [statistic(X, target) for target in targets]
-    stacked = jax.vmap(statistic, in_axes=(None, 0))(jnp.asarray(X), targets)
+    one_by_one = [similarity(X, target) for target in targets]
+    stacked = jax.vmap(similarity, in_axes=(None, 0))(jnp.asarray(X), targets)
     np.testing.assert_allclose(stacked, one_by_one, atol=1e-5)
 
 
-def test_weights() -> None:
-    source = {"head": {"kernel": np.ones((2, 3))}, "stem": {"kernel": np.array([3.0, 4.0])}}
-    target = {"head": {"kernel": np.zeros((2, 4))}, "stem": {"kernel": np.array([4.0, 3.0])}}
-    assert baselines.weight_distance(source, target) == pytest.approx(-(2**0.5))
-    relative = baselines.weight_distance(source, target, relative=True)
-    assert relative == pytest.approx(-(2**0.5) / 5)
-    assert baselines.weight_cosine(source, target) == pytest.approx(24 / 25)
-    assert baselines.weight_cosine(source, jax.tree.map(jnp.zeros_like, target)) == 0
-    assert list(baselines.weight_distance_by_layer(source, target)) == ["stem"]
-    same = baselines.weight_distance_by_layer(source, source, relative=True)
-    assert {layer: float(value) for layer, value in same.items()} == {"head": 0, "stem": 0}
-    with pytest.raises(ValueError, match="no array of parameters of the same name and shape"):
-        baselines.weight_cosine({"head": source["head"]}, {"head": target["head"]})
-
-
-@pytest.mark.parametrize(("name", "statistic"), STATISTICS)
-def test_responses_that_cannot_be_compared(name: str, statistic) -> None:
+@pytest.mark.parametrize(("name", "similarity"), SIMILAR)
+def test_responses_that_cannot_be_compared(name: str, similarity) -> None:
     for wrong in (Y[:150], Y[:, 0], Y[None], Y[:, :0]):
-        with pytest.raises(ValueError, match="to the same queries"):
-            statistic(X, wrong)
+        with pytest.raises(ValueError, match=r"the same queries|must be an array"):
+            similarity(X, wrong)
     holes = Y.copy()
     holes[3, 1] = np.nan
-    assert np.isnan(statistic(X, holes)) and np.isnan(statistic(holes, X))
+    for pair in ((X, holes), (holes, X)):
+        with pytest.raises(ValueError, match="must be finite; 1 of 200 rows"):
+            similarity(*pair)
+        assert np.isnan(jax.jit(similarity)(*map(jnp.asarray, pair)))
 
 
 def test_mistakes_need_a_label_for_each_query() -> None:
     with pytest.raises(ValueError, match="one label a query"):
-        baselines.mistake_agreement(X, X, np.zeros((200, 1), int))
+        similarities.mistake_agreement(X, X, np.zeros((200, 1), int))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8, np.uint8, bool])
+def test_labels_of_any_dtype_say_the_same(dtype) -> None:
+    rng = np.random.default_rng(0)
+    source, target = (np.eye(4)[rng.integers(4, size=100)] for _ in range(2))
+    for similarity in (similarities.nmi, similarities.leep, similarities.linear_cka):
+        expected = similarity(source, target)
+        assert similarity(source.astype(dtype), target.astype(dtype)) == pytest.approx(
+            float(expected)
+        )
+
+
+def test_half_precision_is_summed_in_float32() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(72_000, 3)).astype(np.float16)
+    y = (x + rng.normal(size=x.shape)).astype(np.float16)
+    expected = float(similarities.linear_cka(x.astype(np.float32), y.astype(np.float32)))
+    assert similarities.linear_cka(x, y) == pytest.approx(float(expected), abs=1e-5)
+    assert 0.2 < expected < 0.8
+
+
+def test_a_constant_column_of_any_size_does_not_erase_the_others() -> None:
+    huge = np.hstack([X, np.full((200, 1), 1e14, np.float32)])
+    expected = similarities.linear_cka(X, Y)
+    assert similarities.linear_cka(huge, Y) == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_the_unbiased_estimate_of_cka() -> None:
+    rng = np.random.default_rng(2)
+    wide = rng.normal(size=(2, 20, 512))
+    assert similarities.linear_cka(*wide) > 0.9
+    assert abs(similarities.linear_cka(*wide, unbiased=True)) < 0.15
+
+    def hsic(k: np.ndarray, m: np.ndarray) -> float:
+        n, one = len(k), np.ones(len(k))
+        k, m = (z - np.diag(np.diag(z)) for z in (k, m))
+        sums = (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
+        return float(np.trace(k @ m) + sums - 2 / (n - 2) * (one @ k @ m @ one))
+
+    k, m = (z.astype(np.float64) @ z.T.astype(np.float64) for z in (X, Y))
+    expected = hsic(k, m) / np.sqrt(hsic(k, k) * hsic(m, m))
+    assert similarities.linear_cka(X, Y, unbiased=True) == pytest.approx(float(expected), abs=1e-4)
+    with pytest.raises(ValueError, match="at least four queries, got 3"):
+        similarities.linear_cka(X[:3], Y[:3], unbiased=True)
+
+
+def test_responses_lists_and_tables_are_read() -> None:
+    pandas = pytest.importorskip("pandas")
+    expected = similarities.linear_cka(X, Y)
+    source, target = (Responses(z, "logits", "queries") for z in (X, Y))
+    for pair in ((source, target), (X.tolist(), Y.tolist()), (pandas.DataFrame(X), Y), (X, target)):
+        assert similarities.linear_cka(*pair) == pytest.approx(float(expected), abs=1e-6)
+    with pytest.raises(ValueError, match="different query sets"):
+        similarities.linear_cka(source, Responses(Y, "logits", "others"))
+
+
+def test_leep_converts_what_it_can() -> None:
+    source, target = (Responses(z, "logits", "queries") for z in (X, Y))
+    expected = float(similarities.leep(X, Y))
+    assert similarities.leep(source.to("probabilities"), target) == pytest.approx(
+        expected, abs=1e-4
+    )
+    assert similarities.leep(source, target.to("labels")) == pytest.approx(
+        float(expected), abs=1e-4
+    )
+    with pytest.raises(ValueError, match="are labels, which cannot be converted"):
+        similarities.leep(source.to("labels"), target)

@@ -54,7 +54,8 @@ def test_answers() -> None:
 
 
 def test_noise_is_relative_to_each_coordinate() -> None:
-    responses = jnp.asarray(RNG.normal(size=(4000, 2)) * [1, 100] + 5, jnp.float32)
+    rng = np.random.default_rng(1)
+    responses = jnp.asarray(rng.normal(size=(4000, 2)) * [1, 100] + 5, jnp.float32)
     noise = np.asarray(t.add_noise(responses, 0.5, jax.random.key(0)) - responses)
     np.testing.assert_allclose(noise.std(axis=0), [0.5, 50], rtol=0.05)
 

@@ -1,84 +1,246 @@
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from mgmp_jax import mgmp
-from mgmp_jax.config import MGMPConfig
+from mgmp_jax.methods import EXTENDED, MGMP, PAPER_WITHOUT_GENERATOR, SiblingTest, Similarity
+from mgmp_jax.references import Pair, ReferenceSet
+from mgmp_jax.report import Answer, Report, false_positive_bound
 from mgmp_jax.responses import Responses
 from mgmp_jax.verifier import Verifier
-from tests.test_mgmp import EXTENDED, PAPER, QUERIES, RESIDUAL, SOURCE, N, zoo
+from tests.families import Family
 
-LATENTS = np.random.default_rng(9).normal(size=(N, 5)).astype(np.float32)
-
-
-def make(config=RESIDUAL, latents=LATENTS) -> Verifier:
-    variables = mgmp.fit(config, QUERIES, SOURCE, zoo(0.7, 5), zoo(0.1, 5, seed=1), latents=latents)
-    return Verifier(config, variables, QUERIES, SOURCE, latents)
+METHOD = MGMP(EXTENDED.replace(batch_size=100))
 
 
 @pytest.fixture(scope="module")
-def verifier() -> Verifier:
-    return make()
+def family() -> Family:
+    return Family(500)
 
 
-def test_scores_and_verdicts(verifier: Verifier) -> None:
-    relative, stranger = zoo(0.7, 1, seed=3)[0], zoo(0.1, 1, seed=4)[0]
-    assert verifier.score(relative) == pytest.approx(verifier.fragment_scores(relative).mean())
-    assert verifier.judge(relative, 0.5).verdict == "homologous"
-    assert verifier.judge(stranger, 0.5).verdict == "not homologous"
-    assert verifier.judge(stranger, 1.0).verdict == "inconclusive"
-    assert verifier.judge(relative).p_value is None
+@pytest.fixture(scope="module")
+def references(family: Family) -> ReferenceSet:
+    return family.references(siblings=19, controls=19)
 
 
-def test_calibration_gives_a_p_value_that_is_never_zero(verifier: Verifier) -> None:
-    strangers = zoo(0.1, 9, seed=5)
-    calibrated = verifier.calibrate(strangers)
-    relative = calibrated.judge(zoo(0.7, 1, seed=3)[0])
-    assert (relative.p_value, relative.num_calibration) == (pytest.approx(0.1), 9)
-    lowest = min(strangers, key=calibrated.score)
-    assert calibrated.judge(lowest).p_value == pytest.approx(1.0)
+@pytest.fixture(scope="module")
+def verifier(references: ReferenceSet) -> Verifier:
+    return Verifier.fit(references, [METHOD, SiblingTest(), Similarity("linear CKA")])
+
+
+def test_a_descendant_is_homologous_to_both_questions(family: Family, verifier: Verifier) -> None:
+    report = verifier.verify(family.tuned(family.own, name="theirs"))
+    assert (report.knowledge.verdict, report.lineage.verdict) == ("homologous", "homologous")
+    for answer in (report.knowledge, report.lineage):
+        assert answer.p_value == answer.least_p == 0.05 and answer.m == 19
+        assert answer.false_positive_bound == pytest.approx(0.146, abs=1e-3)
+    assert report.knowledge.method == "MGMP" and report.lineage.method == "sibling test"
+    assert "theirs" in str(report) and "m = 19, least p 0.05" in str(report)
+    assert [answer.method for answer in report.answers] == ["MGMP", "sibling test", "linear CKA"]
+
+
+def test_an_innocent_is_not(family: Family, verifier: Verifier) -> None:
+    report = verifier.verify(family.tuned(family.noise()))
+    assert (report.knowledge.verdict, report.lineage.verdict) == ("not homologous", "inconclusive")
+    assert "no evidence of innocence" in report.lineage.reason
+
+
+def test_the_source_itself_may_be_asked(references: ReferenceSet, verifier: Verifier) -> None:
+    report = verifier.verify(references.source)
+    assert (report.knowledge.verdict, report.lineage.verdict) == ("homologous", "homologous")
+
+
+def test_a_model_of_the_reference_set_is_no_suspect(
+    references: ReferenceSet, verifier: Verifier
+) -> None:
+    for model, place in (
+        (references.siblings[3], r"siblings\[3\]"),
+        (references.pool[1].homologous[0], r"pool 'task 1' homologous\[0\]"),
+        (references.controls[0], r"controls\[0\]"),
+    ):
+        with pytest.raises(ValueError, match=f"gives the answers of {place}, a model of the ref"):
+            verifier.verify(model)
+
+
+def test_calibration_on_models_that_trained_it_is_refused(
+    family: Family, references: ReferenceSet, verifier: Verifier
+) -> None:
+    with pytest.raises(ValueError, match=r"pool 'task 0' non_homologous.*no p-value holds"):
+        verifier.calibrate([family.tuned(family.noise()), references.pool[0].non_homologous[0]])
+    with pytest.raises(ValueError, match=r"non_homologous.* and calibration.* give equal answers"):
+        dataclasses.replace(references, calibration=[references.pool[0].non_homologous[0]])
+    one = family.tuned(family.noise())
+    with pytest.raises(ValueError, match=r"calibration models 0 and 1 give equal answers"):
+        verifier.calibrate([one, one])
+    again = verifier.calibrate([family.tuned(family.noise()) for _ in range(4)])
+    answer = again.verify(family.tuned(family.own)).knowledge
+    assert (answer.m, answer.verdict) == (4, "inconclusive")
+    assert (
+        "4 calibration models allow no p below 0.2; for p ≤ 0.05 give at least 19" in answer.reason
+    )
+
+
+def test_without_calibration_there_is_no_error_rate(family: Family) -> None:
+    bare = family.references()
+    answer = Verifier.fit(bare, [METHOD]).verify(family.tuned(family.own)).knowledge
+    assert answer.p_value is None and answer.verdict == "homologous"
+    assert (
+        "no error rate" in answer.reason and "No sibling of the source was known" in answer.reason
+    )
+
+
+def test_a_high_score_beside_a_large_p_is_no_accusation(family: Family, verifier: Verifier) -> None:
+    alike = verifier.calibrate([family.tuned(family.own) for _ in range(19)])
+    answer = alike.verify(family.tuned(family.own)).knowledge
+    assert answer.score is not None and answer.score > 0.9
+    assert answer.verdict == "inconclusive" and "unrelated models score as high" in answer.reason
+
+
+def test_methods_are_chosen_by_what_there_is(family: Family) -> None:
+    references = family.references(siblings=3)
+    siblings = dataclasses.replace(references, pool=[])
+    report = Verifier.fit(siblings).verify(family.tuned(family.own))
+    assert report.knowledge.reason == "Not asked: the reference set has no pool to learn from."
+    assert "3 siblings allow no p below 0.25" in report.lineage.reason
+    with pytest.raises(ValueError, match=r"nothing can be asked"):
+        Verifier.fit(dataclasses.replace(siblings, siblings=[]))
+
+
+def test_a_method_that_cannot_read_a_suspect_says_why(family: Family) -> None:
+    pool = [
+        Pair(str(i), [family.tuned(family.own, 6)], [family.tuned(family.noise(), 6)])
+        for i in range(2)
+    ]
+    config = PAPER_WITHOUT_GENERATOR.replace(epochs=1)
+    references = ReferenceSet(family.model(family.own), pool)
+    verifier = Verifier.fit(references, [MGMP(config)])
+    answer = verifier.verify(family.tuned(family.own, 6).to("labels")).knowledge
+    assert answer.verdict == "inconclusive" and answer.score is None
+    assert "are labels, which cannot be converted to logits" in answer.reason
+    assert "6 and 3 wide" in verifier.verify(family.tuned(family.own, 3)).knowledge.reason
 
 
 @pytest.mark.parametrize(
-    ("config", "latents"),
+    "values",
     [
-        (PAPER, None),
-        (RESIDUAL, LATENTS),
-        (RESIDUAL.replace(assemble="concatenation"), LATENTS),
-        (EXTENDED, None),
+        np.eye(500, 6)[np.zeros(500, int)],
+        np.full((500, 6), -1e3),
     ],
 )
-def test_saved_and_loaded_it_judges_the_same(tmp_path, config: MGMPConfig, latents) -> None:
-    make(RESIDUAL.replace(epochs=1)).save(tmp_path)
-    original = make(config.replace(epochs=1), latents).calibrate(zoo(0.1, 3, seed=5))
-    original.save(tmp_path)
-    loaded = Verifier.load(tmp_path)
-    suspect = zoo(0.7, 1, seed=3)[0]
-    np.testing.assert_array_equal(
-        loaded.fragment_scores(suspect), original.fragment_scores(suspect)
-    )
-    assert loaded.judge(suspect) == original.judge(suspect)
+def test_a_suspect_that_answers_every_query_alike_is_refused(verifier: Verifier, values) -> None:
+    with pytest.raises(ValueError, match=r"answers every query alike"):
+        verifier.verify(Responses(values, "logits", "q"))
 
 
-def test_what_does_not_fit_is_said(verifier: Verifier, tmp_path) -> None:
-    with pytest.raises(ValueError, match="other queries than those given"):
-        Verifier(verifier.config, verifier.variables, QUERIES[::-1], SOURCE)
-    for latents, message in (
-        (None, "no latents are given"),
-        (LATENTS[:5], r"\[n, z\] for the 60 queries, got shape \(5, 5\)"),
-        (np.where(LATENTS > 2, np.nan, LATENTS), "not finite"),
+def test_degenerate_suspects_are_never_accused(family: Family, verifier: Verifier) -> None:
+    rng = np.random.default_rng(99)  # not the family's seed
+    source = family.model(family.own).values
+    one_row = np.zeros((500, 6))
+    one_row[3] = 1
+    for values in (
+        one_row,
+        1e14 * rng.normal(size=(500, 6)),
+        1e-14 * rng.normal(size=(500, 6)),
+        source[rng.permutation(500)],
+        np.eye(6)[rng.integers(6, size=500)],
+        np.repeat(rng.normal(size=(500, 1)), 6, axis=1),
+        rng.normal(size=(500, 190)),
     ):
-        with pytest.raises(ValueError, match=message):
-            Verifier(verifier.config, verifier.variables, QUERIES, SOURCE, latents)
-    with pytest.raises(ValueError, match="different query sets"):
-        verifier.score(Responses(SOURCE.values, "logits", "other"))
-    with pytest.raises(ValueError, match=r"from 0.5 to 1, got 0.3"):
-        verifier.judge(SOURCE, threshold=0.3)
-    with pytest.raises(FileNotFoundError, match="no verifier in"):
+        report = verifier.verify(
+            Responses(values, "embedding" if values.shape[1] > 6 else "logits", "q")
+        )
+        assert report.knowledge.verdict != "homologous"
+        assert report.knowledge.score is None or np.isfinite(report.knowledge.score)
+
+
+def test_several_query_sets_are_asked_by_name(family: Family) -> None:
+    unseen = Family(500, seed=1, queries="unseen digest")
+
+    def named(training: Responses, other: Responses) -> dict[str, Responses]:
+        return {"training": training, "unseen": other}
+
+    pool = [
+        Pair(
+            str(i),
+            [named(family.tuned(family.own), unseen.tuned(unseen.own))],
+            [named(family.tuned(family.noise()), unseen.tuned(unseen.noise()))],
+        )
+        for i in range(4)
+    ]
+    references = ReferenceSet(
+        named(family.model(family.own), unseen.model(unseen.own)),
+        pool,
+        [named(family.model(family.noise()), unseen.model(unseen.noise())) for _ in range(19)],
+    )
+    verifier = Verifier.fit(references, [METHOD, SiblingTest()])
+    report = verifier.verify(named(family.tuned(family.own), unseen.tuned(unseen.own)))
+    assert (report.knowledge.verdict, report.lineage.verdict) == ("homologous", "homologous")
+    with pytest.raises(ValueError, match=r"none called 'unseen'"):
+        verifier.verify({"training": family.tuned(family.own)})
+
+
+def test_saved_and_loaded_it_says_the_same(
+    family: Family, verifier: Verifier, tmp_path: Path
+) -> None:
+    verifier.save(tmp_path / "v")
+    verifier.save(tmp_path / "v")
+    assert [path.name for path in (tmp_path / "v").iterdir()] == ["verifier.npz"]
+    loaded = Verifier.load(tmp_path / "v")
+    for suspect in (family.tuned(family.own), family.tuned(family.noise()).to("labels")):
+        assert loaded.verify(suspect) == verifier.verify(suspect)
+    with pytest.raises(ValueError, match=r"a model of the reference set"):
+        loaded.calibrate([verifier.calibration[0]])
+
+
+def test_a_damaged_verifier_is_refused_wherever_a_bit_flips(family: Family, tmp_path: Path) -> None:
+    small = Verifier.fit(Family(40).references(tasks=2), [MGMP(EXTENDED.replace(epochs=1))])
+    small.save(tmp_path)
+    path, rng = tmp_path / "verifier.npz", np.random.default_rng(0)
+    whole = path.read_bytes()
+    accepted = 0
+    for place in rng.integers(len(whole), size=300):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            loaded = Verifier.load(tmp_path)
+        except ValueError as error:
+            assert "verifier" in str(error)
+            continue
+        accepted += 1  # in the zip's own bookkeeping: nothing that is read has changed
+        np.testing.assert_array_equal(
+            loaded.methods[0].to_arrays()[1]["source"], small.methods[0].to_arrays()[1]["source"]
+        )
+    assert accepted < 30
+    for cut in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(ValueError, match=r"is damaged"):
+            Verifier.load(tmp_path)
+
+
+def test_there_is_no_verifier_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no verifier in"):
         Verifier.load(tmp_path)
-    (tmp_path / "verifier.json").write_text('{"config": {"nonsense": 1}, "calibration": []}')
-    with pytest.raises(ValueError, match=r"is damaged.*Delete that folder"):
-        Verifier.load(tmp_path)
-    verifier.save(tmp_path)
-    (tmp_path / "latents.npy").unlink()
-    with pytest.raises(ValueError, match="no latents are given"):
-        Verifier.load(tmp_path)
+
+
+def test_arguments_are_checked(family: Family, verifier: Verifier) -> None:
+    suspect = family.tuned(family.own)
+    with pytest.raises(ValueError, match=r"threshold must be from 0.5 to 1, got 0.4"):
+        verifier.verify(suspect, threshold=0.4)
+    with pytest.raises(ValueError, match=r"level must be between 0 and 1, got 0.0"):
+        verifier.verify(suspect, level=0.0)
+    with pytest.raises(ValueError, match=r"different query sets"):
+        verifier.verify(Responses(suspect.values, "logits", "others"))
+
+
+def test_the_bound_of_the_false_positive_rate() -> None:
+    assert false_positive_bound(19) == pytest.approx(0.146, abs=5e-4)
+    assert false_positive_bound(99) == pytest.approx(0.030, abs=5e-4)
+    assert false_positive_bound(0) == 1
+
+
+def test_the_first_method_of_a_question_answers_it() -> None:
+    answers = tuple(Answer("knowledge", m, "inconclusive", "") for m in ("a", "b"))
+    assert Report("s", answers).knowledge.method == "a"
+    assert "no siblings" in Report("s", answers).lineage.reason

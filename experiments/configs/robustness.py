@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from _cohort import HALVES, TRAINING
 
@@ -32,7 +33,7 @@ def _changed(responses: Responses, values: Any, kind: ResponseKind) -> Responses
 
 
 def _noisy(p: Responses, key: Any, share: float) -> Responses:
-    logs = p.to("log-probabilities").values
+    logs = jnp.asarray(p.to("log-probabilities").values)
     noisy = transformations.add_noise(logs, share, key)
     return _changed(p, noisy, "logits")  # no probabilities any more: they do not sum to one
 
@@ -40,14 +41,14 @@ def _noisy(p: Responses, key: Any, share: float) -> Responses:
 ANSWERS: dict[str, Callable[[Responses, Any], Responses]] = {
     "log-probabilities": lambda p, _: p.to("log-probabilities"),
     "rounded to 2 decimals": lambda p, _: _changed(
-        p, transformations.round_to(p.values, 2), "probabilities"
+        p, transformations.round_to(jnp.asarray(p.values), 2), "probabilities"
     ),
     "temperature 4": lambda p, _: _changed(
-        p, transformations.temper(p.values, 4.0), "probabilities"
+        p, transformations.temper(jnp.asarray(p.values), 4.0), "probabilities"
     ),
-    "top 3": lambda p, _: _changed(p, transformations.keep_top(p.values, 3), "top-k"),
+    "top 3": lambda p, _: _changed(p, transformations.keep_top(jnp.asarray(p.values), 3), "top-k"),
     "label only": lambda p, _: p.to("labels"),
-    "ranks": lambda p, _: _changed(p, transformations.ranks(p.values), "embedding"),
+    "ranks": lambda p, _: _changed(p, transformations.ranks(jnp.asarray(p.values)), "embedding"),
     "noise 0.1": lambda p, key: _noisy(p, key, 0.1),
     "noise 1": lambda p, key: _noisy(p, key, 1.0),
 }

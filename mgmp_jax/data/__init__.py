@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Int
 
 from mgmp_jax.queries import modality_of
 
@@ -49,11 +50,16 @@ class Examples:
     """What a model is trained or tested on.
 
     Args:
-        inputs: uint8 images ``[n, h, w, 3]``, or int32 token ids ``[n, l]`` padded with 0.
+        inputs: uint8 images ``[n, h, w, 3]``, int32 token ids ``[n, l]`` padded with 0, or rows of
+            numbers ``[n, f]``.
         labels: int32, ``[n]``, from 0 to ``num_classes - 1``; or float32 probabilities,
             ``[n, num_classes]``, where a teacher gave them.
         num_classes: how many classes there are.
-        texts: the raw texts that the token ids were made of.
+        texts: the raw texts that the token ids were made of, ``n`` of them.
+
+    Raises:
+        ValueError: the labels are neither of the two, or there is another number of labels or
+            texts than of inputs.
     """
 
     inputs: np.ndarray
@@ -61,21 +67,29 @@ class Examples:
     num_classes: int
     texts: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        _check_labels(self.labels, self.num_classes)
+        for name, parallel in (("labels", self.labels), ("texts", self.texts)):
+            if parallel is not None and len(parallel) != len(self.inputs):
+                raise ValueError(f"there are {len(self.inputs)} inputs, but {len(parallel)} {name}")
+
     def __len__(self) -> int:
         return len(self.inputs)
 
     def take(self, n: int | None, skip: int = 0) -> Examples:
-        """``n`` examples after the first ``skip``, or all where ``n`` is ``None`` or larger."""
+        """Takes ``n`` examples after the first ``skip``; all where ``n`` is ``None`` or larger."""
         part = slice(skip, None if n is None else skip + n)
         texts = None if self.texts is None else self.texts[part]
         return Examples(self.inputs[part], self.labels[part], self.num_classes, texts)
 
     def of_classes(self, classes: Sequence[int]) -> Examples:
-        """Those of ``classes``, in their order, relabelled 0, 1, ... in that of ``classes``.
+        """Takes the examples of ``classes``, in their order; class ``classes[i]`` becomes ``i``.
 
         Raises:
-            ValueError: a class does not exist.
+            ValueError: a class does not exist, or the labels are probabilities.
         """
+        if self.labels.ndim != 1:
+            raise ValueError("examples with probabilities as labels cannot be chosen by class")
         unknown = sorted(set(classes) - set(range(self.num_classes)))
         if unknown:
             raise ValueError(f"classes are 0 to {self.num_classes - 1}, got {unknown}")
@@ -97,21 +111,22 @@ def load(
     download: bool = False,
     tokenizer: Tokenizer | None = None,
 ) -> Examples:
-    """One split of a data set.
+    """Loads one split of a data set.
 
     Args:
         name: one of :data:`NUM_CLASSES`.
         split: ``"train"`` or ``"test"``.
         data_dir: where prepared data lie (not for generated ones); by default the environment
             variable ``MGMP_DATA_DIR``, else ``~/tensorflow_datasets``.
-        limit: at most this many examples, the first ones. The generated glyphs and topics have
-            as many as are asked for, 10,000 by default.
+        limit: at most this many examples, the first ones. As many glyphs and topics are generated
+            as are asked for, 10,000 by default.
         download: whether a set that is not there may be fetched.
-        tokenizer: what makes token ids of texts; text data sets need one.
+        tokenizer: what turns texts into token ids; text data sets need one.
 
     Raises:
         ValueError: the name or split is unknown, or the stored data are damaged.
         FileNotFoundError: the data are not there; the message says what to type.
+        ImportError: they need a package that is not installed; the message says which.
     """
     from mgmp_jax.data import glyphs, images, text, topics
 
@@ -134,11 +149,21 @@ def load(
     return Examples(tokenizer.encode(texts.texts), texts.labels, texts.num_classes, texts.texts)
 
 
-def class_subsets(num_classes: int, num_subsets: int, seed: int = SUBSET_SEED) -> np.ndarray:
-    """Disjoint random subsets of the classes, ``[num_subsets, num_classes / num_subsets]``.
+def class_subsets(
+    num_classes: int, num_subsets: int, seed: int = SUBSET_SEED
+) -> Int[np.ndarray, "subsets classes"]:
+    """Cuts the classes into disjoint random subsets.
 
-    Row ``i`` is subset ``i`` of the paper's "ten disjoint ten-way subsets" of CIFAR-100; the
-    paper does not say which classes it holds, so a seeded permutation decides.
+    Row ``i`` is subset ``i`` of the paper's "ten disjoint ten-way subsets" of CIFAR-100. The paper
+    does not say which classes it holds, so a seeded permutation decides.
+
+    Args:
+        num_classes: how many classes there are.
+        num_subsets: into how many subsets of equal size they are cut.
+        seed: of the permutation.
+
+    Returns:
+        The classes of each subset, ``[num_subsets, num_classes / num_subsets]``.
 
     Raises:
         ValueError: the classes cannot be cut into equal subsets.
@@ -149,10 +174,17 @@ def class_subsets(num_classes: int, num_subsets: int, seed: int = SUBSET_SEED) -
 
 
 def model_inputs(inputs):
-    """Converts stored inputs to what a model takes, as NumPy or JAX array.
+    """Converts stored inputs to what a model takes.
 
     uint8 pixels become float32 of about zero mean and unit variance; token ids and rows of numbers
     stay as they are.
+
+    Args:
+        inputs: a NumPy or JAX array, also inside ``jax.jit``: uint8 images ``[n, h, w, 3]``,
+            integer token ids ``[n, l]`` or rows of numbers ``[n, f]``.
+
+    Returns:
+        An array of the same kind and shape.
 
     Raises:
         ValueError: they are none of these, for example images of another dtype or layout.
@@ -160,3 +192,21 @@ def model_inputs(inputs):
     if modality_of(inputs) == "images":
         return (inputs.astype(np.float32) - 127.5) / 63.75
     return inputs
+
+
+def _check_labels(labels: np.ndarray, num_classes: int) -> None:
+    expected = (
+        f"labels must be whole numbers [n] from 0 to {num_classes - 1}, or probabilities "
+        f"[n, {num_classes}]"
+    )
+    is_whole, is_soft = labels.dtype.kind in "iu", labels.dtype.kind == "f"
+    if is_soft and labels.ndim == 2 and labels.shape[1] == num_classes:
+        return
+    if not is_whole or labels.ndim != 1:
+        hint = ""
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            hint = "; drop the second axis: labels[:, 0]"
+        raise ValueError(f"{expected}; got {labels.dtype} {labels.shape}{hint}")
+    outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(outside):
+        raise ValueError(f"{expected}; row {outside[0]} has {labels[outside[0]]}")

@@ -12,22 +12,26 @@ Augmentation = Literal["none", "crop", "crop-flip"]
 
 
 def augment(
-    images: Float[Array, "b h w c"] | Int[Array, "b l"],
+    images: Float[Array, "b h w c"] | Int[Array, "b l"] | Float[Array, "b f"],
     key: PRNGKeyArray,
     how: Augmentation,
     pad: int = 4,
-) -> Float[Array, "b h w c"] | Int[Array, "b l"]:
+) -> Float[Array, "b h w c"] | Int[Array, "b l"] | Float[Array, "b f"]:
     """Shifts each image by up to ``pad`` pixels (edges reflected) and mirrors half of them.
 
-    ``"none"`` leaves a batch as it is, of texts too.
+    Args:
+        images: a batch; token ids and rows of numbers only with ``"none"``.
+        key: of the shifts and mirrors.
+        how: ``"none"`` changes nothing, ``"crop"`` shifts, ``"crop-flip"`` mirrors too.
+        pad: the largest shift, in pixels.
 
     Raises:
-        ValueError: texts are to be augmented.
+        ValueError: something other than images is to be augmented.
     """
     if how == "none":
         return images
     if images.ndim != 4:
-        raise ValueError(f'texts cannot be augmented by {how!r}; choose augment="none"')
+        raise ValueError(f'{how!r} augments images only, got {images.shape}; choose augment="none"')
     shift_key, flip_key = jax.random.split(key)
     b, h, w, c = images.shape
     if how == "crop-flip":

@@ -7,9 +7,9 @@ depends on its data set, split, seed and index alone, so any number can be made.
 import functools
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from mgmp_jax.data import Examples
 
@@ -36,27 +36,41 @@ _SIDE, _CANVAS = 32, 56
 
 
 def generate(name: str, split: str, n: int, seed: int = 0) -> Examples:
-    """``n`` images of ``glyphs10`` (digits) or ``glyphs100`` (letters), classes in turn.
+    """Draws images of ``glyphs10`` (digits) or ``glyphs100`` (letters), classes in turn.
 
     Font, size, rotation, shift, colours (light on dark), background and noise are random.
 
+    Args:
+        name: ``"glyphs10"`` or ``"glyphs100"``.
+        split: ``"train"`` or ``"test"``, which have different images.
+        n: how many images.
+        seed: of all images.
+
     Raises:
         ValueError: the name is unknown.
+        ImportError: matplotlib or Pillow is not installed.
     """
     if name not in ("glyphs10", "glyphs100"):
         raise ValueError(f"unknown data set {name!r}; choose glyphs10 or glyphs100")
     characters = DIGITS if name == "glyphs10" else LETTERS
     labels = np.arange(n, dtype=np.int32) % len(characters)
     stream = zlib.crc32(f"{name}/{split}".encode())
-    images = [
-        _draw(characters[label], np.random.default_rng([seed, stream, i]))
-        for i, label in enumerate(labels)
-    ]
+    try:
+        images = [
+            _draw(characters[label], np.random.default_rng([seed, stream, i]))
+            for i, label in enumerate(labels)
+        ]
+    except ImportError as error:
+        raise ImportError(
+            "glyphs are drawn by Pillow from matplotlib's fonts: pip install 'mgmp_jax[plots]'"
+        ) from error
     return Examples(np.stack(images), labels, len(characters))
 
 
 def _draw(character: str, rng: np.random.Generator) -> np.ndarray:
-    """One image, uint8 ``[32, 32, 3]``."""
+    """Draws one image, uint8 ``[32, 32, 3]``."""
+    from PIL import Image, ImageDraw
+
     font = _font(_FONTS[rng.integers(len(_FONTS))], int(rng.integers(20, 29)))
     mask = Image.new("L", (_CANVAS, _CANVAS))
     centre = (_CANVAS / 2, _CANVAS / 2)
@@ -76,8 +90,9 @@ def _draw(character: str, rng: np.random.Generator) -> np.ndarray:
 
 
 @functools.cache
-def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
+def _font(name: str, size: int) -> Any:
     import matplotlib
+    from PIL import ImageFont
 
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return ImageFont.truetype(str(folder / name), size)

@@ -1,16 +1,17 @@
 """Images of two halves, as queries on which models of the same data disagree."""
 
 import numpy as np
+from jaxtyping import Int
 
 __all__ = ["halves", "partners"]
 
 
 def halves(images: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The left half of each image beside the right half of another (as CutMix, Yun et al., 2019).
+    """Joins the left half of each image to the right half of another (Yun et al., 2019, CutMix).
 
     Models trained on the same data answer such images less alike than real ones, and show more of
     what each has from its own training: of what was tried on pool tasks, the best queries for
-    :func:`mgmp_jax.sibling.sibling_test` (``docs/results.md``).
+    the sibling test (``docs/results/queries.md``).
 
     Args:
         images: ``[n, h, w, c]``.
@@ -29,8 +30,15 @@ def halves(images: np.ndarray, seed: int = 0) -> np.ndarray:
     return joined
 
 
-def partners(n: int, seed: int = 0) -> np.ndarray:
-    """For each of ``n`` things another one, each once, ``[n]``.
+def partners(n: int, seed: int = 0) -> Int[np.ndarray, " n"]:
+    """Chooses for each of ``n`` things another one, each once.
+
+    Args:
+        n: how many things there are.
+        seed: of the choice.
+
+    Returns:
+        The place of each one's partner, ``[n]``.
 
     Raises:
         ValueError: there are fewer than two.

@@ -1,5 +1,6 @@
-"""CIFAR-10 and CIFAR-100 through TFDS without TensorFlow, cached as plain arrays."""
+"""Loads CIFAR-10 and CIFAR-100 through TFDS without TensorFlow; keeps them as plain arrays."""
 
+import dataclasses
 import io
 import os
 import shutil
@@ -12,34 +13,53 @@ from typing import Any
 
 import numpy as np
 
+from mgmp_jax import files
 from mgmp_jax.data import Examples
+from mgmp_jax.queries import QuerySet
 
 __all__ = ["default_data_dir", "load_cifar", "read_prepared"]
 
 _NUM_CLASSES = {"cifar10": 10, "cifar100": 100}
+_CIFAR_SHAPE = (32, 32, 3)
 _CONNECT_SECONDS = 3.0
+_NEEDS_TFDS = (
+    "reading a prepared TFDS folder needs tensorflow-datasets, array-record and Pillow: "
+    "pip install 'mgmp_jax[data,plots]'; or bring the plain arrays NAME/SPLIT/image.npy and "
+    "label.npy"
+)
 
 
 def default_data_dir() -> Path:
-    """``$MGMP_DATA_DIR``, else ``~/tensorflow_datasets``."""
-    return Path(os.environ.get("MGMP_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    """Names the folder of prepared data: ``$MGMP_DATA_DIR``, else ``~/tensorflow_datasets``.
+
+    Raises:
+        FileNotFoundError: it is in the home of a user who does not exist.
+    """
+    return files.expand(os.environ.get("MGMP_DATA_DIR") or "~/tensorflow_datasets")
 
 
 def load_cifar(
     name: str, split: str, data_dir: str | Path | None = None, *, download: bool = False
 ) -> Examples:
-    """A split of ``cifar10`` or ``cifar100``.
+    """Loads a split of ``cifar10`` or ``cifar100``.
 
     Looks in ``data_dir`` for arrays (``NAME/SPLIT/image.npy`` and ``label.npy``), then for a
     prepared TFDS data set (``NAME/3.0.2``), whose arrays it keeps for the next time; then
-    downloads and prepares it, where that is allowed.
+    downloads and prepares it, where that is allowed. The arrays need no TFDS.
+
+    Args:
+        name: ``"cifar10"`` or ``"cifar100"``.
+        split: ``"train"`` or ``"test"``.
+        data_dir: where the data lie; by default :func:`default_data_dir`.
+        download: whether they may be fetched.
 
     Raises:
-        ValueError: the stored data are damaged.
+        ValueError: the stored data are damaged, or no such images and labels.
         FileNotFoundError: the data are not there, and not allowed or not possible to download.
-        NotADirectoryError: ``data_dir`` is something else.
+        NotADirectoryError: ``data_dir`` is no folder.
+        ImportError: a prepared data set is there, but TFDS is not installed.
     """
-    data_dir = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+    data_dir = default_data_dir() if data_dir is None else files.expand(data_dir)
     if data_dir.exists() and not data_dir.is_dir():
         raise NotADirectoryError(f"data_dir must be a folder, but {data_dir} is not one")
     arrays = data_dir / name / split
@@ -66,22 +86,21 @@ def _how_to_get(name: str, data_dir: Path) -> str:
 
 
 def _read_arrays(arrays: Path, num_classes: int) -> Examples:
+    advice = "Delete that folder to make them again"
     try:
-        images = np.load(arrays / "image.npy", allow_pickle=False)
-        labels = np.load(arrays / "label.npy", allow_pickle=False).astype(np.int32)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(
-            f"the arrays in {arrays} cannot be read ({error}); delete that folder to make them "
-            "again"
-        ) from error
-    sound = images.dtype == np.uint8 and images.ndim == 4 and labels.shape == images.shape[:1]
-    if not sound or not len(labels) or labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"the arrays in {arrays} must be uint8 images [n, h, w, 3] and n labels below "
-            f"{num_classes}; got {images.dtype} {images.shape} and labels {labels.shape}. "
-            "Delete that folder to make them again"
-        )
-    return Examples(images, labels, num_classes)
+        images, labels = (files.read_npy(arrays / f"{what}.npy") for what in ("image", "label"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the arrays in {arrays} cannot be read ({error}). {advice}") from error
+    try:
+        pixels = QuerySet.images(images).inputs
+        if pixels.shape[1:] != _CIFAR_SHAPE:
+            raise ValueError(f"images of CIFAR are {list(_CIFAR_SHAPE)}, got {pixels.shape}")
+        examples = Examples(pixels, labels, num_classes)
+    except ValueError as error:
+        raise ValueError(f"the arrays in {arrays} are no CIFAR: {error}. {advice}") from error
+    if labels.ndim != 1:
+        raise ValueError(f"the labels in {arrays} must be class numbers [n], got {labels.shape}")
+    return dataclasses.replace(examples, labels=labels.astype(np.int32))
 
 
 def _keep(arrays: Path, images: np.ndarray, labels: np.ndarray) -> None:
@@ -94,15 +113,18 @@ def _keep(arrays: Path, images: np.ndarray, labels: np.ndarray) -> None:
 
 
 def read_prepared(name: str, split: str, data_dir: Path) -> list[dict[str, Any]]:
-    """All examples of a data set that TFDS prepared in ArrayRecord format.
+    """Reads all examples of a data set that TFDS prepared in ArrayRecord format.
 
     Raises:
         ValueError: it is damaged or of another format.
+        ImportError: a package that TFDS needs for it is not installed.
     """
     tfds = _import_tfds()
     try:
         source = tfds.data_source(name, split=split, data_dir=data_dir)
         return [source[i] for i in range(len(source))]
+    except ImportError as error:
+        raise ImportError(_NEEDS_TFDS) from error
     except Exception as error:
         raise ValueError(
             f"{data_dir / name} is not a readable TFDS data set in ArrayRecord format ({error}); "
@@ -137,16 +159,21 @@ def _prepare(name: str, data_dir: Path) -> None:
 
 
 def _read_records(path: Path, num_labels: int) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Records of CIFAR's binary format: the labels, then 32x32 pixels channel by channel."""
-    records = np.frombuffer(path.read_bytes(), np.uint8).reshape(-1, num_labels + 3 * 32 * 32)
+    """Yields the records of CIFAR's binary format: labels, then pixels channel by channel."""
+    raw, size = path.read_bytes(), num_labels + 3 * 32 * 32
+    if len(raw) % size:
+        raise ValueError(f"{path} is cut off: expected records of {size} bytes, got {len(raw)}")
+    records = np.frombuffer(raw, np.uint8).reshape(-1, size)
     for record in records:
         image = record[num_labels:].reshape(3, 32, 32).transpose(1, 2, 0)
         yield [int(label) for label in record[:num_labels]], image
 
 
 def _png(image: np.ndarray) -> io.BytesIO:
-    from PIL import Image
-
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(_NEEDS_TFDS) from error
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG")
     stream.seek(0)
@@ -157,9 +184,5 @@ def _import_tfds() -> Any:
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise ImportError(
-            "reading a prepared TFDS folder needs tensorflow-datasets and array-record: "
-            "pip install tensorflow-datasets array-record; or bring the plain arrays "
-            "NAME/SPLIT/image.npy and label.npy"
-        ) from error
+        raise ImportError(_NEEDS_TFDS) from error
     return tfds

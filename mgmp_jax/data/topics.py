@@ -1,8 +1,8 @@
 """Topics: generated texts of pseudo-words, for tests and demonstrations without a download.
 
-A class is a mixture of a few themes, a theme a set of words of its own. The ten classes of
-``topics10`` and the hundred of ``topics100`` mix the same themes, so what is learnt on the one
-helps with the other. Each text depends on its data set, split, seed and index alone.
+A class mixes a few themes, and each theme has words of its own. The ten classes of ``topics10``
+and the hundred of ``topics100`` mix the same themes, so what is learnt on the one helps with the
+other. Each text depends on its data set, split, seed and index alone.
 """
 
 import zlib
@@ -19,7 +19,13 @@ _SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
 
 
 def generate(name: str, split: str, n: int, seed: int = 0) -> Texts:
-    """``n`` texts of ``topics10`` or ``topics100``, classes in turn.
+    """Writes texts of ``topics10`` or ``topics100``, classes in turn.
+
+    Args:
+        name: ``"topics10"`` or ``"topics100"``.
+        split: ``"train"`` or ``"test"``, which have different texts.
+        n: how many texts.
+        seed: of all texts.
 
     Raises:
         ValueError: the name is unknown.
@@ -49,7 +55,7 @@ def _words(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def _write(common: np.ndarray, themes: np.ndarray, rng: np.random.Generator) -> str:
-    """A text of 5 to 29 words, about a third of them from the class's themes."""
+    """Writes a text of 5 to 29 words, about a third of them from the class's themes."""
     length = rng.integers(5, 30)
     theme = themes[
         rng.integers(len(themes), size=length), rng.integers(themes.shape[1], size=length)

@@ -13,7 +13,7 @@ from mgmp_jax.background import Background, residual_fragments
 from mgmp_jax.config import MGMPConfig
 from mgmp_jax.data.buckets import trim
 from mgmp_jax.linear import check_width, standardise
-from mgmp_jax.references import ReferenceSet
+from mgmp_jax.references import OneQuerySet
 from mgmp_jax.responses import Responses, can_convert
 
 __all__ = [
@@ -78,7 +78,7 @@ def make_fragments(
 
 def pool_arrays(
     config: MGMPConfig,
-    own: ReferenceSet,
+    own: OneQuerySet,
     source: Responses,
     background: Background | None,
     fixed: np.ndarray | None,

@@ -29,7 +29,7 @@ from mgmp_jax.methods.fragments import (
 )
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.queries import TRAINING, QuerySet
-from mgmp_jax.references import ReferenceSet
+from mgmp_jax.references import OneQuerySet, ReferenceSet
 from mgmp_jax.responses import Responses
 
 __all__ = ["MGMP", "FittedMGMP"]
@@ -109,7 +109,7 @@ class MGMP:
             knows_siblings=background is not None and bool(own.siblings),
         )
 
-    def _check(self, own: ReferenceSet) -> MGMPConfig:
+    def _check(self, own: OneQuerySet) -> MGMPConfig:
         """The config for this many queries, once everything that it needs is there."""
         config = self.config
         if not own.pool:
@@ -219,6 +219,8 @@ class FittedMGMP:
         """
         try:
             found = read_as(self.config, suspect)
+            if self.config.assemble == "residual" and self.latents is not None:
+                check_width(self.latents.shape[1], len(found), "the background is")
             if self.config.align:
                 check_width(found.values.shape[1], len(found), "the suspect's responses are")
             else:

@@ -93,7 +93,7 @@ def make_loss(config: MGMPConfig, width: int) -> training.LossFn:
             _pair_inputs(s, n, batch.get("non_homologous_context")),
         ]
         labels = jnp.repeat(jnp.array([1.0, 0.0]), len(s))
-        logits = classifier.apply(
+        logits: Any = classifier.apply(
             {"params": params["classifier"]},
             jnp.concatenate(pairs),
             train=True,
@@ -146,7 +146,8 @@ def classify(config: MGMPConfig, classifier: Any, source: Any, target: Any) -> n
 def _compiled_scores(config: MGMPConfig) -> Callable:
     def scores(params: Any, s: Any, t: Any) -> Any:
         pair = _pair_inputs(s, t, dna.set_context(s, t) if config.context else None)
-        return jax.nn.sigmoid(_classifier(config).apply({"params": params}, pair, train=False))
+        logits: Any = _classifier(config).apply({"params": params}, pair, train=False)
+        return jax.nn.sigmoid(logits)
 
     return jax.jit(scores)
 

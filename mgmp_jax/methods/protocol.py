@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,12 +17,22 @@ Question = Literal["knowledge", "lineage"]
 """Does the suspect know what the source knows, or does it come from the source's training run?"""
 
 
+@runtime_checkable
 class Fitted(Protocol):
     """A method that is ready for suspects."""
 
-    name: str
-    question: Question
-    asks: str
+    @property
+    def name(self) -> str:
+        """Of the method, in reports."""
+        ...
+
+    question: ClassVar[Question]
+    """That it answers."""
+
+    @property
+    def asks(self) -> str:
+        """The name of the query set that it asks."""
+        ...
 
     def reads(self, suspect: Responses) -> str | None:
         """Says why responses cannot be read, in a sentence; ``None`` where they can."""
@@ -46,13 +56,22 @@ class Fitted(Protocol):
         ...
 
 
+@runtime_checkable
 class Method(Protocol):
     """A way to answer one of the two questions; made by its settings alone."""
 
-    name: str
-    question: Question
-    asks: str
-    """The name of the query set that it asks, where models answered several."""
+    @property
+    def name(self) -> str:
+        """Of the method, in reports."""
+        ...
+
+    question: ClassVar[Question]
+    """That it answers."""
+
+    @property
+    def asks(self) -> str:
+        """The name of the query set that it asks, where models answered several."""
+        ...
 
     def fit(
         self, references: ReferenceSet, *, seed: int = 0, folder: str | Path | None = None

@@ -24,7 +24,7 @@ from mgmp_jax.methods.candidates import Candidates
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.queries import UNSEEN
 from mgmp_jax.references import ReferenceSet
-from mgmp_jax.responses import Responses, can_convert
+from mgmp_jax.responses import ResponseKind, Responses, can_convert
 
 __all__ = ["FittedSiblingTest", "SiblingTest"]
 
@@ -195,7 +195,7 @@ class FittedSiblingTest:
     def _prepared(self) -> Candidates:
         return Candidates(self.candidates, self.background)
 
-    def _centre(self, kind: str) -> np.ndarray:
+    def _centre(self, kind: ResponseKind) -> np.ndarray:
         """The mean scores ``[2, c]`` of the controls, which answer as a suspect of a kind does."""
         if not self.controls:
             return np.zeros((2, len(self.candidates)))

@@ -1,6 +1,6 @@
 """What a finished run leaves behind: its ``results.json`` and its pictures.
 
-Pictures need matplotlib: ``pip install 'mgmp_jax[plots]'``.
+Pictures need matplotlib, those of fragments scikit-learn too: ``pip install 'mgmp_jax[plots]'``.
 """
 
 from mgmp_jax.reporting.figures import (

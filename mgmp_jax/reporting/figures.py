@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,42 +27,59 @@ __all__ = [
 COLOURS = {"source": "#d62728", "homologous": "#e6b800", "non-homologous": "#1f77b4"}
 """The paper's colours (figures 4 and 6)."""
 
+_LEAST_DIFFERENT = 5
+"""Fragments that t-SNE is asked to place."""
+
 
 def plot_fragments(path: str | Path, pairs: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-    """t-SNE of DNA fragments, as the paper's figures 4 and 6.
+    """Draws a t-SNE of DNA fragments, as the paper's figures 4 and 6.
 
-    A panel whose fragments do not differ, or are too few, has a sentence in the picture's place.
+    A panel whose fragments are too few, hardly differ or are not finite says so in a sentence.
 
     Args:
         path: of the PNG.
         pairs: for each panel's title, the fragments ``[n, o]`` of ``"source"``,
             ``"homologous"`` and ``"non-homologous"``.
+
+    Raises:
+        ImportError: matplotlib or scikit-learn is missing.
     """
     figure, axes = _panels(len(pairs), 3.4, 3.4)
+    drawn = axes[0]
     for axis, (title, sets) in zip(axes, pairs.items(), strict=True):
         axis.set(title=title, xticks=[], yticks=[])
         points = _embed(np.concatenate(list(sets.values())).astype(np.float64))
-        if points is None:
-            sentence = "The fragments do not differ\nenough for a picture."
-            axis.text(0.5, 0.5, sentence, ha="center", va="center", transform=axis.transAxes)
+        if isinstance(points, str):
+            axis.text(0.5, 0.5, points, ha="center", va="center", transform=axis.transAxes)
             continue
+        drawn = axis
         ends = np.cumsum([len(s) for s in sets.values()])[:-1]
         for role, part in zip(sets, np.split(points, ends), strict=True):
             axis.scatter(*part.T, s=4, color=COLOURS[role], label=role, alpha=0.7, linewidths=0)
-    _legend_below(figure, axes[0])
+    _legend_below(figure, drawn)
     _save(figure, path, "DNA fragments, t-SNE")
 
 
-def _embed(fragments: np.ndarray) -> np.ndarray | None:
-    """Two coordinates of each fragment, ``[n, 2]``; ``None`` where t-SNE has nothing to show."""
-    if not np.isfinite(fragments).all() or len(np.unique(fragments, axis=0)) < 5:
-        return None
-    from sklearn.manifold import TSNE
+def _embed(fragments: np.ndarray) -> np.ndarray | str:
+    """Places fragments ``[n, o]`` in the plane, ``[n, 2]``, or says why there is no picture.
 
-    scaled = fragments / np.abs(fragments).max()
+    t-SNE divides by distances: where all are nought, it crashes instead of raising an error.
+    """
+    if not np.isfinite(fragments).all():
+        return "Some fragments are\nnot finite numbers."
+    if len(np.unique(fragments, axis=0)) < _LEAST_DIFFERENT:
+        return f"Fewer than {_LEAST_DIFFERENT} fragments differ:\nthere is nothing to draw."
+    centred = fragments - fragments.mean(axis=0)
+    if np.abs(centred).max() <= 1e-6 * np.abs(fragments).max():
+        return "The fragments hardly differ:\nthere is nothing to draw."
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise ImportError("t-SNE needs scikit-learn: pip install 'mgmp_jax[plots]'") from error
     perplexity = min(30.0, (len(fragments) - 1) / 3)
     start = "pca" if fragments.shape[1] > 1 else "random"
-    return TSNE(perplexity=perplexity, init=start, random_state=0).fit_transform(scaled)
+    place = TSNE(perplexity=perplexity, init=start, random_state=0)
+    return place.fit_transform(centred / np.abs(centred).max())
 
 
 def plot_scores(
@@ -70,7 +87,7 @@ def plot_scores(
     pairs: Mapping[str, Mapping[str, np.ndarray]],
     threshold: float,
 ) -> None:
-    """Histograms of the fragment scores of each evaluation pair.
+    """Draws histograms of the fragment scores of each evaluation pair.
 
     Args:
         path: of the PNG.
@@ -93,7 +110,7 @@ def plot_scores(
 
 
 def plot_training(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[Path]]]) -> None:
-    """Training accuracy over epochs, one panel for each kind of training.
+    """Draws training accuracy over epochs, one panel for each kind of training.
 
     Args:
         path: of the PNG.
@@ -117,7 +134,6 @@ def plot_training(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[P
 
 HIGHLIGHTED = {
     "sibling test, halves of two": "#d62728",
-    "sibling test, training images": "#ff9896",
     "MGMP extended, with siblings": "#8c564b",
     "MGMP extended": "#2ca02c",
     "MGMP paper": "#1f77b4",
@@ -130,40 +146,51 @@ HIGHLIGHTED = {
 def plot_curves(
     path: str | Path, curves: Mapping[str, Mapping[str, Mapping[str, float]]], label: str
 ) -> None:
-    """A number of each method against the number of queries, one panel for each kind of model.
+    """Draws a number of each method against the number of queries, one panel for each kind.
 
-    A few methods are in colour (:data:`HIGHLIGHTED`), all others in grey.
+    Some methods are in colour (:data:`HIGHLIGHTED`), all others in grey.
 
     Args:
         path: of the PNG.
-        curves: ``method -> kind -> number of queries -> value``.
+        curves: ``method -> kind of model -> number of queries -> value``.
         label: of the value.
     """
     kinds = list(dict.fromkeys(kind for of_method in curves.values() for kind in of_method))
-    figure, axes = _panels(len(kinds), 3.4, 3.6)
+    figure, axes = _panels(len(kinds), 3.2, 3.4)
     others = [method for method in curves if method not in HIGHLIGHTED]
-    shown = [method for method in HIGHLIGHTED if method in curves]
+    grey = {"color": "lightgrey", "linewidth": 0.9}
     for axis, kind in zip(axes, kinds, strict=True):
-        for method in (*others, *shown):
-            points = curves[method].get(kind, {})
-            style: dict[str, Any] = {"color": "lightgrey", "linewidth": 0.9}
-            name = f"other methods ({len(others)})" if method == others[0] else None
-            if method in HIGHLIGHTED:
-                style, name = (
-                    {"color": HIGHLIGHTED[method], "marker": ".", "linewidth": 1.8},
-                    method,
-                )
-            axis.plot([int(n) for n in points], list(points.values()), label=name, **style)
+        for method in others:
+            axis.plot(*_points(curves[method].get(kind, {})), **grey)
+        for method in (method for method in HIGHLIGHTED if method in curves):
+            colour = HIGHLIGHTED[method]
+            points = _points(curves[method].get(kind, {}))
+            axis.plot(*points, color=colour, marker=".", linewidth=1.8, label=method)
+        if others:
+            axis.plot([], [], **grey, label=f"other methods ({len(others)})")
         axis.axhline(0.5, color="black", linewidth=0.6, linestyle=":")
         axis.set(title=f"against {kind}", xlabel="queries", xscale="log", ylim=(0, 1.03))
+        _write_ticks(axis, [n for m in curves for n in curves[m].get(kind, {})])
+        axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel(label)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    _legend_below(figure, axes[0], markerscale=1.0)
     _save(figure, path, None)
 
 
+def _points(by_number: Mapping[str, float]) -> tuple[list[int], list[float]]:
+    return [int(number) for number in by_number], list(by_number.values())
+
+
+def _write_ticks(axis: Axes, numbers: Sequence[str]) -> None:
+    """Labels a logarithmic axis with about four of the numbers that were tried, written out."""
+    tried = sorted({int(number) for number in numbers})
+    shown = tried[:: -max(1, len(tried) // 4)]
+    axis.set_xticks(shown, [str(number) for number in shown])
+    axis.minorticks_off()
+
+
 def plot_forgetting(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    """Accuracy on the source's and on the target's data over epochs, the paper's figures 1 and 5.
+    """Draws accuracy on the source's and the target's data over epochs (figures 1 and 5).
 
     Args:
         path: of the PNG.
@@ -183,7 +210,7 @@ def plot_forgetting(path: str | Path, panels: Mapping[str, Mapping[str, Sequence
 
 
 def plot_grid(path: str | Path, rows: Mapping[str, Mapping[str, float]], label: str) -> None:
-    """A number between 0 and 1 for each row and column; grey where there is none.
+    """Draws a number between 0 and 1 for each row and column; grey where there is none.
 
     Args:
         path: of the PNG.
@@ -219,11 +246,17 @@ def _panels(number: int, width: float, height: float) -> tuple[Figure, list[Axes
     return figure, list(np.atleast_1d(figure.subplots(1, number)))
 
 
-def _legend_below(figure: Figure, axis: Axes) -> None:
+def _legend_below(figure: Figure, axis: Axes, markerscale: float = 3.0) -> None:
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False, markerscale=3
-    )
+    if handles:
+        figure.legend(
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=max(3, len(labels)),
+            frameon=False,
+            markerscale=markerscale,
+        )
 
 
 def _save(figure: Figure, path: str | Path, title: str | None) -> None:

@@ -88,7 +88,11 @@ def pretrained_variables(module: Any, spec: ModelSpec, folder: str | Path | None
             f"{folder}; give the folder of that checkpoint"
         )
     found, variables = load_pretrained(
-        folder, num_outputs=module.num_outputs, head="reinit", seed=spec.seed
+        folder,
+        num_outputs=module.num_outputs,
+        head="reinit",
+        vocab_size=None if spec.tokens is None else spec.tokens.vocab_size,
+        seed=spec.seed,
     )
     given, wanted = found.sizes, module.sizes
     differences = [f"{k} is {given[k]}, not {wanted[k]}" for k in given if given[k] != wanted[k]]

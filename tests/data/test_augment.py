@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -35,3 +36,10 @@ def test_none_changes_nothing_and_a_key_decides() -> None:
     one, same, other = (augment(IMAGES, jax.random.key(k), "crop-flip") for k in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
+
+
+def test_only_images_are_augmented() -> None:
+    for other in (jnp.ones((3, 5), jnp.int32), jnp.ones((3, 5))):
+        assert augment(other, jax.random.key(1), "none") is other
+        with pytest.raises(ValueError, match=r"'crop' augments images only, got \(3, 5\)"):
+            augment(other, jax.random.key(1), "crop")

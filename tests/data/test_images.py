@@ -1,7 +1,11 @@
+import dataclasses
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -86,11 +90,7 @@ def test_unreadable_data_are_named(tmp_path) -> None:
     arrays.mkdir(parents=True)
     (arrays / "image.npy").write_bytes(b"\x93NUMPY broken")
     (arrays / "label.npy").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"cannot be read .* delete that folder"):
-        data.load("cifar10", "train", tmp_path)
-    np.save(arrays / "image.npy", np.zeros((3, 32, 32, 3), np.float32))
-    np.save(arrays / "label.npy", np.zeros(3, np.int32))
-    with pytest.raises(ValueError, match="must be uint8 images"):
+    with pytest.raises(ValueError, match=r"cannot be read .* Delete that folder"):
         data.load("cifar10", "train", tmp_path)
     (tmp_path / "cifar100" / "3.0.2").mkdir(parents=True)
     (tmp_path / "cifar100" / "3.0.2" / "dataset_info.json").write_text("{}")
@@ -143,6 +143,135 @@ def test_glyphs_are_deterministic_distinct_and_stable_in_number() -> None:
     assert not np.array_equal(few.inputs, other_seed.inputs)
 
 
-def test_normalise_gives_about_zero_mean_and_unit_range() -> None:
-    out = data.model_inputs(np.array([0, 255], np.uint8))
-    np.testing.assert_allclose(out, [-2, 2])
+def write_arrays(folder: Path, images: np.ndarray, labels: np.ndarray) -> Path:
+    arrays = folder / "cifar10" / "train"
+    arrays.mkdir(parents=True)
+    np.save(arrays / "image.npy", images)
+    np.save(arrays / "label.npy", labels)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("convert", "message"),
+    [
+        (lambda x: x.astype(np.float32), r"got float32 .* np.rint\(x\).astype\(np.uint8\)"),
+        (lambda x: np.float32(x / 255), r"got float32 .* np.rint\(255 \* x\).astype\(np.uint8\)"),
+        (lambda x: x.astype(np.int64), r"got int64 .* x.astype\(np.uint8\)"),
+        (lambda x: x.transpose(0, 3, 1, 2), r"channels come first: x.transpose\(0, 2, 3, 1\)"),
+        (lambda x: x[..., 0], r"repeat the channel: np.repeat\(x\[..., None\], 3, axis=-1\)"),
+        (lambda x: x[..., :1], r"np.repeat\(x, 3, axis=-1\)"),
+        (lambda x: np.concatenate([x, x[..., :1]], -1), r"x\[..., :3\] drops an alpha channel"),
+        (lambda x: x.repeat(2, 1).repeat(2, 2), r"images of CIFAR are \[32, 32, 3\], got .*64, 64"),
+        (lambda x: x[:0], r"got uint8 \(0, 32, 32, 3\)"),
+    ],
+)
+def test_images_of_another_kind_are_refused_with_advice(tmp_path, convert, message: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    write_arrays(tmp_path, convert(images), np.arange(3))
+    with pytest.raises(ValueError, match=rf"cifar10/train are no CIFAR: .*{message}"):
+        data.load("cifar10", "train", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.arange(3)[:, None], r"got int64 \(3, 1\); drop the second axis: labels\[:, 0\]"),
+        (np.array([0.0, 0.97, 2]), r"whole numbers .* got float64 \(3,\)"),
+        (np.array([True, False, True]), r"got bool \(3,\)"),
+        (np.array([0, 10, 2]), "from 0 to 9, .* row 1 has 10"),
+        (np.array([0, 2**32, 2]), "row 1 has 4294967296"),
+        (np.arange(4), "there are 3 inputs, but 4 labels"),
+        (np.ones((3, 10)), r"must be class numbers \[n\], got \(3, 10\)"),
+    ],
+)
+def test_labels_that_are_no_class_numbers_are_refused(tmp_path, labels, message: str) -> None:
+    write_arrays(tmp_path, np.zeros((3, 32, 32, 3), np.uint8), labels)
+    with pytest.raises(ValueError, match=rf"(?s)cifar10/train .*{message}"):
+        data.load("cifar10", "train", tmp_path)
+
+
+def test_labels_may_be_whole_numbers_of_any_size_or_probabilities(tmp_path) -> None:
+    write_arrays(tmp_path, np.zeros((3, 32, 32, 3), np.uint8), np.arange(3, dtype=np.uint8))
+    examples = data.load("cifar10", "train", tmp_path)
+    assert examples.labels.dtype == np.int32
+    soft = dataclasses.replace(examples, labels=np.full((3, 10), 0.1, np.float32))
+    assert len(soft.take(2)) == 2
+    with pytest.raises(ValueError, match="probabilities as labels cannot be chosen by class"):
+        soft.of_classes([1])
+    with pytest.raises(ValueError, match=r"got float32 \(3, 9\)"):
+        dataclasses.replace(examples, labels=np.full((3, 9), 0.1, np.float32))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x93NUMPY\x01\x00\x76\x00{'descr': '|u1', 'fortran_order': False, 'shape': (((((",
+        b"\x93NUMPY\x01\x00\x50\x00"
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999, 32, 32, 3)}".ljust(80),
+        b"\x93NUMPY\x01\x00\x50\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,)}".ljust(80)
+        + b"cos\nsystem\n.",
+        b"",
+    ],
+)
+def test_damaged_arrays_are_named_and_take_no_memory(tmp_path, raw: bytes) -> None:
+    write_arrays(tmp_path, np.zeros((3, 32, 32, 3), np.uint8), np.arange(3))
+    (tmp_path / "cifar10" / "train" / "image.npy").write_bytes(raw)
+    with pytest.raises(ValueError, match=r"cannot be read \(.*image.npy is damaged.*\. Delete"):
+        data.load("cifar10", "train", tmp_path)
+
+
+def test_only_regular_files_are_read(tmp_path) -> None:
+    write_arrays(tmp_path, np.zeros((3, 32, 32, 3), np.uint8), np.arange(3))
+    for name in ("label.npy", "image.npy"):
+        (tmp_path / "cifar10" / "train" / name).unlink()
+        os.mkfifo(tmp_path / "cifar10" / "train" / name)
+        with pytest.raises(ValueError, match=f"no regular file .*{name}"):
+            data.load("cifar10", "train", tmp_path)
+    with pytest.raises(FileNotFoundError, match="its user has no home"):
+        data.load("cifar10", "train", "~no-such-user-here/x")
+
+
+def test_arrays_need_no_optional_package_and_what_is_missing_is_named(tmp_path) -> None:
+    write_arrays(tmp_path, np.zeros((3, 32, 32, 3), np.uint8), np.arange(3))
+    (tmp_path / "cifar100" / "3.0.2").mkdir(parents=True)
+    (tmp_path / "cifar100" / "3.0.2" / "dataset_info.json").write_text("{}")
+    script = """
+import sys
+for name in ("tensorflow_datasets", "array_record", "matplotlib", "PIL", "pyarrow", "datasets"):
+    sys.modules[name] = None
+from mgmp_jax import data
+assert len(data.load("cifar10", "train", sys.argv[1])) == 3
+for name, extra in (("glyphs10", "[plots]"), ("cifar100", "[data,plots]")):
+    try:
+        data.load(name, "train", sys.argv[1], limit=3)
+    except ImportError as error:
+        assert f"pip install 'mgmp_jax{extra}'" in str(error), error
+    else:
+        raise AssertionError(name)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    subprocess.run(command, check=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+
+
+def test_pixels_become_about_zero_mean_and_unit_variance() -> None:
+    images = np.broadcast_to(np.array([0, 255], np.uint8)[:, None, None, None], (2, 4, 4, 3))
+    out = data.model_inputs(images)
+    assert out.dtype == np.float32
+    np.testing.assert_allclose(out[:, 0, 0, 0], [-2, 2])
+    np.testing.assert_array_equal(jax.jit(data.model_inputs)(images), out)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32, np.float64])
+def test_token_ids_and_rows_reach_a_model_as_they_are(dtype) -> None:
+    inputs = np.random.default_rng(0).integers(0, 9, (3, 5)).astype(dtype)
+    assert data.model_inputs(inputs) is inputs
+    traced = jax.jit(data.model_inputs)(np.asarray(inputs, np.float32))
+    np.testing.assert_array_equal(traced, inputs)
+
+
+def test_images_of_another_kind_reach_no_model() -> None:
+    for inputs in (np.zeros((2, 4, 4, 3), np.float32), np.zeros((2, 4, 4), np.uint8)):
+        with pytest.raises(ValueError, match=r"a model reads uint8 images \[n, h, w, 3\]"):
+            data.model_inputs(inputs)
+        with pytest.raises(ValueError, match="a model reads"):
+            jax.jit(data.model_inputs)(inputs)

@@ -1,3 +1,5 @@
+import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -91,16 +93,84 @@ def test_only_so_many_training_texts_as_the_paper_uses(tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"text": ["a", "b"], "label": [0, 4]}, "must be 0 to 3; row 1 has 4"),
-        ({"text": ["a"], "label": [-1]}, "must be 0 to 3; row 0 has -1"),
-        ({"text": ["a"], "label": ["sports"]}, "labels of ag_news must be integers"),
+        ({"text": ["a", "b"], "label": [0, 4]}, "must be 0 to 3; row 1 of the column 'label' has"),
+        ({"text": ["a"], "label": [-1]}, "must be 0 to 3; row 0 of the column 'label' has -1"),
+        ({"text": ["a"], "label": ["sports"]}, "whole numbers, .* 'label' .* type str in row 0"),
+        ({"text": ["a", "b"], "label": [0, 0.97]}, "whole numbers, but .* type float in row 0"),
+        ({"text": ["a", "b"], "label": [[0], [1]]}, "whole numbers, but .* type list in row 0"),
+        ({"text": ["a", "b"], "label": [0, None]}, "whole numbers, but .* type NoneType in row 1"),
+        ({"text": ["a", "b"], "label": [True, False]}, "whole numbers, but .* type bool in row 0"),
+        ({"text": [["a", "b"]], "label": [0]}, "'text' must hold texts, but row 0 is of type list"),
+        ({"text": [{"a": "b"}], "label": [0]}, "'text' must hold texts, but .* type dict"),
+        ({"text": [float("nan")], "label": [0]}, "'text' must hold texts, but .* type float"),
+        ({"text": [None, 3], "label": [0, 0]}, "'text' must hold texts, but row 1 is of type int"),
+        ({"text": [b"a", b"\xff"], "label": [0, 0]}, "'text' holds bytes .* not UTF-8 in row 1"),
+        (
+            {"title": ["a"], "description": [7], "label": [0]},
+            "'description' must hold texts, but row 0 is of type int",
+        ),
         ({"words": ["a"], "label": [0]}, r"must have the columns .* got \['label', 'words'\]"),
-        ({"text": [" "], "label": [0]}, "no texts in its split 'train'"),
     ],
 )
 def test_wrong_rows_are_named(tmp_path: Path, columns: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"ag_news/train.parquet: .*{message}"):
         text.load_texts("ag_news", "train", write(tmp_path, "ag_news", **columns))
+
+
+def test_a_set_of_empty_texts_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "ag_news", text=[" ", None], label=[0, 1])
+    with pytest.raises(ValueError, match="ag_news has no texts in its split 'train'"):
+        text.load_texts("ag_news", "train", tmp_path)
+
+
+def test_bytes_are_decoded_and_nothing_is_an_empty_text(tmp_path: Path) -> None:
+    columns = {"title": [b"gut", "größer".encode()], "description": [None, b"b"], "label": [0, 3]}
+    texts = text.load_texts("ag_news", "train", write(tmp_path, "ag_news", **columns))
+    assert dict(zip(texts.texts, texts.labels, strict=True)) == {"gut": 0, "größer b": 3}
+    words = pyarrow.array(["a", "b", "a"]).dictionary_encode()
+    write(tmp_path, "yelp_review_full", text=words, label=[0, 1, 0])
+    yelp = text.load_texts("yelp_review_full", "train", tmp_path)
+    assert sorted(yelp.texts) == ["a", "a", "b"]
+
+
+def test_the_file_of_several_that_is_wrong_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "ag_news", "train-0.parquet", text=["a"], label=[0])
+    write(tmp_path, "ag_news", "train-1.parquet", text=[3], label=[0])
+    with pytest.raises(ValueError, match=r"ag_news/train-1.parquet: the column 'text'"):
+        text.load_texts("ag_news", "train", tmp_path)
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    (tmp_path / "ag_news").mkdir()
+    os.mkfifo(tmp_path / "ag_news" / "train.parquet")
+    with pytest.raises(FileNotFoundError, match=r"expected ag_news/train\.parquet"):
+        text.load_texts("ag_news", "train", tmp_path)
+    with pytest.raises(FileNotFoundError, match="its user has no home"):
+        text.load_texts("ag_news", "train", "~no-such-user-here/x")
+
+
+def test_the_code_of_a_data_set_is_never_run(tmp_path: Path, monkeypatch) -> None:
+    datasets = pytest.importorskip("datasets", reason="pip install 'mgmp_jax[text]'")
+    asked = {}
+
+    def load(hub_id: str, **options: object) -> object:
+        asked.update(options)
+        return datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]})
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    assert len(text.load_texts("ag_news", "train", tmp_path, download=True)) == 2
+    assert asked == {"split": "train", "trust_remote_code": False}
+
+
+def test_texts_stay_parallel_to_their_token_ids(tokenizer: Tokenizer) -> None:
+    whole = data.load("topics100", "train", limit=300, tokenizer=tokenizer)
+    for part in (whole, whole.take(20), whole.take(20, 5), whole.of_classes([7, 3])):
+        assert part.texts is not None
+        assert len(part.texts) == len(part)
+        np.testing.assert_array_equal(tokenizer.encode(part.texts), part.inputs)
+    assert whole.take(20, 5).texts == whole.texts[5:25]
+    with pytest.raises(ValueError, match="there are 300 inputs, but 2 texts"):
+        dataclasses.replace(whole, texts=("a", "b"))
 
 
 def test_absent_and_damaged_files_are_named(tmp_path: Path) -> None:
@@ -138,44 +208,6 @@ def test_topics_depend_on_their_index_alone_and_carry_their_class() -> None:
     assert np.mean(guesses == test.labels) > 0.6
     with pytest.raises(ValueError, match="choose topics10 or topics100"):
         topics.generate("topics20", "train", 1)
-
-
-def test_tokens_are_padded_cut_and_framed(tokenizer: Tokenizer) -> None:
-    short, long = "bado.", "bado " * 40
-    tokens = tokenizer.encode([short, long])
-    assert tokens.shape == (2, 16)
-    assert tokens.dtype == np.int32
-    assert tokens[0, 0] == 2
-    n = np.count_nonzero(tokens[0])
-    assert tokens[0, n - 1] == 3
-    assert not tokens[0, n:].any()
-    assert np.count_nonzero(tokens[1]) == 16
-    assert tokens[1, -1] == 3
-    assert tokens.max() < tokenizer.tokens.vocab_size
-
-
-def test_texts_are_encoded_once(tmp_path: Path, tokenizer: Tokenizer, monkeypatch) -> None:
-    cached = Tokenizer(tokenizer._backend, 16, tmp_path)
-    tokens = cached.encode(["bado", "kite"])
-    assert len(list(tmp_path.iterdir())) == 1
-    monkeypatch.setattr(cached, "_backend", None)
-    np.testing.assert_array_equal(cached.encode(["bado", "kite"]), tokens)
-
-
-def test_a_learnt_vocabulary_is_kept(tmp_path: Path) -> None:
-    texts = topics.generate("topics10", "train", 50).texts
-    first = Tokenizer.learn(texts, tmp_path, 8)
-    again = Tokenizer.learn(["other words altogether"], tmp_path, 8)
-    assert first.tokens == again.tokens
-    assert Tokenizer.load(tmp_path, 8).tokens.vocab_size == first.tokens.vocab_size
-
-
-@pytest.mark.parametrize(
-    ("texts", "message"), [(["a", "  "], "text 1 of 2 is empty"), ([], "no texts to encode")]
-)
-def test_empty_texts_are_refused(tokenizer: Tokenizer, texts: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        tokenizer.encode(texts)
 
 
 def test_text_sets_need_a_tokenizer(tokenizer: Tokenizer, tmp_path: Path) -> None:

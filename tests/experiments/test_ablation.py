@@ -7,14 +7,14 @@ import jax.numpy as jnp
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
-import ablation  # noqa: E402
+from configs import ablation  # noqa: E402
 
 from mgmp_jax import models  # noqa: E402
 
 
 def test_variants_are_those_of_table_5_and_one_change_each() -> None:
     table_5, changed = (
-        {name: method.config for name, method in row.methods.items()}
+        {name: variant.config for name, variant in row.variants.items()}
         for row in ablation.make_rows(ablation.Args())
     )
     assert list(table_5) == list(ablation.TABLE_5)

@@ -13,8 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
+import _run  # noqa: E402
 import cifar  # noqa: E402
-import command  # noqa: E402
+from configs import cifar as config  # noqa: E402
 
 COMMAND = [
     sys.executable,
@@ -25,8 +26,8 @@ COMMAND = [
 
 
 def test_rows_are_those_of_the_paper() -> None:
-    for number, (arch, pool, evaluation, _) in cifar.ROWS.items():
-        row = cifar.make_row(cifar.Args(arch=arch, row=number))
+    for number, (arch, pool, evaluation, _) in config.ROWS.items():
+        row = config.make_row(config.Args(arch=arch, row=number))
         assert [pair.task for pair in row.pool] == [f"subset {s}" for s in pool]
         assert [pair.task for pair in row.evaluation] == [f"subset {s}" for s in evaluation]
         assert len({p.homologous.seed for p in row.pool + row.evaluation}) == 10
@@ -36,7 +37,7 @@ def test_rows_are_those_of_the_paper() -> None:
 
 
 def test_rows_share_their_models() -> None:
-    rows = [cifar.make_row(cifar.Args(row=number)) for number in (1, 2, 3)]
+    rows = [config.make_row(config.Args(row=number)) for number in (1, 2, 3)]
     specs = {s.address for r in rows for p in r.pool + r.evaluation for s in (p.homologous,)}
     assert len(specs) == 10
     assert len({row.source.address for row in rows}) == 1
@@ -58,16 +59,16 @@ def test_rows_share_their_models() -> None:
 )
 def test_impossible_arguments_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        cifar.make_row(cifar.Args(**arguments))
+        config.make_row(config.Args(**arguments))
 
 
 def test_all_rows_are_those_of_table_1(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cifar, "run_row", lambda row, *_: row)
-    rows = cifar.main(cifar.Args(row="all", preset="small", out=tmp_path))
-    assert [row.paper for row in rows] == [paper for *_, paper in cifar.ROWS.values()]
-    assert [row.source.arch for row in rows] == [arch for arch, *_ in cifar.ROWS.values()]
+    monkeypatch.setattr(cifar, "run_row", lambda _, row, *__: row)
+    rows = cifar.main(config.Args(row="all", preset="small", out=tmp_path))
+    assert [row.paper for row in rows] == [paper for *_, paper in config.ROWS.values()]
+    assert [row.source.arch for row in rows] == [arch for arch, *_ in config.ROWS.values()]
     with pytest.raises(ValueError, match="--row all has its own subsets"):
-        cifar.main(cifar.Args(row="all", pool_subsets=(1, 2), out=tmp_path))
+        cifar.main(config.Args(row="all", pool_subsets=(1, 2), out=tmp_path))
 
 
 def run(out: Path, *more: str) -> subprocess.CompletedProcess:
@@ -84,7 +85,7 @@ def test_the_command_line_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_used_by_one_command_at_a_time(tmp_path: Path) -> None:
-    command.claim(tmp_path / "runs")
+    _run.claim(tmp_path / "runs")
     done = run(tmp_path / "runs")
     assert done.returncode == 1
     assert "error: another command is using" in done.stderr
@@ -100,7 +101,7 @@ PHASES = {
     "pool": "models/*glyphs100*/weights/*",
     "responses": "models/*/responses/*",
     "MGMP": "glyphs*/*/seed0/state/*",
-    "evaluation": "glyphs*/extended/seed0/verifier/verifier.json",
+    "evaluation": "glyphs*/extended/seed0/verifier/verifier.npz",
 }
 """A file whose appearance shows that a phase is under way (the last one: has begun)."""
 

@@ -5,8 +5,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
-import cifar  # noqa: E402
-import crossvalidate  # noqa: E402
+from configs import cifar, crossvalidate  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
-import cifar  # noqa: E402
 import forgetting  # noqa: E402
+from configs import cifar  # noqa: E402
 
-from mgmp_jax.pool import Pool  # noqa: E402
+from mgmp_jax.store import ModelStore  # noqa: E402
 
 
 def test_layers_are_replaced_from_the_last_one() -> None:
     row = cifar.make_row(cifar.Args(arch="alexnet", preset="demo", data="glyphs"))
-    module = Pool("nowhere").module(row.source)
+    module = ModelStore("nowhere").module(row.source)
     target, source = (
         {"params": {layer: name for layer in module.layers}, "batch_stats": {"conv1": name}}
         for name in ("target", "source")

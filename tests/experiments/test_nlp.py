@@ -10,20 +10,22 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
 import nlp  # noqa: E402
+from configs import nlp as config  # noqa: E402
 
 from mgmp_jax.data import NUM_CLASSES  # noqa: E402
 from mgmp_jax.data.tokenizer import Tokens  # noqa: E402
+from mgmp_jax.store import ModelStore  # noqa: E402
 
 TOKENS = Tokens("vocabulary", 100, 64)
 
 
-def row(pretrained: str | None = None, **arguments: object) -> nlp.Row:
-    args = nlp.Args(**arguments)
-    return nlp.make_row(args, nlp.choose_tasks(args), TOKENS, pretrained)
+def row(pretrained: str | None = None, **arguments: object) -> config.Row:
+    args = config.Args(**arguments)
+    return config.make_row(args, config.choose_tasks(args), TOKENS, pretrained)
 
 
 def test_rows_are_those_of_the_paper() -> None:
-    for number, (arch, source, pool, evaluation, _) in nlp.ROWS.items():
+    for number, (arch, source, pool, evaluation, _) in config.ROWS.items():
         got = row(arch=arch, row=number)
         assert got.source.data == source
         assert tuple(pair.task for pair in got.pool) == pool
@@ -38,8 +40,8 @@ def test_rows_are_those_of_the_paper() -> None:
 
 
 def test_stand_ins_are_named_and_never_in_pool_and_evaluation() -> None:
-    for number in nlp.STAND_INS:
-        got = row(arch=nlp.ROWS[number][0], row=number, stand_ins=True)
+    for number in config.STAND_INS:
+        got = row(arch=config.ROWS[number][0], row=number, stand_ins=True)
         tasks = [(p.homologous.data, p.homologous.subset) for p in got.pool + got.evaluation]
         assert len(set(tasks)) == len(tasks)
         assert not {"yahoo_answers_topics", "yelp_review_full"} & {data for data, _ in tasks}
@@ -81,7 +83,7 @@ def test_impossible_arguments_are_refused(arguments: dict, message: str) -> None
 
 def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("tokenizers", reason="pip install 'mgmp_jax[text]'")
-    demo = nlp.PRESETS["demo"]
+    demo = config.PRESETS["demo"]
     tiny = dataclasses.replace(
         demo,
         width=24,
@@ -89,17 +91,17 @@ def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
         source_examples=60,
         target_examples=30,
         source=dataclasses.replace(demo.source, epochs=1, batch_size=10),
-        target=dataclasses.replace(demo.target, epochs=1, batch_size=10, snapshots=1),
+        target=dataclasses.replace(demo.target, epochs=1, batch_size=10, checkpoints=1),
         num_queries=40,
         mgmp={"epochs": 1, "batch_size": 20},
     )
-    monkeypatch.setitem(nlp.PRESETS, "demo", tiny)
-    args = nlp.Args(preset="demo", pool_subsets=(3, 6), eval_subsets=(1, 2), out=tmp_path)
+    monkeypatch.setitem(config.PRESETS, "demo", tiny)
+    args = config.Args(preset="demo", pool_subsets=(3, 6), eval_subsets=(1, 2), out=tmp_path)
     (results,) = nlp.main(args)
     assert results["run"]["models_trained_before"] == 0
     assert {len(m["evaluation"]) for m in results["methods"].values()} == {4}
     assert len(results["models"]) == 10
-    monkeypatch.setattr(nlp.Pool, "train", lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr(ModelStore, "train", lambda *_: pytest.fail("trained twice"))
     assert nlp.main(args) == [json.loads(json.dumps(results))]
 
 
@@ -107,7 +109,7 @@ def test_all_rows_name_those_whose_data_are_missing(tmp_path: Path, monkeypatch,
     monkeypatch.setattr(
         nlp, "run_one", lambda args, _: nlp.text.load_texts("ag_news", "train", tmp_path)
     )
-    assert nlp.main(nlp.Args(row="all", out=tmp_path)) == []
+    assert nlp.main(config.Args(row="all", out=tmp_path)) == []
     printed = " ".join(capsys.readouterr().out.split())
     assert all(f"Row {number} was not run: " in printed for number in (1, 2, 3, 4))
     assert "it is of bert-base" in printed
@@ -117,7 +119,7 @@ def test_all_rows_with_stand_ins_name_those_that_have_none(
     tmp_path: Path, monkeypatch, capsys
 ) -> None:
     monkeypatch.setattr(nlp, "run_one", lambda args, _: {"row": args.row})
-    found = nlp.main(nlp.Args(row="all", stand_ins=True, out=tmp_path))
+    found = nlp.main(config.Args(row="all", stand_ins=True, out=tmp_path))
     assert [one["row"] for one in found] == [1, 3]
     printed = " ".join(capsys.readouterr().out.split())
     assert "Row 2 was not run: it has no stand-ins" in printed

@@ -1,3 +1,4 @@
+import json
 import re
 import sys
 from pathlib import Path
@@ -6,7 +7,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
+import _render  # noqa: E402
 import tables  # noqa: E402
+
+RESULTS = sorted((ROOT / "experiments" / "results").glob("**/*.json"))
+OLD_WORDS = r"consensus|label information|mutual neighbours|fit to (?:target|source)|snapshots"
+OLD_WORDS += r"|stranger|logprobs|\bprobs\b|\btraced\b|\bzoo\b"
 
 
 def test_the_readme_shows_the_committed_results() -> None:
@@ -15,18 +21,45 @@ def test_the_readme_shows_the_committed_results() -> None:
     assert tables.summary_table().count("\n") > 2
 
 
-@pytest.mark.parametrize("page", tables.PAGES)
+@pytest.mark.parametrize("page", _render.pages())
 def test_the_docs_show_the_committed_results(page: str) -> None:
     text = tables.page(page)
-    assert (ROOT / "docs" / page).read_text() == text
-    assert text.count("| extended") >= 2
-    assert not re.search(r"\{\w+\}", text)
+    assert (_render.PAGES / page).read_text() == text
+    assert not re.search(r"^\{.+\}$", text, re.MULTILINE)
+
+
+def test_every_page_has_a_template_and_the_index_links_it() -> None:
+    pages = _render.pages()
+    assert sorted(path.name for path in _render.PAGES.glob("*.md")) == pages
+    linked = re.findall(r"\]\((\w+\.md)\)", (_render.PAGES / "index.md").read_text())
+    assert sorted([*linked, "index.md"]) == pages
 
 
 def test_every_part_has_its_place() -> None:
-    templates = ROOT / "experiments" / "templates"
-    text = "".join((templates / page).read_text() for page in tables.PAGES)
-    assert sorted(re.findall(r"^\{(\w+)\}$", text, re.MULTILINE)) == sorted(tables.PARTS)
+    text = "".join((_render.TEMPLATES / page).read_text() for page in _render.pages())
+    assert sorted(re.findall(r"^\{(.+)\}$", text, re.MULTILINE)) == sorted(tables.PARTS)
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
+def test_every_committed_result_names_experiment_and_schema_in_the_words_of_today(path) -> None:
+    text = path.read_text()
+    results = json.loads(text)
+    command = re.search(r"experiments/(\w+)\.py", results["run"]["command"])
+    assert command and results["experiment"] == command[1]
+    assert results["schema"] == 2
+    assert text == json.dumps(results, indent=1) + "\n"
+    del results["run"]
+    assert not re.search(OLD_WORDS, json.dumps(results, ensure_ascii=False))
+
+
+@pytest.mark.parametrize(
+    "path", [*sorted((ROOT / "docs").glob("**/*.md"))], ids=lambda path: path.name
+)
+def test_docs_are_in_the_words_of_today_and_their_links_lead_somewhere(path) -> None:
+    text = path.read_text()
+    assert not re.search(OLD_WORDS, text)
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert target.startswith("http") or (path.parent / target).exists(), target
 
 
 def test_rows_without_a_result_are_named(monkeypatch) -> None:
@@ -36,3 +69,8 @@ def test_rows_without_a_result_are_named(monkeypatch) -> None:
     assert len(found) == 6 + 3
     assert "Table 1, row 1 (resnet18)" not in found
     assert "Table 2, row 4 (bert-base)" in found
+
+
+def test_a_column_without_a_row_has_a_dash_and_bars_are_escaped() -> None:
+    got = tables.pivot("method", {"ResNet18": {"|o|": "1", "b": "2"}, "AlexNet": {"b": "3"}})
+    assert got.splitlines()[2:] == ["| \\|o\\| | 1 | – |", "| b | 2 | 3 |"]

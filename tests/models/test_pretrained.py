@@ -37,7 +37,7 @@ def some_tokens(vocab_size: int, length: int = 13) -> np.ndarray:
 def torch_model(folder: Path) -> Any:
     pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch==2.13.0)")
     model = transformers.AutoModelForSequenceClassification.from_pretrained(
-        folder, attn_implementation="eager"
+        folder, attn_implementation="eager", trust_remote_code=False
     )
     return model.eval()
 
@@ -66,8 +66,7 @@ def torch_checkpoint(folder: Path, style: str, **sizes: int) -> Path:
 
 
 def compare_hidden_states(folder: Path, tokens: np.ndarray) -> None:
-    import torch
-
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     module, variables = load_pretrained(folder, num_outputs=5)
     theirs = torch_model(save(module, variables, folder.with_name(folder.name + "-again")))
     ids = torch.tensor(tokens.astype(np.int64))
@@ -97,8 +96,10 @@ def save(module: Any, variables: Any, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("style", ["distilbert", "bert"])
-def test_hidden_states_equal_those_of_transformers_at_base_size(tmp_path: Path, style: str) -> None:
-    folder = torch_checkpoint(tmp_path / "base", style)
+def test_hidden_states_equal_those_of_transformers_at_base_width(
+    tmp_path: Path, style: str
+) -> None:
+    folder = torch_checkpoint(tmp_path / "base", style, a=768, b=2, c=12, d=3072)
     compare_hidden_states(folder, some_tokens(30522))
 
 
@@ -111,7 +112,7 @@ def minilm() -> Path:
 
 
 def sentences(folder: Path) -> np.ndarray:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     return tokenizer(SENTENCES, padding=True, return_tensors="np")["input_ids"].astype(np.int32)
 
 
@@ -166,8 +167,7 @@ def test_minilm_in_the_layout_of_distilbert_is_the_same_encoder(
 
 @pytest.mark.parametrize("style", ["distilbert", "bert"])
 def test_gradients_equal_those_of_pytorch(tmp_path: Path, style: str) -> None:
-    import torch
-
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     folder = torch_checkpoint(tmp_path / "small", style, a=48, b=3, c=4, d=96)
     tokens, labels = some_tokens(30522), np.array([0, 1, 2, 3])
     theirs = torch_model(folder)

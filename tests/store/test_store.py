@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mgmp_jax.queries import QuerySet
 from mgmp_jax.store import ModelSpec, ModelStore
 from mgmp_jax.training import Recipe
 
@@ -77,16 +78,16 @@ def test_a_head_of_another_width_cannot_be_kept(store: ModelStore) -> None:
 def test_responses_are_taken_once_of_every_kept_epoch_and_kind(
     store: ModelStore, monkeypatch
 ) -> None:
-    queries = store.examples(SOURCE, "train").inputs[:21]
+    queries = store.queries(SOURCE, count=21)
     final, early = (
         store.responses(DESCENDANT, queries),
         store.responses(DESCENDANT, queries, epoch=1),
     )
     assert final.values.shape == (21, 10)
     assert not np.array_equal(final.values, early.values)
-    probs = store.responses(DESCENDANT, queries, kind="probs")
+    probs = store.responses(DESCENDANT, queries, kind="probabilities")
     np.testing.assert_allclose(probs.values.sum(axis=1), 1, rtol=1e-5)
-    logprobs = store.responses(DESCENDANT, queries, kind="logprobs")
+    logprobs = store.responses(DESCENDANT, queries, kind="log-probabilities")
     np.testing.assert_allclose(np.exp(logprobs.values), probs.values, rtol=1e-4)
     assert store.responses(DESCENDANT, queries, kind="embedding").values.shape == (21, 128)
     monkeypatch.setattr(ModelStore, "variables", lambda *_: pytest.fail("computed twice"))
@@ -98,7 +99,7 @@ def test_models_trained_together_equal_models_trained_alone(store: ModelStore, t
     together.train([SOURCE])
     together.train([STRANGER, DESCENDANT, NEW_HEAD], together=3)
     assert not list(tmp_path.glob("together-*/state"))
-    queries = store.examples(SOURCE, "train").inputs[:8]
+    queries = store.queries(SOURCE, count=8)
     for spec in (STRANGER, DESCENDANT, NEW_HEAD):
         np.testing.assert_allclose(
             together.responses(spec, queries).values,
@@ -166,7 +167,7 @@ def test_a_student_learns_the_teachers_answers(store: ModelStore, answers) -> No
     student = SOURCE.student(dataclasses.replace(STRANGER, seed=9), answers)
     store.train([student])
     examples = store.examples(student, "train")
-    taught = store.responses(SOURCE, examples.inputs, kind="probs").values
+    taught = store.responses(SOURCE, QuerySet.images(examples.inputs), kind="probabilities").values
     expected = taught.argmax(axis=1) if answers == "labels" else taught
     np.testing.assert_allclose(examples.labels, expected, atol=1e-6)
     assert store.module(student).num_outputs == 10
@@ -181,3 +182,10 @@ def test_skipping_more_than_there_is_says_what_there_is(store: ModelStore, tmp_p
     spec = dataclasses.replace(SOURCE, data="cifar10", num_examples=10, skip=15)
     with pytest.raises(ValueError, match=r"10 examples after the first 15, but .* has 20"):
         ModelStore(tmp_path / "models", tmp_path).examples(spec, "train")
+
+
+def test_queries_must_be_such_as_the_model_reads(store: ModelStore) -> None:
+    with pytest.raises(ValueError, match="reads images"):
+        store.responses(SOURCE, QuerySet.texts(["a text"]))
+    with pytest.raises(ValueError, match="32"):
+        store.responses(SOURCE, QuerySet.images(np.zeros((2, 64, 64, 3), np.uint8)))

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mgmp_jax import mgmp, models
+from mgmp_jax import models
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.data import topics
+from mgmp_jax.methods import EXTENDED, MGMP, PAPER
 from mgmp_jax.models.pretrained import digest_pretrained, save_pretrained
+from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.store import ModelSpec, ModelStore
 from mgmp_jax.training import Recipe
 from mgmp_jax.verifier import Verifier
@@ -87,10 +89,10 @@ def test_more_frozen_layers_than_there_are_is_refused(store: ModelStore) -> None
 
 def test_responses_do_not_depend_on_the_batches(store: ModelStore) -> None:
     spec = specs(store)["descendant"]
-    queries = store.examples(specs(store)["source"], "train").inputs
+    queries = store.queries(specs(store)["source"])
     whole = store.responses(spec, queries, kind="embedding")
     assert whole.values.shape == (64, 24)
-    one = store.responses(spec, queries[5:6], kind="embedding")
+    one = store.responses(spec, queries.take(slice(5, 6)), kind="embedding")
     np.testing.assert_allclose(one.values[0], whole.values[5], atol=1e-4)
 
 
@@ -99,45 +101,49 @@ def test_mgmp_takes_texts_as_it_takes_images(
     store: ModelStore, tmp_path: Path, generator: Any
 ) -> None:
     made = specs(store)
-    queries = store.examples(made["source"], "train").inputs
+    queries = store.queries(made["source"])
     answers = {
         name: store.responses(spec, queries, kind="embedding") for name, spec in made.items()
     }
-    base = mgmp.PAPER if generator else mgmp.EXTENDED
-    config = base.replace(
+    config = (PAPER if generator else EXTENDED).replace(
         generator=generator,
         generator_width=24,
         generator_vocab_size=made["source"].tokens.vocab_size,
         response="embedding",
+        background=False,
         batch_size=16,
         epochs=2,
     )
-    start = store.starting_params(made["source"]) if generator else None
-    latents = None if generator else answers["stranger from the checkpoint"].values
-    variables = mgmp.fit(
+    method = MGMP(
         config,
-        queries,
-        answers["source"],
-        [answers["descendant"]],
-        [answers["stranger"]],
-        latents=latents,
-        generator_params=start,
-        folder=tmp_path / "mgmp",
+        None if generator else answers["stranger from the checkpoint"],
+        store.starting_params(made["source"]) if generator else None,
+        store.encode,
     )
-    verifier = Verifier(config, variables, queries, answers["source"], latents)
+    pool = [Pair("a task", [answers["descendant"]], [answers["stranger"]])]
+    references = ReferenceSet(answers["source"], pool, queries=queries)
+    verifier = Verifier.fit(references, [method], folder=tmp_path / "mgmp")
     verifier.save(tmp_path / "verifier")
-    again = Verifier.load(tmp_path / "verifier").score(answers["stranger"])
-    assert again == verifier.score(answers["stranger"])
-    assert Checkpoints(tmp_path / "mgmp" / "state").steps() == [1, 2]
+    suspect = answers["stranger from the checkpoint"]
+    scores = [v.verify(suspect).knowledge for v in (verifier, Verifier.load(tmp_path / "verifier"))]
+    assert scores[0] == scores[1] and scores[0].score is not None
+    assert Checkpoints(tmp_path / "mgmp" / "0-MGMP" / "state").steps() == [1, 2]
 
 
 def test_a_generator_of_images_does_not_read_texts(store: ModelStore) -> None:
     made = specs(store)
-    queries = store.examples(made["source"], "train").inputs
-    source = store.responses(made["source"], queries, kind="embedding")
-    config = mgmp.PAPER.replace(generator="resnet18", response="embedding", batch_size=16)
-    with pytest.raises(ValueError, match=r"'resnet18' reads images, but the queries .* \(64, 12\)"):
-        mgmp.fit(config, queries, source, [source], [source])
+    queries = store.queries(made["source"])
+    source, target, other = (
+        store.responses(made[name], queries, kind="embedding")
+        for name in ("source", "descendant", "stranger")
+    )
+    config = PAPER.replace(generator="resnet18", response="embedding", batch_size=16)
+    references = ReferenceSet(source, [Pair("a", [target], [other])], queries=queries)
+    with pytest.raises(ValueError, match="'resnet18' reads images, but the queries are texts"):
+        MGMP(config).fit(references)
+    text = MGMP(PAPER.replace(generator="distilbert", response="embedding"))
+    with pytest.raises(ValueError, match=r"reads token ids: give MGMP\(encode="):
+        text.fit(references)
 
 
 def test_a_checkpoint_of_another_architecture_or_vocabulary_is_refused(
@@ -147,12 +153,21 @@ def test_a_checkpoint_of_another_architecture_or_vocabulary_is_refused(
     for folder, sizes, message in (
         ("a", {"depth": 2}, "is no distilbert for this vocabulary: its depth is 2, not 6"),
         ("b", {"width": 48}, "its width is 48, not 24; its hidden is 192, not 96"),
-        ("c", {}, f"its vocab_size is {vocab_size + 1}, not {vocab_size}"),
     ):
-        other = checkpoint(tmp_path / folder, vocab_size + (folder == "c"), **sizes)
+        other = checkpoint(tmp_path / folder, vocab_size, **sizes)
         store = ModelStore(tmp_path / "models", tokenizer=tokenizer, pretrained=other)
         with pytest.raises(ValueError, match=message):
             store.train([specs(store)["source"]])
+
+
+def test_an_embedding_table_may_be_larger_than_the_vocabulary(
+    tmp_path: Path, tokenizer: Tokenizer
+) -> None:
+    larger = checkpoint(tmp_path / "checkpoint", tokenizer.tokens.vocab_size + 6)
+    store = ModelStore(tmp_path / "models", tokenizer=tokenizer, pretrained=larger)
+    source = specs(store)["source"]
+    assert store.module(source).vocab_size == tokenizer.tokens.vocab_size + 6
+    assert "layer1" in store.starting_params(source)
 
 
 def test_the_right_checkpoint_and_tokenizer_must_be_given(

@@ -1,0 +1,89 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mgmp_jax.queries import QuerySet, modality_of
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+
+
+def test_the_digest_is_of_what_is_asked_and_in_which_order() -> None:
+    queries = QuerySet.images(IMAGES)
+    assert queries.digest == QuerySet.images(IMAGES.copy(order="F")).digest
+    others = [
+        QuerySet.images(IMAGES[::-1]),
+        QuerySet.images(IMAGES.reshape(6, 4, 16, 3)),
+        QuerySet.texts(["a b", "c"]),
+        QuerySet.texts(["a", "b c"]),
+        QuerySet.texts(["a", "b", "c"]),
+        QuerySet.rows([[1.0, 2.0]]),
+        QuerySet.rows([[1.0], [2.0]]),
+    ]
+    assert len({q.digest for q in (queries, *others)}) == len(others) + 1
+    assert QuerySet.rows(np.array([[1, 2]])).digest == QuerySet.rows([[1.0, 2.0]]).digest
+
+
+def test_the_digest_of_texts_is_the_same_in_every_process() -> None:
+    code = (
+        "import numpy as np; from mgmp_jax.queries import QuerySet;"
+        "print(QuerySet.texts(np.array(['one', 'zwei ü'], dtype=object)).digest)"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for _ in range(2)
+    }
+    assert found == {QuerySet.texts(["one", "zwei ü"]).digest}
+
+
+def test_some_queries_can_be_taken() -> None:
+    texts = QuerySet.texts(["a", "b", "c"])
+    assert texts.take(2).inputs == ("a", "b")
+    assert texts.take(np.array([2, 0])).inputs == ("c", "a")
+    np.testing.assert_array_equal(QuerySet.images(IMAGES).take([1, 3]).inputs, IMAGES[[1, 3]])
+    assert len(QuerySet.rows(np.ones((5, 2))).take(slice(1, 4))) == 3
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (IMAGES.astype(np.float32), r"from 0 to 25\d.*np.rint\(x\).astype"),
+        (IMAGES / 255, r"np.rint\(255 \* x\)"),
+        (IMAGES.transpose(0, 3, 1, 2), r"channels come first: x.transpose\(0, 2, 3, 1\)"),
+        (IMAGES[..., 0], "repeat the channel"),
+        (IMAGES[..., :1], "repeat"),
+        (np.concatenate([IMAGES, IMAGES[..., :1]], axis=-1), "drops an alpha channel"),
+        (IMAGES.astype(np.int64), "astype"),
+        (IMAGES[:0], "got uint8"),
+        (IMAGES.astype(object), "got object"),
+    ],
+)
+def test_images_of_another_layout_are_refused(images: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        QuerySet.images(images)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("one", "got one string"),
+        ([], "at least one text"),
+        (["a", " "], "text 1 is an empty text"),
+        (["a", b"b"], "text 1 is bytes"),
+        (["a", float("nan")], "text 1 is float"),
+    ],
+)
+def test_what_is_no_text_is_refused(texts, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        QuerySet.texts(texts)
+
+
+def test_what_a_model_is_fed() -> None:
+    assert modality_of(IMAGES) == "images"
+    assert modality_of(np.zeros((3, 7), np.int32)) == "texts"
+    assert modality_of(np.zeros((3, 7), np.float32)) == "rows"
+    with pytest.raises(ValueError, match="got float32"):
+        modality_of(IMAGES.astype(np.float32))
