@@ -69,3 +69,67 @@ def test_a_full_disk_is_said_before_writing(tmp_path, monkeypatch) -> None:
         Checkpoints(tmp_path).save(1, tree(1))
     assert error.value.errno == 28
     assert Checkpoints(tmp_path).steps() == []
+
+
+def test_no_flipped_bit_changes_what_is_restored(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    saved = {"kernel": rng.normal(size=(50, 40)).astype(np.float32), "step": np.int32(3)}
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, saved)
+    arrays = [path for path in (tmp_path / "1" / "arrays").rglob("d/*") if path.stat().st_size]
+    like = {"kernel": np.zeros((50, 40), np.float32), "step": np.int32(0)}
+    refused = 0
+    for _ in range(20):
+        path = arrays[rng.integers(len(arrays))]
+        raw = path.read_bytes()
+        damaged = bytearray(raw)
+        damaged[rng.integers(len(raw))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            restored = checkpoints.restore(like)
+        except ValueError:
+            refused += 1
+        else:  # Orbax keeps some bytes that it does not read
+            np.testing.assert_array_equal(restored["kernel"], saved["kernel"])
+            assert restored["step"] == 3
+        path.write_bytes(raw)
+    assert refused > 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_arrays_that_are_whole_but_not_those_written_are_named(tmp_path) -> None:
+    one, other = Checkpoints(tmp_path / "one"), Checkpoints(tmp_path / "other")
+    one.save(1, tree(1))
+    other.save(1, tree(2))
+    shutil.rmtree(tmp_path / "one" / "1" / "arrays")
+    shutil.copytree(tmp_path / "other" / "1" / "arrays", tmp_path / "one" / "1" / "arrays")
+    with pytest.raises(
+        ValueError, match=r"the array \['params'\]\['kernel'\] is not what was written"
+    ):
+        one.restore(tree(0))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_not_saved(tmp_path, value: float) -> None:
+    broken = {"kernel": np.array([1, value], np.float32), "step": np.int32(1)}
+    with pytest.raises(FloatingPointError, match="'kernel'.* diverged; lower the learning rate"):
+        Checkpoints(tmp_path).save(1, broken)
+    assert Checkpoints(tmp_path).steps() == []
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a\\b", "gs:", "gs:/b"])
+def test_a_folder_whose_name_orbax_misreads_is_refused(tmp_path, name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be kept in .* because its path contains"):
+        Checkpoints(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["²", "a*b?", "a b ä", "{x}%41"])
+def test_other_names_are_as_good_as_any(tmp_path, name: str) -> None:
+    checkpoints = Checkpoints(tmp_path / name)
+    checkpoints.save(1, tree(1))
+    (tmp_path / name / "²").mkdir()
+    (tmp_path / name / "7").write_text("no folder")
+    checkpoints.save(2, tree(2))
+    assert checkpoints.steps() == [1, 2]
+    assert checkpoints.restore(tree(0))["step"] == 2

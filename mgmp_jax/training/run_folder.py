@@ -58,8 +58,9 @@ class RunFolder:
                 continue
             for bad, _ in damaged:
                 console.print(
-                    f"  the checkpoint after epoch {bad} is damaged: deleted, training goes on "
-                    f"from epoch {step}"
+                    f"  the checkpoint after epoch {bad} is damaged: deleted, resumes from "
+                    f"epoch {step}",
+                    soft_wrap=True,
                 )
                 self._checkpoints.delete(bad)
             return step, restored

@@ -1,8 +1,10 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 
+from mgmp_jax.data.tokenizer import Tokens
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.store import ModelSpec, ModelStore
 from mgmp_jax.training import Recipe
@@ -142,14 +144,6 @@ def test_more_images_than_there_are_is_said(tmp_path) -> None:
         ModelStore(tmp_path / "models", tmp_path).train([spec])
 
 
-def test_checkpoints_are_evenly_spaced() -> None:
-    assert Recipe(6, checkpoints=6).kept_epochs == (1, 2, 3, 4, 5, 6)
-    assert Recipe(30, checkpoints=6).kept_epochs == (5, 10, 15, 20, 25, 30)
-    assert Recipe(7).kept_epochs == (7,)
-    with pytest.raises(ValueError, match="from 1 to the 4 epochs, got 5"):
-        Recipe(4, checkpoints=5)
-
-
 def test_siblings_and_cousins_share_the_recipe(store: ModelStore) -> None:
     sibling, cousin = SOURCE.sibling(7), SOURCE.cousin(8)
     of = [store.examples(spec, "train").inputs for spec in (SOURCE, sibling, cousin)]
@@ -187,5 +181,61 @@ def test_skipping_more_than_there_is_says_what_there_is(store: ModelStore, tmp_p
 def test_queries_must_be_such_as_the_model_reads(store: ModelStore) -> None:
     with pytest.raises(ValueError, match="reads images"):
         store.responses(SOURCE, QuerySet.texts(["a text"]))
-    with pytest.raises(ValueError, match="32"):
+    with pytest.raises(ValueError, match=r"reads images \[32, 32, 3\], got \[64, 64, 3\]"):
         store.responses(SOURCE, QuerySet.images(np.zeros((2, 64, 64, 3), np.uint8)))
+    queries = store.queries(SOURCE, "test", 3)
+    with pytest.raises(ValueError, match="are logits, which cannot be converted to top-k"):
+        store.responses(SOURCE, queries, kind="top-k")
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint 9 .* there are \[1, 2\]"):
+        store.responses(SOURCE, queries, epoch=9)
+
+
+@pytest.mark.parametrize("count", [0, 65])
+def test_more_queries_than_there_are_are_refused(store: ModelStore, count: int) -> None:
+    with pytest.raises(
+        ValueError, match=rf"count must be from 1 to the 64 examples .*, got {count}"
+    ):
+        store.queries(SOURCE, count=count)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arch": "distilbert"}, "distilbert reads texts; give tokens"),
+        ({"tokens": Tokens("v", 10, 4)}, "alexnet reads images; leave tokens out"),
+    ],
+)
+def test_a_model_and_its_tokens_must_fit(store: ModelStore, change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        store.module(dataclasses.replace(SOURCE, **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 0}, "width must be a whole number, at least 1; got 0"),
+        ({"num_examples": 1.5}, "num_examples must be a whole number"),
+        ({"skip": -1}, "skip must be a whole number, at least 0; got -1"),
+        ({"seed": None}, "seed must be a whole number"),
+        ({"head": "new"}, "head must be one of keep, reinit; got 'new'"),
+    ],
+)
+def test_an_impossible_spec_is_refused(change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SOURCE, **change)
+
+
+def test_a_model_whose_weights_were_deleted_is_trained_again(store: ModelStore, tmp_path) -> None:
+    own = ModelStore(tmp_path)
+    shutil.copytree(store.folder / SOURCE.address, tmp_path / SOURCE.address)
+    assert own.is_trained(SOURCE)
+    shutil.rmtree(tmp_path / SOURCE.address / "weights" / "2")
+    assert not own.is_trained(SOURCE)
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a\\b", "gs:"])
+def test_a_folder_that_cannot_keep_models_is_refused_at_once(tmp_path, name: str) -> None:
+    with pytest.raises(
+        ValueError, match="checkpoints cannot be kept in .* choose a folder without"
+    ):
+        ModelStore(tmp_path / name)

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import chex
 import jax
@@ -12,9 +13,8 @@ import pytest
 from mgmp_jax import models, training
 
 N, D = 103, 6
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(N, D)).astype(np.float32)
-DATA = {"x": X, "y": (X @ RNG.normal(size=D)).astype(np.float32)}
+X = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)
+DATA = {"x": X, "y": X @ np.linspace(-1, 1, D, dtype=np.float32)}
 OPTIMIZER = optax.adam(1e-2)
 
 
@@ -40,6 +40,14 @@ def fit(step=None, epochs=6, seed=0, **options):
         key=jax.random.key(seed),
         **options,
     )
+
+
+def damage(folder: Path) -> None:
+    """Flips a bit in every file of a checkpoint's arrays."""
+    for path in folder.rglob("d/*"):
+        raw = bytearray(path.read_bytes())
+        raw[len(raw) // 2] ^= 1
+        path.write_bytes(raw)
 
 
 def test_learns_and_repeats_itself_and_depends_on_the_seed() -> None:
@@ -79,6 +87,46 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, cut: st
     assert [row["epoch"] for row in rows[1]] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_damaged_checkpoint_is_said_and_the_one_before_is_resumed(tmp_path, capsys) -> None:
+    whole = fit(folder=tmp_path / "whole")
+    fit(epochs=4, folder=tmp_path / "cut")
+    damage(tmp_path / "cut" / "state" / "4")
+    capsys.readouterr()
+    resumed = fit(folder=tmp_path / "cut")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the checkpoint after epoch 4 is damaged: deleted, resumes from epoch 3" in said
+    chex.assert_trees_all_equal(whole, resumed)
+    rows = [json.loads(line) for line in (tmp_path / "cut" / "metrics.jsonl").open()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_training_whose_checkpoints_are_all_damaged_does_not_start_anew(tmp_path) -> None:
+    fit(epochs=2, folder=tmp_path)
+    for step in (1, 2):
+        damage(tmp_path / "state" / str(step))
+    with pytest.raises(ValueError, match=r"state/2 cannot be read: it is damaged"):
+        fit(folder=tmp_path)
+
+
+def test_bad_lines_of_the_log_are_dropped(tmp_path) -> None:
+    fit(epochs=3, folder=tmp_path)
+    log = tmp_path / "metrics.jsonl"
+    first, second, third = log.read_bytes().splitlines()
+    bad = [b"\xff\xfe", b"{", b"[" * 100_000, b"7", b'{"epoch": "x"}', b'{"epoch": 9}', b""]
+    log.write_bytes(b"\n".join([first, *bad, second[:-5], third]))
+    fit(epochs=4, folder=tmp_path)
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 3, 4]
+
+
+def test_weights_that_are_not_finite_are_not_kept(tmp_path) -> None:
+    def ruin(params, batch_stats, batch, key):
+        return 0.0 * jnp.sum(params["w"]), ({"mean": batch_stats["mean"] + jnp.inf}, {})
+
+    with pytest.raises(FloatingPointError, match=r"'mean'.* not finite .*lower the learning rate"):
+        fit(step=training.make_step(ruin, OPTIMIZER), folder=tmp_path)
+
+
 def test_the_step_is_compiled_once() -> None:
     step = chex.assert_max_traces(training.make_step(loss_fn, OPTIMIZER), n=1)
     fit(step=step)
@@ -115,7 +163,7 @@ def test_divergence_stops_the_run() -> None:
 @pytest.mark.parametrize("n", [10, 23])
 def test_predict_leaves_no_image_out(n: int) -> None:
     module = models.create("alexnet", num_outputs=4, width=2)
-    images = RNG.integers(0, 256, size=(n, 32, 32, 3), dtype=np.uint8)
+    images = np.random.default_rng(n).integers(0, 256, size=(n, 32, 32, 3), dtype=np.uint8)
     variables = jax.jit(lambda x: module.init(jax.random.key(0), x, train=False))(
         jnp.zeros((1, 32, 32, 3))
     )
@@ -130,20 +178,22 @@ def test_four_devices_give_the_losses_and_gradients_of_one() -> None:
 import jax, numpy as np, dataclasses, optax
 jax.config.update("jax_num_cpu_devices", 4)
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
-from mgmp_jax import fragments, mgmp, training
+from mgmp_jax import training
+from mgmp_jax.config import PAPER
+from mgmp_jax.methods import fragments, mgmp_step
 rng = np.random.default_rng(0)
-config = dataclasses.replace(mgmp.PAPER, generator="resnet18", generator_width=4, batch_size=16,
+config = dataclasses.replace(PAPER, generator="resnet18", generator_width=4, batch_size=16,
                              dropout=0.0)
 data = {name: rng.normal(size=shape).astype(np.float32) for name, shape in
         {"source": (2, 16, 10), "homologous": (2, 16, 10), "non_homologous": (2, 16, 10)}.items()}
 data["inputs"] = rng.integers(0, 256, size=(16, 32, 32, 3), dtype=np.uint8)
-variables = mgmp.init(config, data["inputs"], 10, jax.random.key(0))
-adam_step, _ = mgmp.make_step(config, 10)
+variables = mgmp_step.init(config, data["inputs"], 10, jax.random.key(0))
+adam_step, _ = mgmp_step.make_step(config, 10)
 sgd = optax.sgd(1.0)
 results = []
 for devices in (1, 4):
     mesh = Mesh(np.array(jax.devices()[:devices]), ("data",), axis_types=(AxisType.Auto,))
-    step = training.make_step(mgmp.make_loss(config, 10), sgd)
+    step = training.make_step(mgmp_step.make_loss(config, 10), sgd)
     history = []
     state = training.fit(
         step, training.create_state(jax.tree.map(np.array, variables), sgd), data,
