@@ -192,9 +192,7 @@ def test_queries_must_be_such_as_the_model_reads(store: ModelStore) -> None:
 
 @pytest.mark.parametrize("count", [0, 65])
 def test_more_queries_than_there_are_are_refused(store: ModelStore, count: int) -> None:
-    with pytest.raises(
-        ValueError, match=rf"count must be from 1 to the 64 examples .*, got {count}"
-    ):
+    with pytest.raises(ValueError, match=f"count must be from 1 to the 64 .*, got {count}"):
         store.queries(SOURCE, count=count)
 
 
@@ -221,8 +219,11 @@ def test_a_model_and_its_tokens_must_fit(store: ModelStore, change: dict, messag
     ],
 )
 def test_an_impossible_spec_is_refused(change: dict, message: str) -> None:
+    spec = dataclasses.replace(SOURCE)
+    for name, value in change.items():  # past the type checker of the tests
+        object.__setattr__(spec, name, value)
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(SOURCE, **change)
+        spec.__post_init__()
 
 
 def test_a_model_whose_weights_were_deleted_is_trained_again(store: ModelStore, tmp_path) -> None:
@@ -235,7 +236,5 @@ def test_a_model_whose_weights_were_deleted_is_trained_again(store: ModelStore, 
 
 @pytest.mark.parametrize("name", ["a[1]", "a\\b", "gs:"])
 def test_a_folder_that_cannot_keep_models_is_refused_at_once(tmp_path, name: str) -> None:
-    with pytest.raises(
-        ValueError, match="checkpoints cannot be kept in .* choose a folder without"
-    ):
+    with pytest.raises(ValueError, match=r"checkpoints cannot be kept in .* choose a folder"):
         ModelStore(tmp_path / name)

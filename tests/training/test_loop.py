@@ -17,6 +17,12 @@ X = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)
 DATA = {"x": X, "y": X @ np.linspace(-1, 1, D, dtype=np.float32)}
 OPTIMIZER = optax.adam(1e-2)
 
+# A callback of TensorStore comes too late after a failed read.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning",
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning",
+)
+
 
 def loss_fn(params, batch_stats, batch, key):
     noise = 0.01 * jax.random.normal(key, batch["y"].shape)
