@@ -346,7 +346,7 @@ def check_varied(models: Sequence[Any], name: str) -> None:
             raise ValueError(f"{name} answers every query alike: nothing can be said of it")
 
 
-def as_models(models: Any, name: str) -> Sequence[Any]:
+def as_models(models: Any, name: str) -> Models:
     """Refuses one model where several are expected.
 
     Raises:
