@@ -52,8 +52,8 @@ class QuerySet:
         return cls(np.ascontiguousarray(array), "images")
 
     @classmethod
-    def texts(cls, texts: Sequence[str]) -> QuerySet:
-        """Takes raw texts, before any tokenizer: one string a query, not one of them empty.
+    def texts(cls, texts: Any) -> QuerySet:
+        """Takes raw texts, before any tokenizer: a sequence of strings, none of them empty.
 
         Raises:
             ValueError: there are none, or one is empty or no string.
