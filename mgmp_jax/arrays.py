@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LARGEST", "as_matrix"]
+__all__ = ["LARGEST", "as_matrix", "check_varied", "check_whole"]
 
 LARGEST = 1e15
 """Numbers beyond it are fill values or overflows, not what a model answers: their squares and sums
@@ -53,6 +53,20 @@ def as_matrix(values: Any, name: str = "responses") -> np.ndarray:
     wide = array.astype(np.float64 if array.dtype == np.float64 else np.float32)
     _check_finite(wide, name)
     return np.ascontiguousarray(wide, np.float32)
+
+
+def check_varied(values: np.ndarray, name: str) -> None:
+    """Raises ``ValueError`` where responses ``[n, d]`` answer every query alike."""
+    if not (values != values[:1]).any():
+        raise ValueError(
+            f"{name} answers every query alike: nothing can be said of it; leave it out"
+        )
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """Raises ``ValueError`` unless the value is a whole number that is large enough."""
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
 
 
 def _check_dtype(array: np.ndarray, name: str) -> None:

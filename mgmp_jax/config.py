@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any, Literal, get_args
 
+from mgmp_jax.arrays import check_whole
 from mgmp_jax.dna import Assembly
 from mgmp_jax.responses import ResponseKind
 
@@ -76,8 +77,7 @@ class MGMPConfig:
             value = getattr(self, name)
             if value is None and name in ("latent", "generator_width"):
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}")
+            check_whole(name, value, 1)
         for name in ("learning_rate", "weight_decay", "similarity_weight", "cohesion_weight"):
             if not 0 <= float(getattr(self, name)) < math.inf:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")

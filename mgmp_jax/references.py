@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mgmp_jax.arrays import check_varied
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.responses import Responses
 
@@ -242,11 +243,7 @@ def _check_queries(models: Mapping[str, Responses], queries: QuerySet | None) ->
 def _check_apart(models: Mapping[str, Responses]) -> None:
     seen: list[tuple[str, Responses]] = []
     for place, model in models.items():
-        if not (model.values != model.values[:1]).any():
-            raise ValueError(
-                f"{place} ({model.model or 'no name'}) answers every query alike: nothing can be "
-                "learnt from it; leave it out"
-            )
+        check_varied(model.values, f"{place} ({model.model or 'no name'})")
         for other, earlier in seen:
             if same_answers(earlier, model):
                 raise ValueError(

@@ -109,6 +109,11 @@ class Responses:
         digest.update(np.ascontiguousarray(self.values, "<f4").tobytes())
         return digest.hexdigest()
 
+    @property
+    def about(self) -> dict[str, str]:
+        """All arguments but the values: ``Responses(values, **about)`` makes them again."""
+        return {"kind": self.kind, "queries": self.queries, "model": self.model}
+
     def to(self, kind: ResponseKind, *, floor: float = FLOOR) -> Responses:
         """Converts to another kind, where these responses hold all that it needs.
 
@@ -168,8 +173,7 @@ class Responses:
         Raises:
             OSError: the disk is full or the folder cannot be written.
         """
-        about = {"format": _FORMAT, "kind": self.kind, "queries": self.queries, "model": self.model}
-        files.write_arrays(path, {"values": self.values}, about)
+        files.write_arrays(path, {"values": self.values}, {"format": _FORMAT, **self.about})
 
     @classmethod
     def load(cls, path: str | Path) -> Responses:

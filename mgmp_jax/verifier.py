@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mgmp_jax import files
+from mgmp_jax.arrays import check_varied
 from mgmp_jax.methods import (
     MGMP,
     Fitted,
@@ -17,7 +18,6 @@ from mgmp_jax.methods import (
     Method,
     SiblingTest,
 )
-from mgmp_jax.methods.attribution import check_varied
 from mgmp_jax.references import Answers, ReferenceSet, answers_to
 from mgmp_jax.report import Answer, Report, Verdict
 from mgmp_jax.responses import ResponseKind, Responses, can_convert
@@ -132,16 +132,16 @@ class Verifier:
             raise ValueError(f"threshold must be from 0.5 to 1, got {threshold}")
         if not 0 < level < 1:
             raise ValueError(f"level must be between 0 and 1, got {level}")
+        if not isinstance(suspect, Responses | Mapping):
+            raise ValueError(
+                f"give the suspect's Responses, got {type(suspect).__name__}: "
+                "Responses(values, kind, queries) makes them of an array"
+            )
         answers, name = [], ""
         for i, method in enumerate(self.methods):
-            if not isinstance(suspect, Responses | Mapping):
-                raise ValueError(
-                    f"give the suspect's Responses, got {type(suspect).__name__}: "
-                    "Responses(values, kind, queries) makes them of an array"
-                )
             responses = answers_to(suspect, method.asks)
             self._check_new(responses, "the suspect")
-            check_varied([responses], responses.model or "the suspect")
+            check_varied(responses.values, responses.model or "the suspect")
             name = name or responses.model
             reason = method.reads(responses)
             if reason:
@@ -198,12 +198,7 @@ class Verifier:
         calibration = []
         for i, answers in enumerate(self.calibration):
             named = {"": answers} if isinstance(answers, Responses) else answers
-            calibration.append(
-                {
-                    name: {"kind": r.kind, "queries": r.queries, "model": r.model}
-                    for name, r in named.items()
-                }
-            )
+            calibration.append({name: r.about for name, r in named.items()})
             arrays |= {f"calibration/{i}/{name}": r.values for name, r in named.items()}
         about = {
             "format": _FORMAT,

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy import stats
 
-from mgmp_jax.arrays import as_matrix
+from mgmp_jax.arrays import as_matrix, check_varied
 from mgmp_jax.dna import assemble
 from mgmp_jax.linear import standardise
 from mgmp_jax.methods.candidates import Candidates
@@ -38,7 +38,6 @@ __all__ = [
     "Statistic",
     "candidate_scores",
     "centred_scores",
-    "check_varied",
     "combine",
     "exact_p",
     "sibling_test",
@@ -136,7 +135,7 @@ def sibling_test(
         for i, control in enumerate(as_models(controls, "controls"))
     ]
     suspect = _as_answers(_comparable(suspect, source, "suspect"), len(candidates[0]), "suspect")
-    check_varied([suspect], "the suspect")
+    check_varied(suspect, "the suspect")
     scores = centred_scores(candidates, [suspect], controls, statistics, background)[0]
     return SiblingResult(
         float(scores[0]), scores[1:], float(exact_p(scores)), float(t_tail_p(scores))
@@ -328,7 +327,7 @@ def stack_candidates(source: Any, siblings: Models) -> np.ndarray:
             f"{LEAST_QUERIES} queries, not {len(models[0])}"
         )
     for i, (model, name) in enumerate(zip(models, names, strict=True)):
-        check_varied([model], name)
+        check_varied(model, name)
         for earlier, other in zip(models[:i], names[:i], strict=True):
             if same_numbers(earlier, model):
                 raise ValueError(
@@ -336,14 +335,6 @@ def stack_candidates(source: Any, siblings: Models) -> np.ndarray:
                     "seed without effect); train siblings that differ"
                 )
     return np.stack(models)
-
-
-def check_varied(models: Sequence[Any], name: str) -> None:
-    """Raises ``ValueError`` where one of these models answers every query alike."""
-    for model in models:
-        values = np.asarray(getattr(model, "values", model))
-        if values.ndim == 2 and not (values != values[:1]).any():
-            raise ValueError(f"{name} answers every query alike: nothing can be said of it")
 
 
 def as_models(models: Any, name: str) -> Models:

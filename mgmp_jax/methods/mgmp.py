@@ -267,8 +267,7 @@ class FittedMGMP:
         """Gives all that :meth:`from_arrays` needs."""
         about = {
             "config": dataclasses.asdict(self.config),
-            "source": {"kind": self.source.kind, "model": self.source.model},
-            "queries": self.source.queries,
+            "source": self.source.about,
             "asks": self.asks,
             "name": self.name,
             "knows_siblings": self.knows_siblings,
@@ -295,10 +294,9 @@ class FittedMGMP:
         for name, array in flat.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"the classifier's weights {name} are not finite")
-        source = about["source"]
         return cls(
             MGMPConfig(**about["config"]),
-            Responses(arrays["source"], source["kind"], about["queries"], source["model"]),
+            Responses(arrays["source"], **about["source"]),
             arrays.get("latents"),
             unflatten_dict(flat, sep="/"),
             about["asks"],

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 from jaxtyping import Float
 
+from mgmp_jax.arrays import check_varied
 from mgmp_jax.linear import check_width
 from mgmp_jax.methods.attribution import (
     SiblingResult,
-    check_varied,
     combine,
     exact_p,
     stack_candidates,
@@ -157,7 +157,7 @@ class FittedSiblingTest:
         reason = self.reads(suspect)
         if reason:
             raise ValueError(reason)
-        check_varied([suspect], suspect.model or "the suspect")
+        check_varied(suspect.values, suspect.model or "the suspect")
         scores = combine(self._prepared.scores(suspect.values) - self._centre(suspect.kind))
         p = float(exact_p(scores))
         return SiblingResult(float(scores[0]), scores[1:], p, float(t_tail_p(scores)))
@@ -173,7 +173,7 @@ class FittedSiblingTest:
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Gives all that :meth:`from_arrays` needs."""
         about = {
-            "controls": [{"kind": c.kind, "model": c.model} for c in self.controls],
+            "controls": [control.about for control in self.controls],
             "background": self.background,
             "queries": self.queries,
             "asks": self.asks,
@@ -188,8 +188,8 @@ class FittedSiblingTest:
     ) -> FittedSiblingTest:
         """Makes it again from what :meth:`to_arrays` gave; what is derived comes at first use."""
         controls = tuple(
-            Responses(arrays[f"controls/{i}"], c["kind"], about["queries"], c["model"])
-            for i, c in enumerate(about["controls"])
+            Responses(arrays[f"controls/{i}"], **control)
+            for i, control in enumerate(about["controls"])
         )
         return cls(
             arrays["candidates"],

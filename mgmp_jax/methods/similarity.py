@@ -85,12 +85,7 @@ class FittedSimilarity:
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Gives all that :meth:`from_arrays` needs."""
-        about = {
-            "name": self.name,
-            "asks": self.asks,
-            "source": {"kind": self.source.kind, "model": self.source.model},
-            "queries": self.source.queries,
-        }
+        about = {"name": self.name, "asks": self.asks, "source": self.source.about}
         return about, {"source": self.source.values}
 
     @classmethod
@@ -98,6 +93,5 @@ class FittedSimilarity:
         cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> FittedSimilarity:
         """Makes it again from what :meth:`to_arrays` gave."""
-        source = about["source"]
-        responses = Responses(arrays["source"], source["kind"], about["queries"], source["model"])
-        return cls(about["name"], responses, about["asks"])
+        source = Responses(arrays["source"], **about["source"])
+        return cls(about["name"], source, about["asks"])

@@ -7,8 +7,9 @@ import hashlib
 import json
 from typing import Literal
 
+from mgmp_jax.arrays import check_whole
 from mgmp_jax.data.tokenizer import Tokens
-from mgmp_jax.training.recipe import Recipe, check_whole
+from mgmp_jax.training.recipe import Recipe
 
 __all__ = ["ModelSpec"]
 

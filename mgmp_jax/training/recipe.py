@@ -12,10 +12,11 @@ import numpy as np
 import optax
 
 from mgmp_jax import data as datasets
+from mgmp_jax.arrays import check_whole
 from mgmp_jax.data.augment import Augmentation, augment
 from mgmp_jax.training import loop
 
-__all__ = ["Recipe", "check_whole", "classification_step"]
+__all__ = ["Recipe", "classification_step"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +69,6 @@ class Recipe:
         """Lists the epochs after which the weights are kept, ascending."""
         kept = np.linspace(self.epochs / self.checkpoints, self.epochs, self.checkpoints)
         return tuple(round(float(epoch)) for epoch in kept)
-
-
-def check_whole(name: str, value: object, least: int) -> None:
-    """Raises ``ValueError`` unless the value is a whole number that is large enough."""
-    if type(value) is not int or value < least:
-        raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
 
 
 @functools.lru_cache(maxsize=8)
