@@ -1,6 +1,7 @@
 """experiments/_cohort.py, _attribution.py, compare.py, queries.py and robustness.py."""
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -11,9 +12,12 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
 import _attribution as attribution  # noqa: E402
 import _cohort  # noqa: E402
+import compare  # noqa: E402
+import queries  # noqa: E402
 import robustness  # noqa: E402
 from configs import cohort as config  # noqa: E402
 from configs import queries as kinds_of_queries  # noqa: E402
+from configs import robustness as changes  # noqa: E402
 
 from mgmp_jax.responses import Responses  # noqa: E402
 from mgmp_jax.store import ModelStore  # noqa: E402
@@ -172,3 +176,52 @@ def test_queries_are_made_of_whole_images() -> None:
         parts = [sorted(x[i : i + 8, j : j + 8].tobytes() for i, j in corners) for x in pair]
         assert parts[0] == parts[1]
         assert (pair[0] != pair[1]).any()
+
+
+@pytest.mark.slow
+def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
+    demo = config.PRESETS["demo"]
+    tiny = dataclasses.replace(
+        demo,
+        widths={"alexnet": 2},
+        source_images=480,
+        target_images=30,
+        source=dataclasses.replace(demo.source, epochs=1, batch_size=20),
+        target=dataclasses.replace(demo.target, epochs=1, batch_size=10, checkpoints=1),
+        num_siblings=3,
+        num_queries=480,
+        mgmp={"epochs": 1, "batch_size": 20},
+    )
+    monkeypatch.setitem(config.PRESETS, "demo", tiny)
+    monkeypatch.setattr(compare, "NUM_QUERIES", (16,))
+    args = compare.Args(
+        arch="alexnet", preset="demo", pool_subsets=(3, 6), eval_subsets=(1,), out=tmp_path
+    )
+    results = compare.main(args)
+    assert results["run"]["models_trained_before"] == 0
+    by_siblings = {f"sibling test, {of}" for of in _cohort.QUERIES}
+    assert {"linear CKA", "MGMP extended", *by_siblings, "‖Δw‖"} <= set(results["methods"])
+    kinds = set(config.KINDS) - {"homologous"}
+    for method in results["methods"].values():
+        assert set(method["against"]) == kinds
+    known = results["methods"][_cohort.WITH_SIBLINGS]
+    assert known["scores"].count(None) == 3  # siblings are no suspects of it
+    assert known["against"]["independent"]["negatives"] == 2
+    kinds = queries.main(args)["kinds"]
+    assert [kind["queries"] for kind in kinds.values()] == [333] * (
+        len(kinds_of_queries.CHANGES) + 3
+    )
+    assert kinds["halves of two"] != kinds["unseen images"]
+    changed = robustness.main(args)["transformations"]
+    expected = {"none", "distilled", "100 classes", *changes.WEIGHTS, *changes.ANSWERS}
+    assert expected <= set(changed)
+    assert changed["int8"]["methods"]["‖Δw‖"] != changed["none"]["methods"]["‖Δw‖"]
+    assert "‖Δw‖" not in changed["ranks"]["methods"]
+    assert all(set(of["sibling_test"]) == set(changes.ATTRIBUTED_BY) for of in changed.values())
+    assert list(tmp_path.glob("robustness-*/robustness.png"))
+    monkeypatch.setattr(ModelStore, "_train_group", lambda *_: pytest.fail("trained twice"))
+    assert compare.main(args) == json.loads(json.dumps(results))
+    for file in tmp_path.glob("*/results.json"):
+        file.unlink()
+    again = compare.main(args)
+    assert again["methods"] == results["methods"]
