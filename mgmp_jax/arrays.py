@@ -62,7 +62,7 @@ def as_numbers(values: Any, name: str = "responses") -> Shaped[np.ndarray, "..."
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         if "inhomogeneous" in str(error):
             raise ValueError(
-                f"{name} must be an array [n, d], one row a query; got rows of unequal length"
+                f"{name} must be one array, one row a query; got rows of unequal length"
             ) from error
         raise ValueError(
             f"{name} must be an array of real numbers; {type(values).__name__} cannot be read as "
