@@ -119,7 +119,7 @@ def _check_dtype(array: np.ndarray, name: str) -> None:
 
 
 def _check_finite(array: np.ndarray, name: str) -> None:
-    if array.min() >= -LARGEST and array.max() <= LARGEST:  # false where one is NaN
+    if float(array.min()) >= -LARGEST and float(array.max()) <= LARGEST:  # false where one is NaN
         return
     array = array.astype(np.float64)
     finite = np.isfinite(array)

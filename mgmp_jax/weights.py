@@ -80,7 +80,9 @@ def weight_cosine(source: Mapping[str, Any], target: Mapping[str, Any]) -> Float
     """
     pairs = _shared(source, target)
     a, b = (_unit(list(side)) for side in zip(*pairs, strict=True))
-    return sum((jnp.vdot(x, y, precision="highest") for x, y in zip(a, b, strict=True)), 0.0)
+    return sum(
+        (jnp.vdot(x, y, precision="highest") for x, y in zip(a, b, strict=True)), jnp.zeros(())
+    )
 
 
 def _shared(source: Any, target: Any) -> list[tuple[Array, Array]]:
