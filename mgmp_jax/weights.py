@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
@@ -80,9 +81,8 @@ def weight_cosine(source: Mapping[str, Any], target: Mapping[str, Any]) -> Float
     """
     pairs = _shared(source, target)
     a, b = (_unit(list(side)) for side in zip(*pairs, strict=True))
-    return sum(
-        (jnp.vdot(x, y, precision="highest") for x, y in zip(a, b, strict=True)), jnp.zeros(())
-    )
+    products = [jnp.vdot(x, y, precision="highest") for x, y in zip(a, b, strict=True)]
+    return jnp.sum(jnp.stack(products))
 
 
 def _shared(source: Any, target: Any) -> list[tuple[Array, Array]]:
@@ -105,7 +105,8 @@ def _pairs(source: Any, target: Any) -> list[tuple[Array, Array]]:
 
 
 def _float32(leaf: Any, model: str, path: Any) -> Array:
-    array = jnp.asarray(leaf, jnp.float32)
+    with np.errstate(over="ignore"):
+        array = jnp.asarray(leaf, jnp.float32)
     if not isinstance(array, Tracer) and not jnp.isfinite(array).all():
         raise ValueError(
             f"parameters of the {model} must be finite; {jax.tree_util.keystr(path)} is not: look "

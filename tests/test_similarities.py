@@ -209,7 +209,7 @@ def test_a_large_column_that_varies_counts_by_its_size() -> None:
 def test_the_unbiased_estimate_of_cka() -> None:
     rng = np.random.default_rng(2)
     wide = rng.normal(size=(2, 20, 512))
-    assert similarities.linear_cka(*wide) == pytest.approx(0.966, abs=0.003)
+    assert similarities.linear_cka(*wide) == pytest.approx(0.966, abs=0.005)
     assert abs(similarities.linear_cka(*wide, unbiased=True)) < 0.15
 
     def hsic(k: np.ndarray, m: np.ndarray) -> float:
