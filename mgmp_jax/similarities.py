@@ -89,8 +89,8 @@ def linear_cka(
     """Computes linear centred kernel alignment, CKA (Kornblith et al., 2019).
 
     The usual estimator is biased upwards where responses are wide and queries few: for two arrays
-    of random numbers ``[20, 512]`` it is about 0.966. Sums over queries are taken in blocks, so that
-    float32 is enough for any number of them.
+    of random numbers ``[20, 512]`` it is about 0.966. Sums over queries are taken in blocks, so
+    that float32 is enough for any number of them.
 
     Args:
         source: responses ``[n, d]`` of the source.
