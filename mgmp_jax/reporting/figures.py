@@ -189,7 +189,7 @@ def _write_ticks(axis: Axes, numbers: Sequence[str]) -> None:
     axis.minorticks_off()
 
 
-def plot_forgetting(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+def plot_forgetting(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[float | int]]]) -> None:
     """Draws accuracy on the source's and the target's data over epochs (figures 1 and 5).
 
     Args:
@@ -253,7 +253,7 @@ def _legend_below(figure: Figure, axis: Axes, markerscale: float = 3.0) -> None:
             handles,
             labels,
             loc="outside lower center",
-            ncols=max(3, len(labels)),
+            ncols=min(4, len(labels)),
             frameon=False,
             markerscale=markerscale,
         )

@@ -184,12 +184,12 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> N
     tiny = dataclasses.replace(
         demo,
         widths={"alexnet": 2},
-        source_images=60,
+        source_images=440,
         target_images=30,
         source=dataclasses.replace(demo.source, epochs=1, batch_size=20),
         target=dataclasses.replace(demo.target, epochs=1, batch_size=10, checkpoints=1),
         num_siblings=3,
-        num_queries=40,
+        num_queries=440,
         mgmp={"epochs": 1, "batch_size": 20},
     )
     monkeypatch.setitem(config.PRESETS, "demo", tiny)

@@ -35,7 +35,7 @@ def test_a_whole_run(tmp_path: Path, monkeypatch) -> None:
         source_images=60,
         target_images=30,
         source=recipe,
-        target=preset(recipe, snapshots=2),
+        target=preset(recipe, checkpoints=2),
     )
     monkeypatch.setitem(cifar.PRESETS, "demo", tiny)
     monkeypatch.setattr(forgetting, "HESSIAN_IMAGES", 20)

@@ -88,11 +88,11 @@ def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
         demo,
         width=24,
         max_length=8,
-        source_examples=60,
+        source_examples=160,
         target_examples=30,
         source=dataclasses.replace(demo.source, epochs=1, batch_size=10),
         target=dataclasses.replace(demo.target, epochs=1, batch_size=10, checkpoints=1),
-        num_queries=40,
+        num_queries=120,
         mgmp={"epochs": 1, "batch_size": 20},
     )
     monkeypatch.setitem(config.PRESETS, "demo", tiny)
