@@ -17,17 +17,20 @@ __all__ = ["largest_eigenvalue"]
 def largest_eigenvalue(
     loss: Callable[[Any], Float[Array, ""]], params: Any, key: Key[Array, ""], *, steps: int = 20
 ) -> float:
-    """``λ_max`` of the Hessian of ``loss`` at ``params``, by the Lanczos method.
+    """Estimates ``λ_max`` of the Hessian of ``loss`` at ``params`` by the Lanczos method.
 
-    The basis is orthogonalised anew in every step; the estimate is at most the true value, up to
+    The basis is orthogonalised anew in every step. The estimate is at most the true value, up to
     rounding, and rises with the number of steps.
 
     Args:
-        loss: of a pytree of parameters.
-        params: where the Hessian is taken.
+        loss: a function of a pytree of parameters.
+        params: the parameters at which the Hessian is taken.
         key: of the starting vector.
-        steps: products of the Hessian with a vector, each about two gradients dear; no more are
-            made than there are parameters.
+        steps: how many products of the Hessian with a vector to compute, each at the cost of about
+            two gradients; never more than there are parameters.
+
+    Returns:
+        The largest eigenvalue, which may be negative.
 
     Raises:
         ValueError: ``steps`` is below 1, or there are no parameters.

@@ -15,7 +15,7 @@ Assembly = Literal["addition", "concatenation", "residual"]
 def assemble(
     latents: Float[Array, "n z"] | None, responses: Float[Array, "n d"], how: Assembly
 ) -> Float[Array, "n o"]:
-    """DNA fragments from the generator's latents and a model's responses (Eq. 4).
+    """Assembles DNA fragments of the generator's latents and a model's responses (Eq. 4).
 
     Args:
         latents: ``z_i = g(x_i)``; ``None`` stands for MGMP without generator, whose fragments
@@ -58,16 +58,24 @@ def align(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Arr
     Args:
         source: responses of the source model.
         target: responses of the target model on the same queries.
+
+    Returns:
+        What is predicted of the standardised source from the standardised target.
     """
     return cross_fit(target, source)
 
 
 def set_context(source: Float[Array, "n o"], target: Float[Array, "n o"]) -> Float[Array, " c"]:
-    """How well two DNA sets go together as wholes, in three numbers.
+    """Compares two DNA sets as wholes, in three numbers.
 
-    The cosine between coordinate ``j`` of all source fragments and coordinate ``j`` of all
-    target fragments, averaged over ``j``; the same weighted by the source's variance; and the
-    share of queries on which the two fragments point to the same side.
+    Args:
+        source: fragments of the source.
+        target: fragments of the target on the same queries.
+
+    Returns:
+        The cosine between coordinate ``j`` of all source fragments and coordinate ``j`` of all
+        target fragments, averaged over ``j``; the same weighted by the source's variance; and the
+        share of queries on which the two fragments have a positive product.
     """
     products = source * target
     covariance, energy = jnp.mean(products, axis=0), jnp.mean(source**2, axis=0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from mgmp_jax.arrays import as_matrix
+from mgmp_jax.arrays import as_matrix, as_numbers
 
 __all__ = ["TRAINING", "UNSEEN", "Modality", "QuerySet", "modality_of"]
 
@@ -41,11 +41,14 @@ class QuerySet:
     def images(cls, images: Any) -> QuerySet:
         """Takes uint8 images ``[n, h, w, 3]``, RGB, channels last.
 
+        Args:
+            images: an array, or a list of images of one size.
+
         Raises:
             ValueError: they are of another dtype, range or layout; the message says how to
                 convert them.
         """
-        array = np.asarray(images)
+        array = as_numbers(images, "images")
         problem = _image_problem(array)
         if problem:
             raise ValueError(f"images must be uint8 [n, h, w, 3], RGB, channels last; {problem}")
@@ -53,24 +56,32 @@ class QuerySet:
 
     @classmethod
     def texts(cls, texts: Any) -> QuerySet:
-        """Takes raw texts, before any tokenizer: a sequence of strings, none of them empty.
+        """Takes raw texts, before any tokenizer: one string a query, not one of them empty.
+
+        Args:
+            texts: a list, an array or a column of strings.
 
         Raises:
             ValueError: there are none, or one is empty or no string.
         """
-        if isinstance(texts, str):
-            raise ValueError("give a list of texts, one a query; got one string")
+        if isinstance(texts, str | Mapping) or not isinstance(texts, Iterable):
+            got = "one string" if isinstance(texts, str) else type(texts).__name__
+            raise ValueError(f"give a list of texts, one a query; got {got}")
+        texts = tuple(texts)
         for i, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():
                 got = "an empty text" if isinstance(text, str) else type(text).__name__
                 raise ValueError(f"texts must be strings, not empty; text {i} is {got}")
-        if not len(texts):
+        if not texts:
             raise ValueError("give at least one text; got none")
         return cls(tuple(str(text) for text in texts), "texts")
 
     @classmethod
     def rows(cls, rows: Any) -> QuerySet:
         """Takes rows of numbers ``[n, f]``, as a model of tabular data reads them.
+
+        Args:
+            rows: an array, a list of lists or a table.
 
         Raises:
             ValueError: they are no finite real numbers of that shape.
@@ -94,14 +105,31 @@ class QuerySet:
             digest.update(np.ascontiguousarray(self.inputs, kind).tobytes())
         return digest.hexdigest()
 
-    def take(self, which: int | slice | Sequence[int] | np.ndarray) -> QuerySet:
-        """Selects some queries: the first so many, a slice, or those at these places."""
-        if isinstance(which, int):
-            which = slice(which)
-        if isinstance(which, slice) or self.modality != "texts":
-            return QuerySet(self.inputs[which], self.modality)
-        places = np.arange(len(self))[which]
-        return QuerySet(tuple(self.inputs[i] for i in places), self.modality)
+    def take(self, which: Any) -> QuerySet:
+        """Selects some queries, in the order asked for.
+
+        Args:
+            which: a number, of the first so many; a slice; or places, or a mask, ``[n]``.
+
+        Raises:
+            ValueError: these are no places in this query set, or none is selected.
+        """
+        if isinstance(which, int | np.integer):
+            which = slice(max(int(which), 0))
+        elif not isinstance(which, slice):
+            which = np.asarray(which)
+        try:
+            places = np.arange(len(self))[which]
+        except IndexError as error:
+            raise ValueError(f"cannot take these of {len(self)} queries: {error}") from error
+        if not places.size or places.ndim != 1:
+            raise ValueError(
+                f"take at least one query of {len(self)}, by a number, a slice or places [n]; got "
+                f"places of shape {places.shape}"
+            )
+        if self.modality == "texts":
+            return QuerySet(tuple(self.inputs[i] for i in places), self.modality)
+        return QuerySet(self.inputs[which], self.modality)
 
 
 def modality_of(inputs: Any) -> Modality:
@@ -128,7 +156,7 @@ def modality_of(inputs: Any) -> Modality:
 def _image_problem(array: np.ndarray) -> str:
     """What is wrong with an array of images and how to mend it; nothing where it is sound."""
     got = f"got {array.dtype} {array.shape}"
-    if array.ndim != 4 or not len(array):
+    if array.ndim != 4 or 0 in array.shape:
         gray = " For gray images repeat the channel: np.repeat(x[..., None], 3, axis=-1)"
         return f"{got}.{gray if array.ndim == 3 else ''}"
     if array.shape[-1] != 3:
@@ -137,7 +165,7 @@ def _image_problem(array: np.ndarray) -> str:
             hint = {array.shape[-1]: "channels come first: x.transpose(0, 2, 3, 1)"}
         return f"{got}. {hint.get(array.shape[-1], 'Bring them to three channels')}"
     if array.dtype != np.uint8:
-        if array.dtype.kind != "f":
+        if array.dtype.kind != "f" and array.min() >= 0 and array.max() <= 255:
             return f"{got}. Convert pixels 0 to 255 with x.astype(np.uint8)"
         scale = "(255 * x)" if float(np.max(array)) <= 1 else "x"
         return (

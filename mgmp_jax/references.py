@@ -49,7 +49,7 @@ class Pair:
     def __post_init__(self) -> None:
         for side in ("homologous", "non_homologous"):
             models = getattr(self, side)
-            if isinstance(models, Responses | Mapping) or not len(models):
+            if not isinstance(models, Sequence) or not models:
                 raise ValueError(
                     f"{side} of the pair {self.task!r} must be a list of at least one model's "
                     f"responses; got {type(models).__name__}"
@@ -86,8 +86,14 @@ class ReferenceSet:
     def __post_init__(self) -> None:
         for name in ("siblings", "controls", "calibration", "pool"):
             given = getattr(self, name)
-            if isinstance(given, Responses | Mapping | Pair):
+            if not isinstance(given, Sequence):
                 raise ValueError(f"{name} must be a list; got {type(given).__name__}")
+        for i, pair in enumerate(self.pool):
+            if not isinstance(pair, Pair):
+                raise ValueError(
+                    f"pool[{i}] must be a Pair of homologous and non-homologous models; got "
+                    f"{type(pair).__name__}"
+                )
         tasks = [pair.task for pair in self.pool]
         twice = sorted({task for task in tasks if tasks.count(task) > 1})
         if twice:
@@ -95,6 +101,8 @@ class ReferenceSet:
                 f"two pairs of the pool are of the task {twice[0]!r}; put all models of a task "
                 "into one Pair, so that none of them is taken for another task's background"
             )
+        if not self.names:
+            raise ValueError("the source must have answered at least one query set; got none")
         for name in self.names:
             models = {place: _part(answers, name, place) for place, answers in self._all()}
             _check_queries(models, self._queries(name))
@@ -210,8 +218,9 @@ def same_numbers(one: np.ndarray, other: np.ndarray) -> bool:
 def _part(answers: Any, name: str | None, place: str) -> Responses:
     if name is None:
         if not isinstance(answers, Responses):
+            as_source = "" if place == "source" else ", as the source is"
             raise ValueError(
-                f"{place} must be Responses, as the source is; got {type(answers).__name__}. "
+                f"{place} must be Responses{as_source}; got {type(answers).__name__}. "
                 "Responses(values, kind, queries) makes them of an array"
             )
         return answers
@@ -233,6 +242,11 @@ def _check_queries(models: Mapping[str, Responses], queries: QuerySet | None) ->
             source.check_same_queries(model)
         except ValueError as error:
             raise ValueError(f"source and {place}: {error}") from error
+    if queries is not None and not isinstance(queries, QuerySet):
+        raise ValueError(
+            f"queries must be a QuerySet, got {type(queries).__name__}: QuerySet.images, .texts "
+            "and .rows make one"
+        )
     if queries is not None and queries.digest != source.queries:
         raise ValueError(
             "the responses were taken on other queries than those given; take them on exactly "

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 
 from mgmp_jax import files
-from mgmp_jax.arrays import as_matrix
+from mgmp_jax.arrays import as_matrix, as_numbers
 from mgmp_jax.queries import QuerySet
 
 __all__ = ["FLOOR", "ResponseKind", "Responses", "can_convert"]
@@ -34,11 +34,22 @@ _FURTHER_DOWN: dict[str, tuple[str, ...]] = {
     "top-k": ("labels",),
     "labels": (),
 }
+_MOST_CLASSES = 1_000_000
 _FILL = 20.0  # typical deviations from the median beyond which a repeated number is a fill value
 
 
 def can_convert(given: ResponseKind, wanted: ResponseKind) -> bool:
-    """Says whether responses of one kind hold all that the other needs."""
+    """Says whether responses of one kind hold all that the other needs.
+
+    Args:
+        given: the kind that there is.
+        wanted: the kind to convert to.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    for kind in (given, wanted):
+        _check_is_kind(kind)
     return given == wanted or wanted in _FURTHER_DOWN[given]
 
 
@@ -74,8 +85,7 @@ class Responses:
         self, values: Any, kind: ResponseKind, queries: QuerySet | str, model: str = ""
     ) -> None:
         name = f"responses of {model!r}" if model else "responses"
-        if kind not in get_args(ResponseKind):
-            raise ValueError(f"kind must be one of {get_args(ResponseKind)}, got {kind!r}")
+        _check_is_kind(kind)
         if not isinstance(queries, QuerySet | str):
             raise ValueError(
                 "queries must be the QuerySet that was asked, or its digest; got "
@@ -83,7 +93,7 @@ class Responses:
             )
         matrix = _of_labels(values, name) if kind == "labels" else None
         if matrix is None:
-            matrix = as_matrix(_without_zero_logarithms(values, kind), name)
+            matrix = as_matrix(_without_zero_logarithms(values, kind, name), name)
         _check_kind(matrix, kind, name)
         if isinstance(queries, QuerySet) and len(queries) != len(matrix):
             raise ValueError(f"{name} have {len(matrix)} rows for {len(queries)} queries")
@@ -136,7 +146,7 @@ class Responses:
             return self
         values: Any = self.values
         if kind == "labels":
-            values = np.eye(values.shape[1], dtype=np.float32)[values.argmax(axis=1)]
+            values = _one_hot(values.argmax(axis=1), values.shape[1])
         elif self.kind == "logits":
             softmax = (
                 scipy.special.softmax if kind == "probabilities" else scipy.special.log_softmax
@@ -198,9 +208,14 @@ class Responses:
             ) from error
 
 
+def _check_is_kind(kind: Any) -> None:
+    if kind not in get_args(ResponseKind):
+        raise ValueError(f"kind must be one of {get_args(ResponseKind)}, got {kind!r}")
+
+
 def _of_labels(values: Any, name: str) -> np.ndarray | None:
     """Class numbers as one-hot rows; ``None`` where the labels are one-hot already."""
-    array = np.asarray(values)
+    array = as_numbers(values, name)
     if array.ndim == 2 and array.shape[1] > 1:
         return None
     if array.ndim != 1 or array.dtype.kind not in "iu" or not len(array) or array.min() < 0:
@@ -208,14 +223,26 @@ def _of_labels(values: Any, name: str) -> np.ndarray | None:
             f"{name} of kind 'labels' must be class numbers [n], whole and not below 0, or "
             f"one-hot [n, classes]; got {array.dtype} {array.shape}"
         )
-    return np.eye(int(array.max()) + 1, dtype=np.float32)[array]
+    if int(array.max()) >= _MOST_CLASSES:
+        raise ValueError(
+            f"{name} of kind 'labels' must be class numbers below {_MOST_CLASSES}, got "
+            f"{array.max()}; number the classes from 0 on"
+        )
+    return _one_hot(array, int(array.max()) + 1)
 
 
-def _without_zero_logarithms(values: Any, kind: ResponseKind) -> Any:
+def _one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Rows with a 1 for the label, at least two wide: one column would be class numbers."""
+    rows = np.zeros((len(labels), max(classes, 2)), np.float32)
+    rows[np.arange(len(labels)), labels] = 1
+    return rows
+
+
+def _without_zero_logarithms(values: Any, kind: ResponseKind, name: str) -> Any:
     """Log-probabilities with a number for the logarithm of zero, the least that there is."""
     if kind != "log-probabilities":
         return values
-    array = np.asarray(values)
+    array = as_numbers(values, name)
     if array.dtype.kind != "f" or not np.isneginf(array).any():
         return values
     least = min(np.log(FLOOR), np.min(array, initial=0, where=np.isfinite(array)))

@@ -1,10 +1,18 @@
 """Similarities of two models by their responses.
 
 All are ``similarity(source, target) -> scalar``, larger for models that are more alike; row ``i``
-of both answers query ``i``. They take :class:`mgmp_jax.responses.Responses` or arrays of numbers of
-any real dtype and compute in float32; they are pure, and work under ``jit`` and ``vmap``. Unless
-one says otherwise, the two models may have different label spaces. Responses that are not finite,
-or of other shapes, raise ``ValueError``; traced ones that are not finite give NaN.
+of both answers query ``i``. They take :class:`mgmp_jax.responses.Responses`, or arrays, lists and
+tables of any real dtype (:func:`mgmp_jax.arrays.as_matrix`), and compute in float32. They are pure,
+and work under ``jit`` and ``vmap``. Unless one says otherwise, the two models may have different
+label spaces.
+
+All raise ``ValueError`` where responses are not finite, not ``[n, d]`` and ``[n, p]``, or answer
+different queries. Traced arrays are checked for their shapes only; where they are not finite the
+result is NaN.
+
+    >>> source = np.random.default_rng(0).normal(size=(100, 5))
+    >>> print(f"{linear_cka(source, 2 * source[:, ::-1]):.3f}")
+    1.000
 """
 
 from __future__ import annotations
@@ -18,7 +26,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from mgmp_jax.arrays import as_matrix
+from mgmp_jax.arrays import as_matrix, as_numbers
 from mgmp_jax.dna import align
 from mgmp_jax.linear import cross_fit, standardise
 from mgmp_jax.responses import Responses
@@ -45,7 +53,7 @@ _BLOCK = 1024  # rows at a time
 
 
 def _similarity(function: Callable[..., Array], **jit: Any) -> Callable[..., Any]:
-    """Compiles ``function``; what it is given passes the door first, but for traced arrays."""
+    """Compiles ``function`` and lets only checked responses, or traced ones, through to it."""
 
     @functools.partial(jax.jit, **jit)
     def compiled(source: Any, target: Any, *more: Any, **options: Any) -> Array:
@@ -78,17 +86,21 @@ def _numbers(values: Any, name: str) -> Any:
 def linear_cka(
     source: Float[Array, "n d"], target: Float[Array, "n p"], *, unbiased: bool = False
 ) -> Float[Array, ""]:
-    """Linear centred kernel alignment (Kornblith et al., 2019), from 0 to 1; 1 with itself.
+    """Computes linear centred kernel alignment, CKA (Kornblith et al., 2019).
 
     The usual estimator is biased upwards where responses are wide and queries few: for two arrays
-    of random numbers ``[20, 512]`` it is 0.966. Sums over queries are taken in blocks, so that
-    float32 is enough for any number of them.
+    of random numbers ``[20, 512]`` it is about 0.966. Sums over queries are taken in blocks, so
+    that float32 is enough for any number of them.
 
     Args:
-        source: responses of the source.
-        target: responses of the target.
-        unbiased: whether it is put together from unbiased estimates of HSIC (Song et al., 2012),
-            about 0 for unrelated responses of any width; needs four queries.
+        source: responses ``[n, d]`` of the source.
+        target: responses ``[n, p]`` of the target.
+        unbiased: whether to use the unbiased estimates of HSIC (Song et al., 2012), which are
+            about 0 for unrelated responses of any width.
+
+    Returns:
+        A number from 0 to 1, and 1 for equal responses; 0 where one model answers all queries
+        alike. The unbiased one may lie below 0.
 
     Raises:
         ValueError: there are fewer than four queries for the unbiased one.
@@ -106,10 +118,17 @@ def linear_cka(
 
 @_similarity
 def sac(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
-    """Minus the SAC distance (Guan et al., 2022): how differently queries relate to each other.
+    """Computes minus the SAC distance (Guan et al., 2022): how differently queries relate.
 
-    The mean absolute difference between the two models' matrices of cosine similarities of all
-    pairs of queries.
+    The distance is the mean absolute difference between the two models' matrices of cosine
+    similarities of all pairs of queries.
+
+    Args:
+        source: responses ``[n, d]`` of the source.
+        target: responses ``[n, p]`` of the target.
+
+    Returns:
+        A number from -2 to 0.
     """
     x, y = _unit(source), _unit(target)
 
@@ -122,9 +141,17 @@ def sac(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array
 
 @_similarity
 def nmi(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
-    """Normalised mutual information of the two models' labels, from 0 to 1.
+    """Computes the normalised mutual information, NMI, of the two models' labels.
 
-    Normalised by the arithmetic mean of the two entropies; 0 where both always say the same.
+    A label is the largest coordinate of a response; that of an embedding means nothing.
+
+    Args:
+        source: responses ``[n, d]`` of the source.
+        target: responses ``[n, p]`` of the target.
+
+    Returns:
+        The mutual information divided by the arithmetic mean of the two entropies, from 0 to 1;
+        0 where both models give one label only.
     """
     joint = _matmul(one_hot_label(source).T, one_hot_label(target)) / len(source)
     entropies = [_entropy(joint.sum(axis=axis)) for axis in (0, 1)]
@@ -134,17 +161,21 @@ def nmi(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array
 
 
 def leep(source: Any, target: Any) -> Float[Array, ""]:
-    """LEEP (Nguyen et al., 2020) with the target's labels in place of true ones, at most 0.
+    """Computes LEEP (Nguyen et al., 2020) with the target's labels in place of true ones.
 
-    The mean log-probability of the target's label where it is predicted from the source's
+    This is the mean log-probability of the target's label, predicted from the source's
     probabilities.
 
     Args:
-        source: logits or log-probabilities ``[n, d]``, or responses that convert to them.
-        target: responses ``[n, p]`` of any kind; the largest is the label.
+        source: logits or log-probabilities ``[n, d]``, or Responses that convert to them.
+        target: responses ``[n, p]`` of the target; the largest coordinate is the label.
+
+    Returns:
+        A number that is at most 0.
 
     Raises:
-        ValueError: the source's responses hold no log-probabilities (labels, an embedding).
+        ValueError: the source's responses hold no log-probabilities: they are labels, the top
+            ``k`` or an embedding.
     """
     if isinstance(source, Responses) and source.kind != "logits":
         source = source.to("log-probabilities")
@@ -164,10 +195,17 @@ def _leep(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Arr
 
 @_similarity
 def model_diff(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Float[Array, ""]:
-    """Cosine similarity of decision-distance vectors (ModelDiff, Li et al., 2021).
+    """Computes ModelDiff (Li et al., 2021), the cosine of two decision-distance vectors.
 
-    A vector holds a model's cosine distances between its answers to two queries each: here the
-    first half of the queries against the second, in their order.
+    A model's vector holds the cosine distances between its answers to two queries each: here
+    query ``i`` of the first half and query ``i`` of the second.
+
+    Args:
+        source: responses ``[n, d]`` of the source.
+        target: responses ``[n, p]`` of the target.
+
+    Returns:
+        A number from 0 to 1; 0 where one model's distances are all 0.
     """
     half = len(source) // 2
 
@@ -184,7 +222,16 @@ def model_diff(source: Float[Array, "n d"], target: Float[Array, "n p"]) -> Floa
 def ridge_r2_to_target(
     source: Float[Array, "n d"], target: Float[Array, "n p"]
 ) -> Float[Array, ""]:
-    """R² of the cross-fitted ridge regression that predicts the target from the source."""
+    """Computes the cross-validated R² of a ridge regression from source to target.
+
+    Args:
+        source: responses ``[n, d]`` of the source.
+        target: responses ``[n, p]`` of the target.
+
+    Returns:
+        A number that is at most 1: the share of the target's variance that is predicted, see
+        :func:`mgmp_jax.linear.cross_fit`; 0 where the target answers all queries alike.
+    """
     return _r2(source, target)
 
 
@@ -192,30 +239,50 @@ def ridge_r2_to_target(
 def ridge_r2_to_source(
     source: Float[Array, "n d"], target: Float[Array, "n p"]
 ) -> Float[Array, ""]:
-    """R² of the cross-fitted ridge regression that predicts the source from the target."""
+    """Computes the cross-validated R² of a ridge regression from target to source.
+
+    Args:
+        source: responses ``[n, d]`` of the source.
+        target: responses ``[n, p]`` of the target.
+
+    Returns:
+        A number that is at most 1: the share of the source's variance that is predicted, see
+        :func:`mgmp_jax.linear.cross_fit`; 0 where the source answers all queries alike.
+    """
     return _r2(target, source)
 
 
-@_similarity
-def mistake_agreement(
-    source: Float[Array, "n d"], target: Float[Array, "n p"], labels: Int[Array, "..."]
-) -> Float[Array, ""]:
-    """Share of the source's mistakes that the target makes too, 0 where there are none.
+def mistake_agreement(source: Any, target: Any, labels: Any) -> Float[Array, ""]:
+    """Computes the share of the source's mistakes that the target makes too.
 
     The target is read in the source's label space through :func:`mgmp_jax.dna.align`.
 
     Args:
-        source: its responses, one coordinate a class.
-        target: its responses.
-        labels: the true classes ``[n]`` in the source's label space.
+        source: responses ``[n, d]`` of the source, one coordinate a class.
+        target: responses ``[n, p]`` of the target.
+        labels: the true classes ``[n]`` in the source's label space, whole numbers.
+
+    Returns:
+        A number from 0 to 1; 0 where the source makes no mistake.
 
     Raises:
-        ValueError: there is not one label for each query.
+        ValueError: there is not one whole number for each query.
     """
-    deviation = jnp.std(source, axis=0, keepdims=True)
-    aligned = align(source, target) * deviation + jnp.mean(source, axis=0, keepdims=True)
+    if not isinstance(labels, Tracer):
+        labels = as_numbers(labels, "labels")
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"labels must be class numbers, whole ones; got {labels.dtype}")
+    return _mistake_agreement(source, target, labels)
+
+
+@_similarity
+def _mistake_agreement(
+    source: Float[Array, "n d"], target: Float[Array, "n p"], labels: Int[Array, "..."]
+) -> Float[Array, ""]:
     if jnp.shape(labels) != (len(source),):
         raise ValueError(f"give one label a query, [{len(source)}]; got {jnp.shape(labels)}")
+    deviation = jnp.std(source, axis=0, keepdims=True)
+    aligned = align(source, target) * deviation + jnp.mean(source, axis=0, keepdims=True)
     answer = source.argmax(axis=-1)
     wrong = answer != labels
     same = wrong & (aligned.argmax(axis=-1) == answer)
@@ -226,17 +293,26 @@ def mistake_agreement(
 def mutual_knn(
     source: Float[Array, "n d"], target: Float[Array, "n p"], *, k: int = NEIGHBOURS
 ) -> Float[Array, ""]:
-    """Mutual k-NN: the share of a query's nearest neighbours common to both (Huh et al., 2024).
+    """Computes mutual k-NN alignment (Huh et al., 2024): the share of neighbours in common.
 
-    Neighbours are by cosine similarity of the standardised responses. Under 0 to 1, chance is
-    about ``k / n``.
+    A query's neighbours are those with the largest cosine similarity of standardised responses.
+
+    Args:
+        source: responses ``[n, d]`` of the source.
+        target: responses ``[n, p]`` of the target.
+        k: how many neighbours of each query are compared.
+
+    Returns:
+        A number from 0 to 1, about ``k / n`` for unrelated responses.
 
     Raises:
-        ValueError: there are not more than ``k`` queries.
+        ValueError: there are not more than ``k`` queries, or ``k`` is no whole number.
     """
     n = len(source)
-    if not 1 <= k < n:
-        raise ValueError(f"k must be from 1 to the number of queries less one, {n - 1}; got {k}")
+    if int(k) != k or not 1 <= k < n:
+        raise ValueError(
+            f"k must be from 1 to the number of queries less one, {n - 1}, a whole number; got {k}"
+        )
     x, y = _unit(standardise(source)), _unit(standardise(target))
 
     def row(i: Array) -> Array:
@@ -256,7 +332,7 @@ SIMILARITIES = {
     "ridge R², target to source": ridge_r2_to_source,
     "mutual k-NN": mutual_knn,
 }
-"""By the names that results bear."""
+"""All similarities of two models' responses alone, by the names that results bear."""
 
 
 def _r2(inputs: Array, outputs: Array) -> Array:
@@ -274,11 +350,19 @@ def _matvec(x: Array, vector: Array) -> Array:
 
 
 def _centred(responses: Array) -> Array:
-    """Mean 0, of a size whose squares neither overflow nor vanish."""
-    largest = jnp.max(jnp.abs(responses))
-    scaled = responses / jnp.where(largest > 0, largest, 1)
+    """Centres each coordinate and scales all alike, so that squares neither overflow nor vanish.
+
+    A coordinate is centred at its own scale, and a constant one becomes 0 exactly: rounding of a
+    large one would hide all others.
+    """
+    varies = jnp.any(responses != responses[:1], axis=0, keepdims=True)
+    varying = jnp.where(varies, responses, 0)
+    sizes = jnp.max(jnp.abs(varying), axis=0, keepdims=True)
+    scaled = varying / jnp.where(sizes > 0, sizes, 1)
     for _ in range(2):  # the second pass takes out what rounding left of a large mean
         scaled = scaled - jnp.mean(scaled, axis=0, keepdims=True)
+    largest = jnp.max(sizes)
+    scaled = scaled * (sizes / jnp.where(largest > 0, largest, 1))
     largest = jnp.max(jnp.abs(scaled))
     return scaled / jnp.where(largest > 0, largest, 1)
 

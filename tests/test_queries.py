@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -44,7 +45,36 @@ def test_some_queries_can_be_taken() -> None:
     assert texts.take(2).inputs == ("a", "b")
     assert texts.take(np.array([2, 0])).inputs == ("c", "a")
     np.testing.assert_array_equal(QuerySet.images(IMAGES).take([1, 3]).inputs, IMAGES[[1, 3]])
-    assert len(QuerySet.rows(np.ones((5, 2))).take(slice(1, 4))) == 3
+    rows = QuerySet.rows(np.arange(10).reshape(5, 2))
+    assert len(rows.take(slice(1, 4))) == 3
+    assert rows.take(np.int64(2)).digest == rows.take([0, 1]).digest == rows.take(2).digest
+    np.testing.assert_array_equal(rows.take(np.arange(5) > 2).inputs, [[6, 7], [8, 9]])
+
+
+@pytest.mark.parametrize("which", [0, -1, [], [9], np.array([[0, 1]]), [0.5], "ab", slice(9, 12)])
+@pytest.mark.parametrize("queries", [QuerySet.texts(["a", "b"]), QuerySet.rows([[1], [2]])])
+def test_places_that_there_are_not_are_refused(queries: QuerySet, which) -> None:
+    with pytest.raises(ValueError, match=r"cannot take these of 2 queries|at least one query of 2"):
+        queries.take(which)
+
+
+def test_texts_come_in_lists_columns_and_generators() -> None:
+    digest = QuerySet.texts(["a", "b"]).digest
+    for texts in (
+        ("a", "b"),
+        np.array(["a", "b"]),
+        (text for text in "ab"),
+        {"a": 0, "b": 1}.keys(),
+    ):
+        assert QuerySet.texts(texts).digest == digest
+    pandas = pytest.importorskip("pandas")
+    assert QuerySet.texts(pandas.Series(["a", "b"])).digest == digest
+
+
+def test_images_come_in_lists_and_in_arrays_of_jax() -> None:
+    digest = QuerySet.images(IMAGES).digest
+    assert QuerySet.images(list(IMAGES)).digest == digest
+    assert QuerySet.images(jnp.asarray(IMAGES)).digest == digest
 
 
 @pytest.mark.parametrize(
@@ -58,7 +88,12 @@ def test_some_queries_can_be_taken() -> None:
         (np.concatenate([IMAGES, IMAGES[..., :1]], axis=-1), "drops an alpha channel"),
         (IMAGES.astype(np.int64), "astype"),
         (IMAGES[:0], "got uint8"),
-        (IMAGES.astype(object), "got object"),
+        (IMAGES[:, :0], "got uint8"),
+        (IMAGES.astype(np.float16)[:, :0], "got float16"),
+        (IMAGES.astype(object), "images must be real numbers, got dtype object"),
+        (IMAGES.astype(np.int64) - 300, "from -300 .*before normalisation"),
+        ([IMAGES[0], IMAGES[0, :4]], "images must be one array.*unequal length"),
+        (None, "images must be real numbers"),
     ],
 )
 def test_images_of_another_layout_are_refused(images: np.ndarray, message: str) -> None:
@@ -74,6 +109,10 @@ def test_images_of_another_layout_are_refused(images: np.ndarray, message: str) 
         (["a", " "], "text 1 is an empty text"),
         (["a", b"b"], "text 1 is bytes"),
         (["a", float("nan")], "text 1 is float"),
+        (["a", None], "text 1 is NoneType"),
+        ({"a": 1}, "a list of texts, one a query; got dict"),
+        (None, "a list of texts, one a query; got NoneType"),
+        (np.array([["a", "b"]]), "text 0 is ndarray"),
     ],
 )
 def test_what_is_no_text_is_refused(texts, message: str) -> None:

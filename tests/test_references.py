@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mgmp_jax.queries import QuerySet
-from mgmp_jax.references import Pair, ReferenceSet
+from mgmp_jax.references import Pair, ReferenceSet, same_answers
 from mgmp_jax.responses import Responses
 
 
@@ -34,6 +34,14 @@ def test_every_model_has_a_place() -> None:
         ({"controls": [model(7, n=30)]}, "answered 40 queries and model 7 30"),
         ({"controls": [np.ones((40, 3))]}, r"controls\[0\] must be Responses.* got ndarray"),
         ({"controls": model(7)}, "controls must be a list; got Responses"),
+        ({"controls": {"a": model(7)}}, "controls must be a list; got dict"),
+        ({"siblings": None}, "siblings must be a list; got NoneType"),
+        ({"pool": pool(1)[0]}, "pool must be a list; got Pair"),
+        ({"pool": [model(1)]}, r"pool\[0\] must be a Pair .* got Responses"),
+        ({"source": {}, "pool": []}, "at least one query set; got none"),
+        ({"source": np.ones((40, 3))}, "source must be Responses; got ndarray"),
+        ({"source": Responses(np.ones((40, 3)), "logits", "q")}, "source .* every query alike"),
+        ({"queries": np.ones((40, 1))}, "queries must be a QuerySet, got ndarray"),
         (
             {"controls": [Responses(np.ones((40, 3)), "logits", "q")]},
             r"controls\[0\] .* answers every query alike",
@@ -56,7 +64,7 @@ def test_models_that_are_secretly_one_are_found_in_spite_of_rounding() -> None:
 @pytest.mark.parametrize("side", ["homologous", "non_homologous"])
 def test_a_pair_has_two_sides(side: str) -> None:
     sides = {"homologous": [model(1)], "non_homologous": [model(2)]}
-    for wrong in ([], model(1)):
+    for wrong in ([], model(1), {"a": model(1)}, None):
         with pytest.raises((ValueError, TypeError), match=f"{side} of the pair|Type-check error"):
             Pair("flowers", **{**sides, side: wrong})
 
@@ -73,3 +81,36 @@ def test_several_query_sets_are_told_apart_by_name() -> None:
         references.on("images")
     with pytest.raises(ValueError, match="none called 'unseen'; take its responses on that one"):
         ReferenceSet(both(0), siblings=[both(1), {"training": model(2)}])
+    with pytest.raises(ValueError, match=r"source and siblings\[0\] give equal answers"):
+        ReferenceSet(both(0), siblings=[{**both(1), "unseen": model(50, "other")}])
+
+
+def test_an_only_query_set_has_every_name() -> None:
+    references = ReferenceSet(model(0), pool(1, 2), [model(3)], [model(4)], [model(5)])
+    assert references.names == (None,)
+    on = references.on("unseen")
+    assert on.source is references.source
+    assert [pair.task for pair in on.pool] == ["task 1", "task 2"]
+    assert (len(on.siblings), len(on.controls)) == (1, 1)
+
+
+def test_the_query_sets_themselves_go_with_their_names() -> None:
+    training, unseen = QuerySet.rows(np.ones((40, 1))), QuerySet.rows(np.zeros((40, 1)))
+    source = {"training": model(0, training.digest), "unseen": model(1, unseen.digest)}
+    references = ReferenceSet(source, queries={"training": training, "unseen": unseen})
+    assert references.on("training").queries is training
+    assert references.on("unseen").queries is unseen
+    assert ReferenceSet(source, queries={"training": training}).on("unseen").queries is None
+    with pytest.raises(ValueError, match="taken on other queries than those given"):
+        ReferenceSet(source, queries={"training": unseen})
+
+
+def test_answers_are_the_same_only_in_kind_shape_and_number() -> None:
+    one = model(1)
+    assert same_answers(one, model(1))
+    assert not same_answers(one, model(2))
+    assert not same_answers(one, Responses(one.values, "embedding", "q"))
+    assert not same_answers(one, Responses(one.values[:, :2], "logits", "q"))
+    elsewhere = one.values.copy()
+    elsewhere[1, 0] += 1
+    assert not same_answers(one, Responses(elsewhere, "logits", "q"))

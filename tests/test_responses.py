@@ -1,3 +1,4 @@
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -89,6 +90,38 @@ def test_kinds_are_converted_downhill_only() -> None:
         labels.to("logits")
 
 
+@pytest.mark.parametrize("kind", ["logits", "log-probabilities", "probabilities", "top-k"])
+def test_all_that_name_a_class_become_labels(kind) -> None:
+    probabilities = Responses(VALUES, "logits", "q").to("probabilities")
+    given = probabilities if kind == "top-k" else Responses(VALUES, "logits", "q").to(kind)
+    again = Responses(given.values, kind, "q", "m").to("labels")
+    np.testing.assert_array_equal(again.values.argmax(axis=1), VALUES.argmax(axis=1))
+    assert (again.kind, again.queries, again.model) == ("labels", "q", "m")
+
+
+def test_what_converts_to_what() -> None:
+    kinds = ("logits", "log-probabilities", "probabilities", "embedding", "top-k", "labels")
+    found = {a: [b for b in kinds if b != a and can_convert(a, b)] for a in kinds}
+    assert found == {
+        "logits": ["log-probabilities", "probabilities", "labels"],
+        "log-probabilities": ["probabilities", "labels"],
+        "probabilities": ["log-probabilities", "labels"],
+        "embedding": [],
+        "top-k": ["labels"],
+        "labels": [],
+    }
+
+
+def test_a_kind_that_there_is_not_is_named() -> None:
+    for make in (
+        lambda: Responses(VALUES, "probs", "q"),
+        lambda: Responses(VALUES, "logits", "q").to("probs"),
+        lambda: can_convert("logits", "probs"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=r"got 'probs'|Type-check error"):
+            make()
+
+
 def test_zeros_have_a_floor() -> None:
     zeros = np.float32([[1, 0, 0], [0, 0.5, 0.5]])
     logs = Responses(zeros, "probabilities", "q").to("log-probabilities", floor=1e-3)
@@ -96,6 +129,31 @@ def test_zeros_have_a_floor() -> None:
     with np.errstate(divide="ignore"):
         given = Responses(np.log(zeros), "log-probabilities", "q")
     assert np.isfinite(given.values).all() and given.values.min() == pytest.approx(np.log(1e-6))
+
+
+def test_log_probabilities_of_zero_are_read_in_any_dtype() -> None:
+    for dtype in (np.float16, ml_dtypes.bfloat16, np.float64):
+        given = Responses(np.array([[0, -np.inf]]).astype(dtype), "log-probabilities", "q")
+        np.testing.assert_allclose(given.values, [[0, np.log(1e-6)]], rtol=1e-6)
+    for wrong in (np.array([[0, np.nan]]), np.array([[0, np.inf]])):
+        with pytest.raises(ValueError, match="not finite"):
+            Responses(wrong, "log-probabilities", "q")
+
+
+def test_labels_of_one_class_survive_a_file(tmp_path) -> None:
+    labels = Responses(np.zeros(5, int), "labels", "q")
+    labels.save(tmp_path / "r.npz")
+    assert Responses.load(tmp_path / "r.npz").digest == labels.digest
+    assert labels.take(np.array([0, 2]), "part").values.shape == (2, 2)
+    assert Responses(np.ones((5, 1)), "logits", "q").to("labels").digest == labels.digest
+
+
+def test_labels_of_many_classes_take_no_square_of_memory() -> None:
+    labels = Responses(np.array([0, 199_999]), "labels", "q")
+    assert labels.values.shape == (2, 200_000)
+    assert labels.to("labels") is labels
+    with pytest.raises(ValueError, match="class numbers below 1000000, got 1000000000"):
+        Responses(np.array([0, 10**9]), "labels", "q")
 
 
 def test_labels_are_class_numbers_or_one_hot() -> None:
@@ -106,6 +164,11 @@ def test_labels_are_class_numbers_or_one_hot() -> None:
     for wrong in (np.array([[2], [0]]), np.array([0.97, 1.0]), np.array([-1, 2]), np.ones((3, 2))):
         with pytest.raises(ValueError, match="one-hot"):
             Responses(wrong, "labels", "q")
+    assert Responses([2, 0, 1], "labels", "q").digest == numbers.digest
+    with pytest.raises(ValueError, match="1 incomplete rows, the first is row 1"):
+        Responses(np.ma.masked_array([0, 1], [0, 1]), "labels", "q")
+    with pytest.raises(ValueError, match="unequal length"):
+        Responses([[1], [0, 1]], "labels", "q")
 
 
 @pytest.mark.parametrize(

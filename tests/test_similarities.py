@@ -1,5 +1,8 @@
+import doctest
+
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -134,20 +137,31 @@ def test_responses_that_cannot_be_compared(name: str, similarity) -> None:
     for wrong in (Y[:150], Y[:, 0], Y[None], Y[:, :0]):
         with pytest.raises(ValueError, match=r"the same queries|must be an array"):
             similarity(X, wrong)
+    jitted = jax.jit(similarity)
+    assert jitted(X, Y) == pytest.approx(float(similarity(X, Y)), abs=1e-5)
     holes = Y.copy()
     holes[3, 1] = np.nan
     for pair in ((X, holes), (holes, X)):
         with pytest.raises(ValueError, match="must be finite; 1 of 200 rows"):
             similarity(*pair)
-        assert np.isnan(jax.jit(similarity)(*map(jnp.asarray, pair)))
+        assert np.isnan(jitted(*pair))
 
 
 def test_mistakes_need_a_label_for_each_query() -> None:
-    with pytest.raises(ValueError, match="one label a query"):
-        similarities.mistake_agreement(X, X, np.zeros((200, 1), int))
+    for wrong in (np.zeros((200, 1), int), np.zeros(150, int)):
+        with pytest.raises(ValueError, match="one label a query"):
+            similarities.mistake_agreement(X, X, wrong)
+    with pytest.raises(ValueError, match="labels must be class numbers, whole ones; got float64"):
+        similarities.mistake_agreement(X, X, np.full(200, 0.97))
+    labels = np.random.default_rng(1).integers(4, size=200)
+    expected = float(similarities.mistake_agreement(X, Y, labels))
+    assert similarities.mistake_agreement(X, Y, labels.tolist()) == pytest.approx(expected)
+    assert jax.jit(similarities.mistake_agreement)(X, Y, labels) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8, np.uint8, bool])
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.float16, ml_dtypes.bfloat16, np.int8, np.uint8, bool]
+)
 def test_labels_of_any_dtype_say_the_same(dtype) -> None:
     rng = np.random.default_rng(0)
     source, target = (np.eye(4)[rng.integers(4, size=100)] for _ in range(2))
@@ -167,16 +181,35 @@ def test_half_precision_is_summed_in_float32() -> None:
     assert 0.2 < expected < 0.8
 
 
-def test_a_constant_column_of_any_size_does_not_erase_the_others() -> None:
-    huge = np.hstack([X, np.full((200, 1), 1e14, np.float32)])
-    expected = similarities.linear_cka(X, Y)
-    assert similarities.linear_cka(huge, Y) == pytest.approx(float(expected), abs=1e-4)
+@pytest.mark.parametrize("constants", [[1e14], [1e14, 3.3e13], [-7e14, 1e-9, 0.1]])
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_constant_columns_of_any_size_do_not_erase_the_others(
+    constants: list[float], unbiased: bool
+) -> None:
+    columns = np.full((200, len(constants)), constants, np.float32)
+    found = similarities.linear_cka(np.hstack([X, columns]), Y, unbiased=unbiased)
+    expected = float(similarities.linear_cka(X, Y, unbiased=unbiased))
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_column_of_fill_values_does_not_erase_the_others_where_nothing_refuses_it() -> None:
+    masked = np.hstack([X, np.full((200, 1), np.finfo(np.float32).min)])
+    with pytest.raises(ValueError, match=r"larger than 1e\+15.*\(columns 4\).*'top-k'"):
+        similarities.linear_cka(masked, Y)
+    found = jax.jit(similarities.linear_cka)(masked, Y)
+    assert found == pytest.approx(slow_cka(X, Y), abs=1e-5)
+
+
+def test_a_large_column_that_varies_counts_by_its_size() -> None:
+    large = np.random.default_rng(3).normal(size=(200, 1)) * 1e12
+    mixed = np.hstack([X, large]).astype(np.float32)
+    assert similarities.linear_cka(mixed, Y) == pytest.approx(slow_cka(mixed, Y), abs=1e-6)
 
 
 def test_the_unbiased_estimate_of_cka() -> None:
     rng = np.random.default_rng(2)
     wide = rng.normal(size=(2, 20, 512))
-    assert similarities.linear_cka(*wide) > 0.9
+    assert similarities.linear_cka(*wide) == pytest.approx(0.966, abs=0.005)
     assert abs(similarities.linear_cka(*wide, unbiased=True)) < 0.15
 
     def hsic(k: np.ndarray, m: np.ndarray) -> float:
@@ -213,3 +246,22 @@ def test_leep_converts_what_it_can() -> None:
     )
     with pytest.raises(ValueError, match="are labels, which cannot be converted"):
         similarities.leep(source.to("labels"), target)
+    with pytest.raises(ValueError, match="are embedding, which cannot be converted"):
+        similarities.leep(Responses(X, "embedding", "queries"), target)
+
+
+def test_leep_has_a_floor_for_the_source_s_zeros() -> None:
+    certain = Responses(np.eye(4)[X.argmax(axis=1)], "probabilities", "queries")
+    assert np.isfinite(similarities.leep(certain, Y))
+
+
+def test_labels_whose_normalised_mutual_information_is_known() -> None:
+    rng = np.random.default_rng(0)
+    source, target = (rng.integers(4, size=100) for _ in range(2))
+    expected = normalized_mutual_info_score(source, target)
+    pair = [Responses(labels, "labels", "queries") for labels in (source, target)]
+    assert similarities.nmi(*pair) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_the_example_in_the_documentation() -> None:
+    assert doctest.testmod(similarities, extraglobs={"np": np}) == (0, 2)

@@ -69,3 +69,16 @@ def test_impossible_arguments() -> None:
         t.keep_top(PROBS, 5)
     with pytest.raises(ValueError, match="temperature must be above 0"):
         t.temper(PROBS, 0.0)
+    with pytest.raises(ValueError, match="decimals must be at least 0, got -1"):
+        t.round_to(PROBS, -1)
+    with pytest.raises(ValueError, match=r"share must be at least 0, got -0\.5"):
+        t.add_noise(PROBS, -0.5, jax.random.key(0))
+
+
+def test_parameters_in_lists_and_half_precision_are_changed_too() -> None:
+    kernel = PARAMS["head"]["kernel"]
+    layers = [{"kernel": kernel.astype(np.float16)}, [np.ones(3)]]
+    assert (np.asarray(t.prune(layers, 0.5)[0]["kernel"]) == 0).sum() == 100
+    quantised = t.to_int8(layers)[0]["kernel"]
+    assert quantised.dtype == np.float32
+    np.testing.assert_allclose(quantised, t.to_int8(PARAMS)["head"]["kernel"], atol=0.03)

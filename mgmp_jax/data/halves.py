@@ -1,12 +1,16 @@
 """Images of two halves, as queries on which models of the same data disagree."""
 
+from typing import Any
+
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
+
+from mgmp_jax.queries import QuerySet
 
 __all__ = ["halves", "partners"]
 
 
-def halves(images: np.ndarray, seed: int = 0) -> np.ndarray:
+def halves(images: Any, seed: int = 0) -> UInt8[np.ndarray, "n h w 3"]:
     """Joins the left half of each image to the right half of another (Yun et al., 2019, CutMix).
 
     Models trained on the same data answer such images less alike than real ones, and show more of
@@ -14,19 +18,18 @@ def halves(images: np.ndarray, seed: int = 0) -> np.ndarray:
     the sibling test (``docs/results/queries.md``).
 
     Args:
-        images: ``[n, h, w, c]``.
+        images: uint8 ``[n, h, w, 3]``, RGB, channels last.
         seed: which images go together. Every image is once the left and once the right one.
 
     Returns:
         Images of the same shape and dtype.
 
     Raises:
-        ValueError: these are no images, or fewer than two.
+        ValueError: these are no such images, or fewer than two.
     """
-    if images.ndim != 4:
-        raise ValueError(f"give images [n, h, w, c], got shape {images.shape}")
-    joined, middle = images.copy(), images.shape[2] // 2
-    joined[:, :, middle:] = images[partners(len(images), seed), :, middle:]
+    pixels = QuerySet.images(images).inputs
+    joined, middle = pixels.copy(), pixels.shape[2] // 2
+    joined[:, :, middle:] = pixels[partners(len(pixels), seed), :, middle:]
     return joined
 
 
