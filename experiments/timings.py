@@ -17,8 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from _run import SCHEMA, claim, run
-from mgmp_jax.fragments import gather_pair
-from mgmp_jax.recipe import Recipe, classification_step
 
 from mgmp_jax import files, models, reporting, training
 from mgmp_jax.config import PAPER

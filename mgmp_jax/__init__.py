@@ -1,6 +1,7 @@
 """Model Provenance via Model DNA (MGMP) in JAX and Flax.
 
-Import what you need: ``mgmp_jax.losses`` (JAX and optax only), ``mgmp_jax.dna``,
-``mgmp_jax.responses``, ``mgmp_jax.models``, ``mgmp_jax.data``, ``mgmp_jax.pool``,
-``mgmp_jax.mgmp``, ``mgmp_jax.verifier``, ``mgmp_jax.reporting``.
+Start with :class:`mgmp_jax.verifier.Verifier`, which answers from the responses of an owner's
+:class:`~mgmp_jax.references.ReferenceSet`; its methods are in ``mgmp_jax.methods``. By themselves
+stand ``mgmp_jax.losses`` (JAX and optax only), ``mgmp_jax.similarities``, ``mgmp_jax.models``,
+``mgmp_jax.training`` and ``mgmp_jax.store``, which trains the models of the experiments.
 """

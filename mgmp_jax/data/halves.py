@@ -11,7 +11,7 @@ def halves(images: np.ndarray, seed: int = 0) -> np.ndarray:
 
     Models trained on the same data answer such images less alike than real ones, and show more of
     what each has from its own training: of what was tried on pool tasks, the best queries for
-    :func:`mgmp_jax.sibling.sibling_test` (``docs/results.md``).
+    the sibling test (``docs/results/queries.md``).
 
     Args:
         images: ``[n, h, w, c]``.
