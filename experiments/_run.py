@@ -89,6 +89,7 @@ def claim(out: Path) -> None:
     try:
         _lock(lock)
     except (BlockingIOError, PermissionError) as error:
+        lock.close()
         raise OSError(
             f"another command is using {out}; wait for it or choose another --out"
         ) from error
@@ -113,7 +114,9 @@ def _lock(file: IO[str]) -> None:
 def _leave() -> None:
     """Takes away the folders that :func:`claim` made and nothing was written to."""
     for out, lock in _CLAIMED.items():
-        if out in [folder.resolve() for folder in _MADE] and os.listdir(out) == [".lock"]:
+        if out in [folder.resolve() for folder in _MADE] and [p.name for p in out.iterdir()] == [
+            ".lock"
+        ]:
             lock.close()
             (out / ".lock").unlink()
     for folder in _MADE:

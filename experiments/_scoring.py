@@ -40,7 +40,7 @@ class Statistic:
         return f"{self.name}, {self.background}"
 
 
-BACKGROUNDS = get_args(attribution.OtherCandidates)
+BACKGROUNDS: tuple[attribution.OtherCandidates, ...] = get_args(attribution.OtherCandidates)
 ALL = [Statistic(name, regressed) for name in (*SINGLE, *JOINED) for regressed in BACKGROUNDS]
 """Everything that is tried."""
 
@@ -61,7 +61,7 @@ def all_scores(
     stacked = np.stack(models)
     asked = [answers[spec].values for spec in (*suspects, *cohort.controls)]
     found: dict[Statistic, np.ndarray] = {}
-    for regressed in dict.fromkeys(statistic.background for statistic in wanted):
+    for regressed in BACKGROUNDS:
         names = [statistic.name for statistic in wanted if statistic.background == regressed]
         parts = dict.fromkeys(part for name in names for part in JOINED.get(name, (name,)))
         tables = {}

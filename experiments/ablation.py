@@ -33,7 +33,7 @@ def make_rows(args: Args) -> list[Row]:
     table_5 = {}
     for name in TABLE_5:
         generator, assembly, width = re.split(r", (?:\|o\| = )?", name.lower())
-        sizes = {"generator_width": WIDTHS[args.preset][generator]}
+        sizes: dict[str, Any] = {"generator_width": WIDTHS[args.preset][generator]}
         if assembly == "concatenation":
             sizes["latent"] = int(width) - 10  # beside the source's ten classes
         table_5[name] = changed(paper, generator=generator, assemble=assembly, **sizes)

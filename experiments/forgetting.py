@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from _run import address, open_store, print_files, print_table, results_of, run
 from configs import cifar
+from configs.common import Arch
 from configs.forgetting import HESSIAN_IMAGES, IMAGES, REPLACED, Args
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def bound(row: Row, store: ModelStore) -> dict[str, Any]:
     }
 
 
-def draw(args: Args, arch: str, store: ModelStore) -> dict[str, Any]:
+def draw(args: Args, arch: Arch, store: ModelStore) -> dict[str, Any]:
     """Makes the figure of one architecture."""
     from _rows import cifar_row, train_models
 

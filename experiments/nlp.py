@@ -54,8 +54,9 @@ def choose_tasks(args: Args) -> Tasks:
         check_subsets(args.pool_subsets, args.eval_subsets)
         if args.row is not None or args.stand_ins:
             raise ValueError("generated texts have no --row and no --stand-ins; choose --data text")
-        subsets = (args.pool_subsets, args.eval_subsets)
-        return Tasks("topics", "topics10", *(tuple(f"topics100.{s}" for s in of) for of in subsets))
+        pool = tuple(f"topics100.{subset}" for subset in args.pool_subsets)
+        evaluation = tuple(f"topics100.{subset}" for subset in args.eval_subsets)
+        return Tasks("topics", "topics10", pool, evaluation)
     known = rows_of(args.arch)
     number = known[0] if args.row is None else args.row
     if not isinstance(number, int) or number not in known:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 def make_queries(cohort: Cohort, store: ModelStore) -> dict[str, QuerySet]:
     """Makes as many queries of every kind, and those on which the candidates differ most."""
+    import jax.numpy as jnp
+
     from mgmp_jax.linear import standardise
     from mgmp_jax.queries import QuerySet
 
@@ -39,7 +41,7 @@ def make_queries(cohort: Cohort, store: ModelStore) -> dict[str, QuerySet]:
     queries = {name: images.take(number) for name, images in made.items()}
     for name in (UNSEEN, MIXED):
         logits = [store.responses(spec, made[name]).values for spec in cohort.candidates]
-        disagreement = np.var([standardise(z) for z in logits], axis=0).mean(axis=1)
+        disagreement = np.var([standardise(jnp.asarray(z)) for z in logits], axis=0).mean(axis=1)
         disputed = np.sort(np.argsort(-disagreement)[:number])
         queries[f"{name}, most disputed of {SPARE * number}"] = made[name].take(disputed)
     target = dataclasses.replace(cohort.rehearsal[0], subset=None)

@@ -116,16 +116,16 @@ def choose_row(args: Args) -> tuple[str, tuple[tuple[int, ...], tuple[int, ...],
     Raises:
         ValueError: the row or the subsets are impossible.
     """
-    known = {number: rest for number, (arch, *rest) in ROWS.items() if arch == args.arch}
+    known = {number: row for number, row in ROWS.items() if row[0] == args.arch}
     number = min(known) if args.row is None else args.row
     if number not in known:
         archs = {number: arch for number, (arch, *_) in ROWS.items()}
         raise ValueError(
-            f"rows of {args.arch} in Table 1 are {list(known)}, got {args.row}; of others: {archs}, "
-            "each with its --arch"
+            f"rows of {args.arch} in Table 1 are {list(known)}, got {args.row}; of others: "
+            f"{archs}, each with its --arch"
         )
     if args.pool_subsets is None and args.eval_subsets is None:
-        pool, evaluation, paper = known[int(number)]
+        _, pool, evaluation, paper = known[int(number)]
         return f"row{number}", (pool, evaluation, paper)
     pool, evaluation = args.pool_subsets or (), args.eval_subsets or ()
     check_subsets(pool, evaluation)

@@ -3,8 +3,8 @@
     python experiments/compare.py --preset small --data-dir DIR
 
 163 models; after them compare.py took 12 minutes on one CPU core for ResNet18, queries.py 7 and
-robustness.py 17. Homologous models stand apart from sibling descendants with an AUC of 1.00 (sibling
-test, unseen images), 0.96 (extended MGMP), 0.54 (linear CKA).
+robustness.py 17. Homologous models stand apart from sibling descendants with an AUC of 1.00
+(sibling test, unseen images), 0.96 (extended MGMP), 0.54 (linear CKA).
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ KINDS = {
 }
 """What a suspect may be; all but the first are not homologous."""
 
-QUERIES = TRAINING, UNSEEN, HALVES = ("training images", "unseen images", "halves of two")
+QUERIES: tuple[str, ...] = ("training images", "unseen images", "halves of two")
 """Kinds of queries: what the source was trained on; what no model was; halves of two of
 these, side by side."""
+TRAINING, UNSEEN, HALVES = QUERIES
 
 WITH_SIBLINGS = "MGMP extended, with siblings"
 """The variant whose background holds the source's siblings; they are no suspects of it."""

@@ -16,7 +16,7 @@ class Args:
     """Where things lie, and how large they are."""
 
     preset: Literal["demo", "small", "paper"] = "paper"
-    """How large everything is: minutes on two CPU cores, up to hours on them, or the paper's scale."""
+    """How large everything is: minutes on two CPU cores, up to hours, or the paper's scale."""
     data_dir: Path | None = None
     """Folder of the data sets; by default MGMP_DATA_DIR or ~/tensorflow_datasets."""
     out: Path = Path("runs")

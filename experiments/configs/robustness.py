@@ -2,18 +2,21 @@
 
     python experiments/robustness.py --preset small --data-dir DIR
 
-On the models of compare.py and 42 more. What is done to weights and answers leaves the extended MGMP
-an AUC of 0.92 to 0.96 against sibling descendants, distillation 0.78 and extraction from labels
-0.56; the sibling test (halves of two) 1.00, 0.56 and 0.67.
+On the models of compare.py and 42 more. What is done to weights and answers leaves the extended
+MGMP an AUC of 0.92 to 0.96 against sibling descendants, distillation 0.78 and extraction from
+labels 0.56; the sibling test (halves of two) 1.00, 0.56 and 0.67.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from configs import cohort
 from configs.cohort import HALVES, TRAINING
+
+if TYPE_CHECKING:
+    from mgmp_jax.responses import ResponseKind
 
 ATTRIBUTED_BY = (TRAINING, HALVES)
 """The kinds of queries by which suspects are attributed."""
@@ -31,7 +34,7 @@ WEIGHTS: dict[str, tuple[str, tuple[Any, ...]]] = {
 """What is done to a suspect's weights: a function of :mod:`mgmp_jax.transformations`, and its
 further arguments."""
 
-ANSWERS: dict[str, tuple[str, str, tuple[Any, ...], str]] = {
+ANSWERS: dict[str, tuple[ResponseKind, str, tuple[Any, ...], ResponseKind]] = {
     "log-probabilities": ("log-probabilities", "", (), "log-probabilities"),
     "rounded to 2 decimals": ("probabilities", "round_to", (2,), "probabilities"),
     "temperature 4": ("probabilities", "temper", (4.0,), "probabilities"),

@@ -1,0 +1,24 @@
+"""cifar.py with models so small that seconds train them; run by test_cifar.py."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+import cifar
+from _run import run
+from configs.cifar import PRESETS, Args
+
+PRESETS["demo"] = dataclasses.replace(
+    PRESETS["demo"],
+    widths={"alexnet": 2},
+    images=(60, 30),
+    source=(8, 20, 0.05),
+    target=(3, 10, 0.02),
+    num_queries=40,
+    generator=("alexnet", 2, (1, 20, 0.05)),
+    mgmp={"epochs": 2, "batch_size": 20},
+)
+
+if __name__ == "__main__":
+    run(cifar.main, Args)
