@@ -89,7 +89,7 @@ def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
         source=(1, 10, 1e-3),
         target=(1, 10, 2e-3),
         checkpoints=1,
-        num_queries=40,
+        num_queries=60,
         mgmp={"epochs": 1, "batch_size": 20},
     )
     monkeypatch.setitem(config.PRESETS, "demo", tiny)
