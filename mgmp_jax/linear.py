@@ -6,7 +6,7 @@ same for many blocks of inputs, each left out in turn, with one inverse a fold, 
 
 from __future__ import annotations
 
-from functools import partial
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ PENALTY = 0.01
 """Of every ridge regression, relative to the unit variance of its inputs."""
 
 # Accelerators multiply float32 in a shorter format unless told otherwise.
-_matmul = partial(jnp.matmul, precision="highest")
+_matmul = functools.partial(jnp.matmul, precision="highest")
 
 
 def standardise(responses: Float[Array, "n d"]) -> Float[Array, "n d"]:
@@ -110,12 +110,15 @@ def standardise_exactly(values: Float[np.ndarray, "*b n d"]) -> Float[np.ndarray
     return centred * np.where(varies, 1 / np.where(varies, deviation, 1), 0)
 
 
+@functools.lru_cache(maxsize=64)
 def fold_slices(n: int) -> tuple[Int[np.ndarray, " n"], list[slice]]:
     """Sorts the queries by their part: an order, and where each part lies in it."""
     fold = np.asarray(folds_of(n))
     ends = np.cumsum(np.bincount(fold, minlength=FOLDS))
     starts = ends - np.bincount(fold, minlength=FOLDS)
-    return np.argsort(fold, kind="stable"), list(map(slice, starts.tolist(), ends.tolist()))
+    order = np.argsort(fold, kind="stable")
+    order.setflags(write=False)
+    return order, list(map(slice, starts.tolist(), ends.tolist()))
 
 
 class LeaveOneOut:

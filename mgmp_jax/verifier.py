@@ -298,7 +298,7 @@ def _named(answers: dict[str, Responses]) -> Answers:
 
 def _lineage(method: FittedSiblingTest, suspect: Responses, level: float) -> Answer:
     found = method.test(suspect)
-    score, p, m = method.score(suspect), found.p_value, found.num_siblings
+    score, p, m = found.deviations, found.p_value, found.num_siblings
     if p <= level:
         verdict: Verdict = "homologous"
         reason = (

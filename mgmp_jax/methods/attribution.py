@@ -13,7 +13,6 @@ knowing which of them is the source.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
@@ -90,11 +89,18 @@ class SiblingResult:
         """``m``."""
         return len(self.sibling_scores)
 
+    @property
+    def deviations(self) -> float:
+        """How far the source stands above its siblings, in their standard deviations."""
+        spread = float(np.std(self.sibling_scores, ddof=1))
+        apart = self.source_score - float(np.mean(self.sibling_scores))
+        return apart / spread if spread > 0 else 0.0
+
 
 def sibling_test(
-    source: Float[Array, "n d"] | np.ndarray,
+    source: Any,
     siblings: Models,
-    suspect: Float[Array, "n p"] | np.ndarray,
+    suspect: Any,
     statistics: Sequence[Statistic] = BOTH_FITS,
     *,
     background: OtherCandidates = "others",
@@ -102,13 +108,15 @@ def sibling_test(
 ) -> SiblingResult:
     """Tests whether a suspect depends on the source's own training.
 
-    The defaults want some 2,500 queries: what is regressed out has ``m d`` coordinates.
-    What a suspect that answers with labels only says is given one-hot, ``[n, classes]``, and so are
-    the answers of the controls; source and siblings may keep their logits.
+    The defaults want some 2,500 queries: what is regressed out has ``m d`` coordinates. Models are
+    given as :class:`mgmp_jax.responses.Responses` or as arrays, whatever is convenient. Controls
+    given as ``Responses`` are converted to the suspect's kind. In arrays, what a suspect says that
+    answers with labels only is one-hot, ``[n, classes]``, and so are the answers of the controls;
+    source and siblings may keep their logits.
 
     Args:
         source: the source's responses on the queries, ``[n, d]``.
-        siblings: those of ``m`` siblings, each ``[n, d]``.
+        siblings: those of ``m`` siblings, each ``[n, d]``, of the source's kind.
         suspect: the suspect's, ``[n, p]``.
         statistics: one, or several that :func:`combine` joins, each
             ``(candidate, suspect) -> scalar`` as in :mod:`mgmp_jax.similarities`.
@@ -118,10 +126,16 @@ def sibling_test(
             everything a little more than its siblings do is not accused of every suspect.
 
     Raises:
-        ValueError: there are fewer than two siblings or ten queries, the shapes do not fit, a
-            model answers every query alike, or responses or a score are not finite.
+        ValueError: there are fewer than two siblings or ten queries; shapes, kinds or query sets
+            do not fit; two candidates answer alike; a model answers every query alike; the
+            background is unknown; or responses or a score are not finite.
     """
     candidates = stack_candidates(source, siblings)
+    controls = [
+        _comparable(control, source, f"control {i}", suspect)
+        for i, control in enumerate(as_models(controls, "controls"))
+    ]
+    suspect = _as_answers(_comparable(suspect, source, "suspect"), len(candidates[0]), "suspect")
     check_varied([suspect], "the suspect")
     scores = centred_scores(candidates, [suspect], controls, statistics, background)[0]
     return SiblingResult(
@@ -147,10 +161,7 @@ def candidate_scores(
     Raises:
         ValueError: the background is unknown.
     """
-    if background not in get_args(OtherCandidates):
-        raise ValueError(
-            f"background must be one of {get_args(OtherCandidates)}, got {background!r}"
-        )
+    _check_background(background)
     number, n, width = candidates.shape
     standardised = jax.vmap(standardise)(candidates)
     total = jnp.sum(standardised, axis=0)
@@ -188,41 +199,54 @@ def centred_scores(
         background: likewise.
 
     Raises:
-        ValueError: there is no statistic, shapes do not fit, or responses or a score are not
-            finite.
+        ValueError: there is no statistic, the background is unknown, shapes do not fit, or
+            responses or a score are not finite.
     """
+    _check_background(background)
     if callable(statistics) or not all(map(callable, statistics)) or not len(statistics):
         raise ValueError("give at least one statistic, in a list, each a function of two responses")
     candidates = np.stack([as_matrix(model, "a candidate's responses") for model in candidates])
     suspects = [_as_answers(model, candidates.shape[1], "suspect") for model in suspects]
     controls = [_as_answers(model, candidates.shape[1], "control") for model in controls]
-    tables = []
-    for statistic in statistics:
-        score = _scorer(candidates, statistic, background)
-        table = np.stack([score(model) for model in suspects])
-        if len(controls):
-            table = table - np.mean([score(model) for model in controls], axis=0)
-        tables.append(table)
-    scores = np.stack(tables, axis=1)
+    score = _scorer(candidates, statistics, background)
+    scores = np.stack([score(model) for model in suspects])
+    if len(controls):
+        scores = scores - np.mean([score(model) for model in controls], axis=0)
     _check_finite(scores)
-    return scores[:, 0] if len(tables) == 1 else combine(scores)
+    return scores[:, 0] if len(statistics) == 1 else combine(scores)
 
 
 def _scorer(
-    candidates: np.ndarray, statistic: Statistic, background: OtherCandidates
+    candidates: np.ndarray, statistics: Sequence[Statistic], background: OtherCandidates
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """``suspect -> scores [c]``; by :class:`Candidates` where it knows the statistic."""
-    if statistic in BOTH_FITS and background != "mean":
-        prepared, place = Candidates(candidates, background), BOTH_FITS.index(statistic)
-        return lambda suspect: prepared.scores(suspect)[place]
-    score = functools.partial(
-        candidate_scores, candidates, statistic=statistic, background=background
-    )
-    return lambda suspect: np.asarray(score(suspect=suspect), np.float64)
+    """``suspect -> scores [k, c]``; by :class:`Candidates` where it knows the statistic."""
+    prepared = None
+    if background != "mean" and any(statistic in BOTH_FITS for statistic in statistics):
+        prepared = Candidates(candidates, background)
+
+    def score(suspect: np.ndarray) -> np.ndarray:
+        fits = None if prepared is None else prepared.scores(suspect)
+        return np.stack(
+            [
+                fits[BOTH_FITS.index(statistic)]
+                if fits is not None and statistic in BOTH_FITS
+                else np.asarray(
+                    candidate_scores(candidates, suspect, statistic, background), np.float64
+                )
+                for statistic in statistics
+            ]
+        )
+
+    return score
 
 
 def combine(scores: Float[np.ndarray, "... k c"]) -> Float[np.ndarray, "... c"]:
-    """Several statistics as one: the mean of their scores, each standardised over candidates."""
+    """Joins several statistics: the mean of their scores, each standardised over candidates.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
+    _check_finite(scores)
     differ = np.ptp(scores, axis=-1, keepdims=True) > 0
     spread = np.where(differ, scores.std(axis=-1, keepdims=True), 1)
     centred = np.where(differ, scores - scores.mean(axis=-1, keepdims=True), 0)
@@ -274,18 +298,24 @@ def stack_candidates(source: Any, siblings: Models) -> np.ndarray:
     """Stacks the responses of the source and its siblings, ``[c, n, d]``, and checks them.
 
     Raises:
-        ValueError: there are fewer than two siblings or ten queries, shapes differ, two of the
-            models answer alike, or one answers every query alike.
+        ValueError: there are fewer than two siblings or ten queries; shapes, kinds or query sets
+            differ; two of the models answer alike; or one answers every query alike.
     """
+    siblings = as_models(siblings, "siblings")
     names = ["the source", *(f"sibling {i}" for i in range(len(siblings)))]
-    given = [source, *siblings]
-    models = [as_matrix(m, f"responses of {name}") for m, name in zip(given, names, strict=True)]
+    given = [
+        source,
+        *(_comparable(s, source, name) for s, name in zip(siblings, names[1:], strict=True)),
+    ]
     for other, name in zip(given[1:], names[1:], strict=True):
-        if isinstance(source, Responses) and isinstance(other, Responses):
-            try:
-                source.check_same_queries(other)
-            except ValueError as error:
-                raise ValueError(f"the source and {name}: {error}") from error
+        both = isinstance(source, Responses) and isinstance(other, Responses)
+        if both and source.kind != other.kind:
+            raise ValueError(
+                f"the source answers with {source.kind} and {name} with {other.kind}: the test "
+                "holds only where nothing but the seed tells them apart. Record one kind of all, "
+                "or convert the richer ones with Responses.to"
+            )
+    models = [as_matrix(m, f"responses of {name}") for m, name in zip(given, names, strict=True)]
     shapes = {model.shape for model in models}
     if len(siblings) < 2 or len(shapes) > 1:
         raise ValueError(
@@ -314,6 +344,40 @@ def check_varied(models: Sequence[Any], name: str) -> None:
         values = np.asarray(getattr(model, "values", model))
         if values.ndim == 2 and not (values != values[:1]).any():
             raise ValueError(f"{name} answers every query alike: nothing can be said of it")
+
+
+def as_models(models: Any, name: str) -> Models:
+    """Refuses one model where several are expected.
+
+    Raises:
+        ValueError: it is one model's responses, or no sequence.
+    """
+    is_one = isinstance(models, Responses) or getattr(models, "ndim", 3) < 3
+    if is_one or not isinstance(models, Sequence | np.ndarray | Array):
+        raise ValueError(
+            f"{name} must be a list of models' responses, each [n, d]; got {type(models).__name__} "
+            f"{getattr(models, 'shape', '')}".rstrip()
+        )
+    return models
+
+
+def _comparable(model: Any, source: Any, name: str, suspect: Any = None) -> Any:
+    """Checks that a model answered the source's queries, and converts it to the suspect's kind."""
+    if isinstance(model, Responses) and isinstance(source, Responses):
+        try:
+            source.check_same_queries(model)
+        except ValueError as error:
+            raise ValueError(f"the source and {name}: {error}") from error
+    if isinstance(model, Responses) and isinstance(suspect, Responses):
+        return model.to(suspect.kind)
+    return model
+
+
+def _check_background(background: str) -> None:
+    if background not in get_args(OtherCandidates):
+        raise ValueError(
+            f"background must be one of {get_args(OtherCandidates)}, got {background!r}"
+        )
 
 
 def _as_answers(model: Any, n: int, name: str) -> np.ndarray:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
 
 from mgmp_jax.linear import FOLDS, PENALTY, LeaveOneOut, fold_slices, standardise_exactly
 
-__all__ = ["Candidates"]
+__all__ = ["Background", "Candidates"]
+
+Background = Literal["others", "none"]
+"""Whether the answers of all other candidates are regressed out before a comparison."""
 
 
 class Candidates:
@@ -24,11 +27,16 @@ class Candidates:
     Args:
         responses: of the source and its siblings, in any order.
         background: whether the answers of all other candidates are regressed out first.
+
+    Raises:
+        ValueError: the background is neither of the two.
     """
 
-    def __init__(
-        self, responses: Float[np.ndarray, "c n d"], background: Literal["others", "none"]
-    ) -> None:
+    def __init__(self, responses: Float[np.ndarray, "c n d"], background: Background) -> None:
+        if background not in get_args(Background):
+            raise ValueError(
+                f"background must be one of {get_args(Background)}, got {background!r}"
+            )
         self._count = len(responses)
         self._order, self._held = fold_slices(responses.shape[1])
         sorted_ = responses[:, self._order]

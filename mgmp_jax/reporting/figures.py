@@ -253,7 +253,7 @@ def _legend_below(figure: Figure, axis: Axes, markerscale: float = 3.0) -> None:
             handles,
             labels,
             loc="outside lower center",
-            ncols=max(3, len(labels)),
+            ncols=min(4, len(labels)),
             frameon=False,
             markerscale=markerscale,
         )

@@ -10,10 +10,11 @@ from mgmp_jax import similarities
 from mgmp_jax.linear import cross_fit, standardise
 from mgmp_jax.methods import attribution
 from mgmp_jax.methods.power import power
+from mgmp_jax.responses import Responses
 
 STATISTICS = list(similarities.SIMILARITIES)
-N, WIDTH, SIBLINGS, TRIALS = 32, 2, 99, 2000
-ALPHAS = (0.01, 0.05, 0.1)
+N, WIDTH, SIBLINGS, TRIALS = 32, 2, 19, 2000
+ALPHAS = (0.05, 0.1)
 
 
 def family(key, own: float, siblings: int = SIBLINGS, n: int = N):
@@ -230,3 +231,73 @@ def test_impossible_arguments() -> None:
         )  # fmt: skip
     with pytest.raises(ValueError, match="a score is not finite"):
         attribution.sibling_test(candidates[0], candidates[1:], descendant, [lambda a, b: jnp.nan])
+    with pytest.raises(ValueError, match="a score is not finite"):
+        attribution.combine(np.array([[np.nan, 1, 2], [1, 2, 3]]))
+    for one in (candidates[1], np.asarray(candidates[1]), Responses(candidates[1], "logits", "q")):
+        with pytest.raises(ValueError, match="siblings must be a list of models' responses"):
+            attribution.as_models(one, "siblings")
+        with pytest.raises((ValueError, TypeError), match=r"siblings must be|Type-check error"):
+            attribution.sibling_test(candidates[0], one, descendant)
+        with pytest.raises((ValueError, TypeError), match=r"controls must be|Type-check error"):
+            attribution.sibling_test(candidates[0], candidates[1:], descendant, controls=one)
+    for wrong, said in (([[1, 2], [3]], "rows of unequal length"), ([["a"]] * 40, "real numbers")):
+        with pytest.raises(ValueError, match=said):
+            attribution.sibling_test(candidates[0], candidates[1:], wrong)
+
+
+@pytest.mark.parametrize("statistics", [attribution.BOTH_FITS, [similarities.linear_cka]])
+def test_an_unknown_background_is_refused(statistics) -> None:
+    candidates, descendant, _, _ = family(jax.random.key(7), 0.5, 3, 40)
+    with pytest.raises((ValueError, TypeError), match=r"background must be|Type-check error"):
+        attribution.sibling_test(
+            candidates[0], candidates[1:], descendant, statistics, background="all"
+        )
+
+
+@pytest.mark.parametrize("form", ["float16", "float64", "list", "pandas", "Responses", "JAX"])
+def test_models_are_given_in_any_form(form: str) -> None:
+    candidates, descendant, _, controls = family(jax.random.key(8), 0.5, 3, 200)
+    halves = [np.asarray(m, np.float16) for m in (*candidates, descendant, *controls)]
+    given = {
+        "float16": lambda model: model,
+        "float64": lambda model: model.astype(np.float64),
+        "list": np.ndarray.tolist,
+        "pandas": lambda model: pytest.importorskip("pandas").DataFrame(model),
+        "Responses": lambda model: Responses(model, "logits", "q"),
+        "JAX": jnp.asarray,
+    }[form]
+
+    def scores(models):
+        source, *siblings, suspect = models[:5]
+        found = attribution.sibling_test(source, siblings, suspect, controls=models[5:])
+        return [found.source_score, *found.sibling_scores]
+
+    expected = scores([model.astype(np.float32) for model in halves])
+    np.testing.assert_allclose(scores(list(map(given, halves))), expected, atol=1e-9)
+
+
+def test_controls_answer_in_the_suspects_kind() -> None:
+    candidates, descendant, _, controls = family(jax.random.key(9), 0.5, 3, 200)
+    source, *siblings, suspect = (Responses(m, "logits", "q") for m in (*candidates, descendant))
+    controls = [Responses(control, "logits", "q") for control in controls]
+    labels = suspect.to("labels")
+    found, expected = (
+        attribution.sibling_test(source, siblings, labels, controls=given)
+        for given in (controls, [control.to("labels").values for control in controls])
+    )
+    np.testing.assert_array_equal(found.sibling_scores, expected.sibling_scores)
+
+
+def test_other_queries_and_mixed_kinds_are_refused() -> None:
+    candidates, descendant, _, _ = family(jax.random.key(10), 0.5, 3, 40)
+    source, *siblings, suspect = (Responses(m, "logits", "q") for m in (*candidates, descendant))
+    elsewhere = Responses(descendant, "logits", "elsewhere")
+    with pytest.raises(ValueError, match=r"source and suspect: .*different query sets"):
+        attribution.sibling_test(source, siblings, elsewhere)
+    with pytest.raises(ValueError, match=r"source and control 0: .*different query sets"):
+        attribution.sibling_test(source, siblings, suspect, controls=[elsewhere])
+    with pytest.raises(ValueError, match=r"source and sibling 2: .*different query sets"):
+        attribution.sibling_test(source, [*siblings[:2], elsewhere], suspect)
+    mixed = [siblings[0], siblings[1].to("probabilities")]
+    with pytest.raises(ValueError, match="source answers with logits and sibling 1 with prob"):
+        attribution.sibling_test(source, mixed, suspect)

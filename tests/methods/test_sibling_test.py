@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mgmp_jax.linear import FOLDS, PENALTY, folds_of
 from mgmp_jax.methods import FittedSiblingTest, SiblingTest, attribution
 from mgmp_jax.methods.candidates import Candidates
 from mgmp_jax.references import ReferenceSet
@@ -14,41 +15,96 @@ from mgmp_jax.responses import Responses
 from tests.families import Family
 
 FAMILIES = 2000
-SIBLINGS, QUERIES = 9, 60
+SIBLINGS, QUERIES = 19, 60
 
 
 def fit(family: Family, siblings: int = 7, controls: int = 4, **options) -> FittedSiblingTest:
     return SiblingTest(**options).fit(family.references(2, siblings, controls))
 
 
-def plain_scores(fitted: FittedSiblingTest, suspect: Responses) -> np.ndarray:
-    """By the plain definition: the statistics of each candidate, one regression after another."""
+def by_the_book(candidates: np.ndarray, suspect: np.ndarray, background: str) -> np.ndarray:
+    """Both R² of each candidate with the suspect ``[2, c]``, one ridge regression after another."""
+    fold = np.asarray(folds_of(len(suspect)))
 
-    def scores(answers: np.ndarray) -> np.ndarray:
-        return np.stack(
-            [
-                attribution.candidate_scores(
-                    fitted.candidates, answers, statistic, fitted.background
-                )
-                for statistic in attribution.BOTH_FITS
-            ]
-        )
+    def unit(z: np.ndarray) -> np.ndarray:
+        centred = np.asarray(z, np.float64) - np.mean(z, axis=0, dtype=np.float64)
+        deviation = centred.std(axis=0)
+        return centred / np.where(deviation > 1e-6 * np.abs(z).max(axis=0), deviation, np.inf)
 
-    centre = 0
-    if fitted.controls:
-        centre = np.mean([scores(c.to(suspect.kind).values) for c in fitted.controls], axis=0)
-    return attribution.combine(scores(suspect.values) - centre)
+    def left_by(inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        x, y, left = unit(inputs), unit(outputs), np.empty(outputs.shape)
+        for number in range(FOLDS):
+            out = fold == number
+            x_mean, y_mean = x[~out].mean(axis=0), y[~out].mean(axis=0)
+            xc, yc = x[~out] - x_mean, y[~out] - y_mean
+            gram = xc.T @ xc / len(xc) + PENALTY * np.eye(x.shape[1])
+            fitted = np.linalg.solve(gram, xc.T @ yc / len(xc))
+            left[out] = y[out] - y_mean - (x[out] - x_mean) @ fitted
+        return left
+
+    def r2(inputs: np.ndarray, outputs: np.ndarray) -> float:
+        return 1 - np.sum(left_by(inputs, outputs) ** 2) / np.sum(unit(outputs) ** 2)
+
+    scores = []
+    for i, candidate in enumerate(candidates):
+        x, y = candidate, suspect
+        if background == "others":
+            others = np.hstack([other for j, other in enumerate(candidates) if j != i])
+            x, y = left_by(others, candidate), left_by(others, suspect)
+        scores.append([r2(x, y), r2(y, x)])
+    return np.transpose(scores)
 
 
 @pytest.mark.parametrize("background", ["others", "none"])
-@pytest.mark.parametrize("kind", ["logits", "labels"])
-def test_the_fast_scores_are_those_of_the_plain_definition(background, kind) -> None:
+@pytest.mark.parametrize(
+    ("siblings", "n", "width", "of_suspect"), [(2, 50, 3, 1), (5, 203, 4, 9), (19, 300, 5, 5)]
+)
+def test_fast_scores_are_those_of_a_plain_loop(siblings, n, width, of_suspect, background) -> None:
+    rng = np.random.default_rng(siblings)
+    data = rng.normal(size=(n, width))
+    candidates = (data + rng.normal(size=(siblings + 1, n, width))).astype(np.float32)
+    suspect = data @ rng.normal(size=(width, of_suspect)) + rng.normal(size=(n, of_suspect))
+    labels = np.eye(of_suspect + 1)[np.hstack([suspect, 0 * suspect[:, :1]]).argmax(axis=1)]
+    for answers in (suspect.astype(np.float32), labels.astype(np.float32)):
+        np.testing.assert_allclose(
+            Candidates(candidates, background).scores(answers),
+            by_the_book(candidates, answers, background),
+            atol=1e-9,
+        )
+
+
+@pytest.mark.parametrize("background", ["others", "none"])
+def test_fast_scores_are_those_of_the_public_definition(background) -> None:
     family = Family(300, seed=1)
     fitted = fit(family, background=background)
-    suspect = family.tuned(family.own, 7).to(kind)
+    controls = [control.values for control in fitted.controls]
+    suspect = family.tuned(family.own, 5)
     found = fitted.test(suspect)
+    expected = [
+        np.asarray(attribution.candidate_scores(fitted.candidates, x, statistic, background))
+        - np.mean(
+            [
+                attribution.candidate_scores(fitted.candidates, control, statistic, background)
+                for control in controls
+            ],
+            axis=0,
+        )
+        for x in [suspect.values]
+        for statistic in attribution.BOTH_FITS
+    ]
     scores = np.r_[found.source_score, found.sibling_scores]
-    np.testing.assert_allclose(scores, plain_scores(fitted, suspect), atol=1e-4)
+    np.testing.assert_allclose(scores, attribution.combine(np.stack(expected)), atol=1e-4)
+
+
+def test_the_function_and_the_method_agree() -> None:
+    family = Family(300, seed=10)
+    fitted, suspect = fit(family, background="others"), family.tuned(family.own).to("labels")
+    source, *siblings = (Responses(c, "logits", "q") for c in fitted.candidates)
+    plain = attribution.sibling_test(source, siblings, suspect, controls=fitted.controls)
+    found = fitted.test(suspect)
+    np.testing.assert_allclose(plain.sibling_scores, found.sibling_scores, atol=1e-12)
+    assert (plain.p_value, plain.t_p_value) == (found.p_value, pytest.approx(found.t_p_value))
+    assert found.deviations == pytest.approx(fitted.score(suspect))
 
 
 @pytest.mark.parametrize(("siblings", "controls"), [(2, 0), (3, 1), (15, 3)])
@@ -87,6 +143,12 @@ def test_a_kind_that_controls_do_not_have_is_said() -> None:
     with pytest.raises(ValueError, match=r"record the controls' embedding"):
         fit(family).test(Responses(family.noise(), "embedding", "q"))
     assert fit(family, controls=0).reads(family.tuned(family.own)) is None
+    largest = family.tuned(family.own).to("probabilities").values
+    largest = np.where(largest == largest.max(axis=1, keepdims=True), largest, 0)
+    top_1 = Responses(largest, "top-k", "q")
+    reason = fit(family).reads(top_1)
+    assert reason is not None and "or give the suspect's labels" in reason
+    assert fit(family).reads(top_1.to("labels")) is None
 
 
 def test_what_the_others_answer_is_regressed_out_where_there_are_queries_enough() -> None:
@@ -117,6 +179,13 @@ def test_what_does_not_fit_is_said() -> None:
         fit(Family(9))
     with pytest.raises(ValueError, match=r"at least two siblings.*got 1 siblings"):
         fit(family, siblings=1)
+    with pytest.raises((ValueError, TypeError), match=r"background must be|Type-check error"):
+        SiblingTest(background="mean")  # type: ignore[arg-type]
+    logits = [family.model(family.noise()) for _ in range(3)]
+    with pytest.raises(ValueError, match=r"answers with logits and sibling 1 with probabilities"):
+        SiblingTest().fit(
+            ReferenceSet(logits[0], siblings=[logits[1], logits[2].to("probabilities")])
+        )
 
 
 def test_99_siblings_take_seconds() -> None:
@@ -127,49 +196,75 @@ def test_99_siblings_take_seconds() -> None:
     assert time.perf_counter() - start < 30
 
 
-def null_p_values(kind: str, controls: int, seed: int) -> np.ndarray:
-    """Of :data:`FAMILIES` families the p-value of a suspect that does not know the source's seed.
+SUSPECTS = ("unrelated", "descendant of a sibling", "sibling")
+CONTROLS = ("none", "well chosen", "badly chosen")
+
+
+@pytest.fixture(scope="module")
+def null_p_values() -> dict[tuple[str, str], np.ndarray]:
+    """Of many families the p-values of suspects that do not know the source's seed.
 
     Candidates differ in how much of their own they learnt, drawn alike for all of them. A suspect
-    is unrelated, descends from a further sibling, or is one itself. Controls are unrelated models;
-    badly chosen ones know nothing at all.
+    is unrelated, descends from a further sibling, or is one itself. Controls, where there are some,
+    are models of other tasks that know the same data, or badly chosen ones that know nothing.
     """
-    rng = np.random.default_rng(seed)
-    found = []
+    rng = np.random.default_rng(0)
+
+    def noise() -> np.ndarray:
+        return rng.normal(size=(QUERIES, 2))
+
+    def tuned(start: np.ndarray) -> np.ndarray:
+        return start @ rng.normal(size=(2, 2)) + noise()
+
+    found = {(suspect, controls): [] for suspect in SUSPECTS for controls in CONTROLS}
     for _ in range(FAMILIES):
-        data = rng.normal(size=(QUERIES, 2))
+        data = noise()
         amount = rng.exponential(size=(SIBLINGS + 2, 1, 1))
         *models, further = data + amount * rng.normal(size=(SIBLINGS + 2, QUERIES, 2))
-        start = {"unrelated": data, "descendant of a sibling": further, "sibling": further}[kind]
-        suspect = start
-        if kind != "sibling":
-            suspect = start @ rng.normal(size=(2, 2)) + rng.normal(size=(QUERIES, 2))
-        known = data if kind != "sibling" else 0 * data
-        others = [
-            known @ rng.normal(size=(2, 2)) + rng.normal(size=(QUERIES, 2)) for _ in range(controls)
-        ]
         prepared = Candidates(np.stack(models), "others")
-        scores = prepared.scores(suspect)
-        if controls:
-            scores = scores - np.mean([prepared.scores(other) for other in others], axis=0)
-        found.append(float(attribution.exact_p(attribution.combine(scores))))
-    return np.array(found)
+        centres = (
+            np.zeros((2, SIBLINGS + 1)),
+            np.mean([prepared.scores(tuned(data)) for _ in range(2)], axis=0),
+            np.mean([prepared.scores(noise()) for _ in range(2)], axis=0),
+        )
+        suspects = (tuned(data), tuned(further), further)
+        for suspect, answers in zip(SUSPECTS, suspects, strict=True):
+            scores = prepared.scores(answers)
+            for controls, centre in zip(CONTROLS, centres, strict=True):
+                found[suspect, controls].append(attribution.combine(scores - centre))
+    return {which: attribution.exact_p(np.stack(scores)) for which, scores in found.items()}
 
 
-@pytest.mark.parametrize(
-    ("kind", "controls"),
-    [("unrelated", 0), ("unrelated", 3), ("descendant of a sibling", 2), ("sibling", 2)],
-)
-def test_the_false_positive_rate_is_what_it_promises(kind: str, controls: int) -> None:
-    p = null_p_values(kind, controls, seed=controls)
-    low, high = stats.binom.ppf([1e-4, 1 - 1e-4], FAMILIES, 0.1)
-    assert low <= np.sum(p <= 0.1 + 1e-9) <= high
-    assert np.sum(p <= 0.2 + 1e-9) <= stats.binom.ppf(1 - 1e-4, FAMILIES, 0.2)
+@pytest.mark.parametrize("controls", CONTROLS)
+@pytest.mark.parametrize("suspect", SUSPECTS)
+def test_the_false_positive_rate_is_what_it_promises(suspect, controls, null_p_values) -> None:
+    p = null_p_values[suspect, controls]
+    for alpha in (0.05, 0.1):
+        low, high = stats.binom.ppf([1e-4, 1 - 1e-4], FAMILIES, alpha)
+        assert low <= np.sum(p <= alpha + 1e-9) <= high
 
 
-def test_such_a_check_finds_a_rate_of_fifteen_per_cent() -> None:
-    high = stats.binom.ppf(1 - 1e-4, FAMILIES, 0.1)
-    assert stats.binom.sf(high, FAMILIES, 0.15) > 0.99
+def test_queries_chosen_knowing_the_source_are_caught() -> None:
+    rng = np.random.default_rng(1)
+    families = 300
+    p = []
+    for _ in range(families):
+        data = rng.normal(size=(2 * QUERIES, 2))
+        models = data + rng.normal(size=(SIBLINGS + 1, *data.shape))
+        suspect = data @ rng.normal(size=(2, 2)) + rng.normal(size=data.shape)
+        fitted = suspect @ np.linalg.lstsq(suspect, models[0], rcond=None)[0]
+        chosen = np.argsort(np.sum(fitted * models[0], axis=1))[QUERIES:]
+        scores = Candidates(models[:, chosen], "others").scores(suspect[chosen])
+        p.append(attribution.exact_p(attribution.combine(scores)))
+    for alpha in (0.05, 0.1):
+        high = stats.binom.ppf(1 - 1e-4, families, alpha)
+        assert np.sum(np.array(p) <= alpha + 1e-9) > high
+
+
+def test_such_a_check_finds_a_rate_that_is_half_as_high_again() -> None:
+    for alpha, power in ((0.1, 0.99), (0.05, 0.8)):
+        high = stats.binom.ppf(1 - 1e-4, FAMILIES, alpha)
+        assert stats.binom.sf(high, FAMILIES, 1.5 * alpha) > power
 
 
 def test_models_that_are_secretly_one_are_refused() -> None:
