@@ -70,10 +70,7 @@ def variants(
 ) -> dict[str, Variant]:
     """Makes the paper's method and the library's, each without and with generator.
 
-    Args:
-        paper: of the paper's method with generator; embeddings are compared where it reads them.
-        generators: the fixed generators of the library's, one a seed.
-        generator_start: as of :class:`Variant`, for the paper's generator.
+    What the ``paper`` reads, logits or embeddings, all compare; ``generators`` are the library's.
     """
     more: dict[str, Any] = {"batch_size": paper.batch_size}
     if paper.response == "embedding":
@@ -287,11 +284,8 @@ def run_row(
         experiment: the command's name.
         row: what to do.
         store: where its models are, or will be.
-        args: what the row was made from; its ``out`` is the folder that the row's own is in.
+        args: what the row was made from; the row's folder is in its ``out``.
         together: how many models are trained at once.
-
-    Returns:
-        The content of ``results.json``.
     """
     folder = args.out / address(row.name, row)
 
