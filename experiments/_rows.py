@@ -49,10 +49,8 @@ class Variant:
     Args:
         config: of the MGMP.
         checkpoints: whether the pool is enlarged by the checkpoints along each training.
-        generators: models whose embeddings are the latents, one a seed, where the generator is
-            fixed.
-        generator_start: the model from whose starting weights a generator is trained, ``None``
-            for random ones.
+        generators: models whose embeddings are the latents of a fixed generator, one a seed.
+        generator_start: the model from whose starting weights a generator is trained.
     """
 
     config: MGMPConfig
@@ -102,8 +100,7 @@ class Row:
         source: the source model.
         pool: pairs that MGMP learns from.
         evaluation: pairs that it is evaluated on.
-        num_queries: how many of the source's training examples are queries, the first ones;
-            ``None`` is all.
+        num_queries: how many of the source's first training examples; ``None`` is all.
         variants: of MGMP by name; the last is the one whose pictures are drawn.
         seeds: how many trainings of each.
         paper: the paper's accuracy with and without generator, in words.
@@ -126,9 +123,9 @@ class Row:
     @property
     def specs(self) -> list[ModelSpec]:
         """All models once: source, generators, pairs."""
-        generators = [g for variant in self.variants.values() for g in variant.generators]
-        pairs = [spec for pair in self.pairs for spec in pair.specs]
-        return list(dict.fromkeys([self.source, *generators, *pairs]))
+        of_variants = [variant.generators for variant in self.variants.values()]
+        of_pairs = [pair.specs for pair in self.pairs]
+        return list(dict.fromkeys([self.source, *sum((*of_variants, *of_pairs), ())]))
 
 
 def cifar_row(args: Args) -> Row:
@@ -308,7 +305,7 @@ def run_row(
 
 
 def train_models(specs: Sequence[ModelSpec], store: ModelStore, together: int = 1) -> int:
-    """Trains what is missing; returns how many models were there already."""
+    """Trains what is missing, and counts what was there already."""
     found = sum(map(store.is_trained, specs))
     for spec in specs:  # what is missing is said before hours pass
         if spec.teacher is None:
@@ -330,10 +327,9 @@ def _evaluate(
                 by_seed = np.stack([one.fragment_scores(suspect) for one in seeds])
                 scores.append(by_seed)
                 dna = by_seed.mean(axis=1, dtype=np.float64).tolist()
+                verdict = {"dna_score_by_seed": dna, "verdict_seed0": _verdict(dna[0])}
                 about = {"model": spec.address, "task": pair.task, "truth": truth}
-                judged.append(
-                    {**about, "dna_score_by_seed": dna, "verdict_seed0": _verdict(dna[0])}
-                )
+                judged.append({**about, **verdict})
         homologous, non_homologous = (np.stack(scores[i::2], axis=1) for i in (0, 1))
         found[name] = {
             "config": dataclasses.asdict(row.variants[name].config),

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -25,7 +26,7 @@ SCHEMA = 2
 """Of results.json."""
 
 STOPPED = "stopped; rerun the same command to resume"
-_PATIENCE = 5.0  # seconds that an interrupted command has to end by itself
+_SHOW_CURSOR = "\x1b[?25h"  # which progress bars hide
 _CLAIMED: dict[Path, IO[str]] = {}
 _MADE: list[Path] = []
 
@@ -48,27 +49,28 @@ def run(main: Callable[[Any], Any], arguments: type) -> None:
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         _leave()
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(STOPPED)
 
 
 def _listen() -> None:
-    """Makes SIGTERM the same as Ctrl-C, and ends a command that is too busy to notice either.
+    """Ends the process with a sentence at Ctrl-C or SIGTERM, while it imports or is busy too.
 
-    Nothing is lost: every file is written whole or not at all.
+    No exception is raised, which callbacks would swallow, and nothing is unwound under running
+    threads. Nothing is lost either: files are written whole or not at all, as for ``kill -9``.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    heard, wake = os.pipe()
-    os.set_blocking(wake, False)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    heard, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
 
     def end() -> None:
-        while os.read(heard, 1)[0] not in (signal.SIGINT, signal.SIGTERM):
-            pass
-        time.sleep(_PATIENCE)
-        print(STOPPED, file=sys.stderr, flush=True)  # noqa: T201
-        os._exit(130)
+        number = 0
+        while number not in (signal.SIGINT, signal.SIGTERM):
+            (number,) = heard.recv(1)
+        shown = _SHOW_CURSOR if sys.stderr.isatty() else ""
+        print(f"{shown}{STOPPED}", file=sys.stderr, flush=True)  # noqa: T201
+        wake.close()
+        os._exit(128 + number)
 
     threading.Thread(target=end, daemon=True).start()
 

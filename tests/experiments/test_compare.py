@@ -17,6 +17,7 @@ from configs import robustness as changes
 from conftest import TINY_COHORT
 
 from mgmp_jax.methods.attribution import centred_scores
+from mgmp_jax.methods.power import power
 from mgmp_jax.responses import Responses
 from mgmp_jax.store import ModelStore
 
@@ -102,8 +103,23 @@ def test_descendants_are_attributed_to_their_own_source_only(small, answers) -> 
         (n, m) for n in (64, 256, 300) for m in (3, 9)
     ]
     assert found["power"][-1]["first"] == sum(of["first"] for of in families.values()) / 50
-    by_siblings = {m: [r["first"] for r in found["power"] if r["siblings"] == m] for m in (3, 9)}
-    assert by_siblings[3][0] < by_siblings[3][-1]  # more queries see more
+    by_source = [
+        power(
+            answers[source],
+            [answers[spec] for spec in small.candidates if spec != source],
+            [answers[spec] for spec in small.families if spec.start == source],
+            [_scoring.SINGLE[part] for part in _scoring.JOINED.get(chosen.name, (chosen.name,))],
+            background=chosen.background,
+            controls=[answers[spec] for spec in small.controls],
+            num_queries=[300],
+            num_siblings=[3, 9],
+            draws=1,
+        )
+        for source in small.candidates
+    ]
+    for got, *expected in zip(found["power"][-2:], *by_source, strict=True):
+        for name, value in got.items():
+            assert value == pytest.approx(np.mean([e[name] for e in expected]), rel=1e-4), name
 
 
 def test_the_statistic_is_chosen_without_knowing_the_source(small, answers) -> None:
