@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -14,7 +15,6 @@ from _rows import (
     Row,
     TaskPair,
     Variant,
-    fit_variants,
     recipe_for,
     slug,
     train_models,
@@ -176,12 +176,14 @@ class Material:
         answers: of every model, by kind of queries.
         labels: of the unseen images.
         methods: the variants of MGMP, by name; they judge by training images.
+        unfit: why other variants could not be fitted.
     """
 
     queries: Mapping[str, QuerySet]
     answers: Mapping[str, AllAnswers]
     labels: np.ndarray
     methods: Mapping[str, FittedMGMP]
+    unfit: Mapping[str, str]
 
     def draw(self, n: int, rng: np.random.Generator) -> Material:
         """Draws ``n`` queries of each kind, or all where there are fewer."""
@@ -200,7 +202,7 @@ class Material:
             )
             for name, method in self.methods.items()
         }
-        return Material(queries, answers, self.labels[parts[UNSEEN]], methods)
+        return Material(queries, answers, self.labels[parts[UNSEEN]], methods, self.unfit)
 
 
 def take_part(answers: AllAnswers, n: int) -> AllAnswers:
@@ -226,9 +228,14 @@ def frozen_variants(row: Row) -> dict[str, Variant]:
     }
 
 
-def _fit_more(cohort: Cohort, answering: Answering, folder: Any) -> dict[str, FittedMGMP]:
-    """Fits the variants with a frozen random generator, and the one that knows the siblings."""
-    row, found = cohort.row, {}
+def _fit_all(
+    cohort: Cohort, answering: Answering, folder: Path
+) -> tuple[dict[str, FittedMGMP], dict[str, str]]:
+    """Fits all variants; says of the others why they cannot be, as for too wide a background."""
+    row = cohort.row
+    asked: dict[str, tuple[str, Variant, dict[str, Any]]] = {
+        name: (f"{slug(name)}/seed0", variant, {}) for name, variant in row.variants.items()
+    }
     config = row.variants["paper"].config
     width = {} if config.generator_width is None else {"width": config.generator_width}
     module = models.create(config.generator or "", num_outputs=10, **width)
@@ -237,12 +244,20 @@ def _fit_more(cohort: Cohort, answering: Answering, folder: Any) -> dict[str, Fi
     for name, variant in frozen_variants(row).items():
         latents = embedding if variant.checkpoints else outputs
         generator = Responses(latents, "embedding", answering.queries)
-        of = folder / address(slug(name), [variant.config, FROZEN_SEED])
-        found[f"MGMP {name}"] = answering.fit_or_load(of, row, variant, name, generator=generator)
+        of = address(slug(name), [variant.config, FROZEN_SEED])
+        asked[name] = (of, variant, {"generator": generator})
     extended, name = row.variants["extended"], WITH_SIBLINGS.removeprefix("MGMP ")
-    of = folder / address(slug(name), [extended, cohort.siblings])
-    found[WITH_SIBLINGS] = answering.fit_or_load(of, row, extended, name, siblings=cohort.siblings)
-    return found
+    of = address(slug(name), [extended, cohort.siblings])
+    asked[name] = (of, extended, {"siblings": cohort.siblings})
+    fitted, unfit = {}, {}
+    for name, (of, variant, more) in asked.items():
+        try:
+            found = answering.fit_or_load(folder / of, row, variant, name, **more)
+            fitted[f"MGMP {name}"] = found
+        except ValueError as error:
+            unfit[f"MGMP {name}"] = str(error)
+            training.console.print(f"[bold]{name} was not fitted:[/] {error}")
+    return fitted, unfit
 
 
 def gather(cohort: Cohort, store: ModelStore, args: Args) -> tuple[Material, int]:
@@ -255,9 +270,7 @@ def gather(cohort: Cohort, store: ModelStore, args: Args) -> tuple[Material, int
     asked = store.queries(row.source, count=row.num_queries)
     unseen = store.queries(row.source, "test", _at_most(store, row))
     answering, folder = Answering(store, asked), args.out / address(row.name, row)
-    fitted = fit_variants(row, answering, folder)
-    methods = {f"MGMP {name}": seeds[0] for name, seeds in fitted.items()}
-    methods |= _fit_more(cohort, answering, folder)
+    methods, unfit = _fit_all(cohort, answering, folder)
     parts = (asked, unseen, QuerySet.images(halves(unseen.inputs)))
     queries = dict(zip(QUERIES, parts, strict=True))
     answers = {
@@ -265,7 +278,7 @@ def gather(cohort: Cohort, store: ModelStore, args: Args) -> tuple[Material, int
         for name, part in queries.items()
     }
     labels = store.examples(row.source, "test").labels[: len(unseen)]
-    return Material(queries, answers, labels, methods), found
+    return Material(queries, answers, labels, methods, unfit), found
 
 
 def _at_most(store: ModelStore, row: Row) -> int:

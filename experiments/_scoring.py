@@ -300,9 +300,9 @@ def by_answers(
         attributions: what :func:`attribute` gives, by kind of queries.
 
     Returns:
-        The scores, and why the other methods cannot read some suspect's answers.
+        The scores, and why the other methods have none: what they cannot be fitted to or read.
     """
-    found, unread = {}, {}
+    found, unread = {}, dict(material.unfit)
     answers, unseen = material.answers[TRAINING], material.answers[UNSEEN]
     specs = [suspect.spec for suspect in cohort.suspects]
     source, targets = answers[cohort.row.source], [answers[spec] for spec in specs]

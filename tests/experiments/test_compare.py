@@ -105,7 +105,7 @@ def test_descendants_are_attributed_to_their_own_source_only(small, answers) -> 
     assert found["power"][-1]["first"] == sum(of["first"] for of in families.values()) / 50
     by_source = [
         power(
-            answers[source],
+            answers[source].values,
             [answers[spec] for spec in small.candidates if spec != source],
             [answers[spec] for spec in small.families if spec.start == source],
             [_scoring.SINGLE[part] for part in _scoring.JOINED.get(chosen.name, (chosen.name,))],

@@ -85,11 +85,11 @@ def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
         demo,
         width=24,
         max_length=8,
-        examples=(60, 30),
+        examples=(160, 30),
         source=(1, 10, 1e-3),
         target=(1, 10, 2e-3),
         checkpoints=1,
-        num_queries=60,
+        num_queries=120,
         mgmp={"epochs": 1, "batch_size": 20},
     )
     monkeypatch.setitem(config.PRESETS, "demo", tiny)

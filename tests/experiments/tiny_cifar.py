@@ -12,12 +12,12 @@ from configs.cifar import PRESETS, Args
 PRESETS["demo"] = dataclasses.replace(
     PRESETS["demo"],
     widths={"alexnet": 2},
-    images=(60, 30),
-    source=(8, 20, 0.05),
+    images=(400, 30),
+    source=(4, 40, 0.05),
     target=(3, 10, 0.02),
-    num_queries=40,
-    generator=("alexnet", 2, (1, 20, 0.05)),
-    mgmp={"epochs": 2, "batch_size": 20},
+    num_queries=400,
+    generator=("alexnet", 2, (1, 40, 0.05)),
+    mgmp={"epochs": 2, "batch_size": 100},
 )
 
 if __name__ == "__main__":
