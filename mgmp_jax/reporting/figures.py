@@ -189,7 +189,9 @@ def _write_ticks(axis: Axes, numbers: Sequence[str]) -> None:
     axis.minorticks_off()
 
 
-def plot_forgetting(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+def plot_forgetting(
+    path: str | Path, panels: Mapping[str, Mapping[str, Sequence[float | int]]]
+) -> None:
     """Draws accuracy on the source's and the target's data over epochs (figures 1 and 5).
 
     Args:
