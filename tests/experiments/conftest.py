@@ -18,13 +18,13 @@ from mgmp_jax.responses import Responses  # noqa: E402
 TINY_COHORT = dataclasses.replace(
     cohort.PRESETS["demo"],
     widths={"alexnet": 2},
-    images=(440, 30),
-    source=(1, 40, 0.05),
+    images=(450, 30),
+    source=(2, 45, 0.05),
     target=(1, 10, 0.02),
     checkpoints=1,
     num_siblings=3,
-    num_queries=440,
-    mgmp={"epochs": 1, "batch_size": 110},
+    num_queries=450,
+    mgmp={"epochs": 1, "batch_size": 150},
 )
 
 

@@ -12,8 +12,8 @@ from configs.cifar import PRESETS, Args
 PRESETS["demo"] = dataclasses.replace(
     PRESETS["demo"],
     widths={"alexnet": 2},
-    images=(400, 30),
-    source=(4, 40, 0.05),
+    images=(400, 60),
+    source=(6, 20, 0.02),
     target=(3, 10, 0.02),
     num_queries=400,
     generator=("alexnet", 2, (1, 40, 0.05)),
