@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
 import _cohort  # noqa: E402
+import _rows  # noqa: E402
 from configs import cohort  # noqa: E402
 
 from mgmp_jax.responses import Responses  # noqa: E402
@@ -26,6 +27,17 @@ TINY_COHORT = dataclasses.replace(
     num_queries=450,
     mgmp={"epochs": 1, "batch_size": 150},
 )
+
+
+@pytest.fixture
+def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MGMPs without a generator to train learn for five epochs, each of which keeps a state."""
+    for module, name in (
+        (_rows, "EXTENDED"),
+        (_rows, "PAPER_WITHOUT_GENERATOR"),
+        (_cohort, "PAPER_WITHOUT_GENERATOR"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name).replace(epochs=5))
 
 
 @pytest.fixture(scope="session")

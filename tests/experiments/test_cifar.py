@@ -111,4 +111,4 @@ def test_kill_9_in_every_phase_changes_no_number(tmp_path: Path) -> None:
 
     again = run(cut)
     assert "Files:" in again.stdout
-    assert "1." not in again.stdout  # no model is looked at
+    assert " models\n" not in again.stdout  # none is looked for

@@ -203,7 +203,7 @@ def test_queries_are_made_of_whole_images() -> None:
 
 
 @pytest.mark.slow
-def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
+def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_epochs) -> None:
     monkeypatch.setitem(config.PRESETS, "demo", TINY_COHORT)
     few = {"unseen images", "mixed images", "halves of two"}
     for module, name, less in (

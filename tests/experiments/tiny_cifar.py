@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+import _rows
 import cifar
 from _run import run
 from configs.cifar import PRESETS, Args
@@ -19,6 +20,9 @@ PRESETS["demo"] = dataclasses.replace(
     generator=("alexnet", 2, (1, 40, 0.05)),
     mgmp={"epochs": 2, "batch_size": 100},
 )
+
+_rows.EXTENDED = _rows.EXTENDED.replace(epochs=10)
+_rows.PAPER_WITHOUT_GENERATOR = _rows.PAPER_WITHOUT_GENERATOR.replace(epochs=20)
 
 if __name__ == "__main__":
     run(cifar.main, Args)
