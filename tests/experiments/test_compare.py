@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import _cohort
+import _rows
 import _scoring
 import compare
 import numpy as np
@@ -18,6 +19,7 @@ from conftest import TINY_COHORT
 
 from mgmp_jax.methods.attribution import centred_scores
 from mgmp_jax.methods.power import power
+from mgmp_jax.queries import QuerySet
 from mgmp_jax.responses import Responses
 from mgmp_jax.store import ModelStore
 
@@ -158,6 +160,22 @@ def test_answers_are_changed_to_responses_of_the_kind_that_they_are() -> None:
     assert kinds["temperature 4"] == "probabilities" and kinds["noise 1"] == "logits"
     top = robustness.answer_otherwise("top 3", logits, None)
     assert ((top.values > 0).sum(axis=1) == 3).all()
+
+
+def test_a_variant_that_cannot_be_fitted_is_named_with_its_reason(
+    small, monkeypatch, tmp_path: Path
+) -> None:
+    def fit_or_load(self, folder, row, variant, name, **more):
+        if name == "extended":
+            raise ValueError("the background is too wide")
+        return name
+
+    monkeypatch.setattr(_rows.Answering, "fit_or_load", fit_or_load)
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    answering = _rows.Answering(ModelStore(tmp_path), QuerySet.images(images))
+    fitted, unfit = _cohort._fit_all(small, answering, tmp_path)
+    assert unfit == {"MGMP extended": "the background is too wide"}
+    assert {"MGMP paper", config.WITH_SIBLINGS} <= set(fitted) and len(fitted) == 6
 
 
 def test_suspects_are_trained_otherwise_as_their_names_say(small, tmp_path: Path) -> None:
