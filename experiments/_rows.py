@@ -1,4 +1,4 @@
-"""A row of the paper's Table 1 or 2, from data to verdicts. Rerun to resume."""
+"""Rows of the paper's tables: their models, the variants of MGMP, scores and pictures."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 from _run import address, print_files, print_table, results_of
+from configs.cifar import PRESETS, Args, choose_row
+from configs.common import at_least_one
 
 from mgmp_jax import reporting
-from mgmp_jax.config import MGMPConfig
+from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
 from mgmp_jax.methods import MGMP, FittedMGMP
 from mgmp_jax.queries import TRAINING, QuerySet
 from mgmp_jax.references import Answers, Pair, ReferenceSet, answers_to
+from mgmp_jax.responses import Responses
 from mgmp_jax.store import ModelSpec, ModelStore
-from mgmp_jax.training import console
+from mgmp_jax.training import Recipe, console
 from mgmp_jax.verifier import Verifier
 
 THRESHOLD = 0.9
@@ -46,10 +49,8 @@ class Variant:
     Args:
         config: of the MGMP.
         checkpoints: whether the pool is enlarged by the checkpoints along each training.
-        generators: models whose embeddings are the latents, one a seed, where the generator is
-            fixed.
-        generator_start: the model from whose starting weights a generator is trained, ``None``
-            for random ones.
+        generators: models whose embeddings are the latents of a fixed generator, one a seed.
+        generator_start: the model from whose starting weights a generator is trained.
     """
 
     config: MGMPConfig
@@ -63,27 +64,31 @@ class Variant:
 
 
 def variants(
-    paper: MGMPConfig,
-    without: MGMPConfig,
-    extended: MGMPConfig,
-    generators: Sequence[ModelSpec],
-    generator_start: ModelSpec | None = None,
+    paper: MGMPConfig, generators: Sequence[ModelSpec], generator_start: ModelSpec | None = None
 ) -> dict[str, Variant]:
-    """The paper's method and the library's, each without and with generator.
+    """Makes the paper's method and the library's, each without and with generator.
 
-    Args:
-        paper: of the paper's method with generator.
-        without: of the paper's method without.
-        extended: of the library's.
-        generators: the fixed generators of the library's, one a seed.
-        generator_start: the model from whose starting weights the paper's generator is trained.
+    What the ``paper`` reads, logits or embeddings, all compare; ``generators`` are the library's.
     """
+    more: dict[str, Any] = {"batch_size": paper.batch_size}
+    if paper.response == "embedding":
+        more["response"] = "embedding"
+    extended = EXTENDED.replace(**more)
     return {
-        "paper, without generator": Variant(without),
+        "paper, without generator": Variant(PAPER_WITHOUT_GENERATOR.replace(**more)),
         "paper": Variant(paper, generator_start=generator_start),
         "extended, background only": Variant(extended, checkpoints=True),
         "extended": Variant(extended, checkpoints=True, generators=tuple(generators)),
     }
+
+
+def changed(variant: Variant, *, times_epochs: int = 1, **changes: Any) -> Variant:
+    """Changes fields of a variant or of its config, and multiplies its epochs."""
+    own = {name: changes.pop(name) for name in ("checkpoints", "generators") if name in changes}
+    config = variant.config.replace(**changes)
+    return dataclasses.replace(
+        variant, config=config.replace(epochs=config.epochs * times_epochs), **own
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +99,8 @@ class Row:
         name: in words; its folder bears it.
         source: the source model.
         pool: pairs that MGMP learns from.
-        evaluation: pairs that it is judged on.
-        num_queries: how many of the source's training examples are queries, the first ones;
-            ``None`` is all.
+        evaluation: pairs that it is evaluated on.
+        num_queries: how many of the source's first training examples; ``None`` is all.
         variants: of MGMP by name; the last is the one whose pictures are drawn.
         seeds: how many trainings of each.
         paper: the paper's accuracy with and without generator, in words.
@@ -109,12 +113,7 @@ class Row:
     num_queries: int | None
     variants: Mapping[str, Variant]
     seeds: int
-    paper: str
-
-    @property
-    def address(self) -> str:
-        """The name of its folder, unique to all that decides its numbers."""
-        return address(self.name, self)
+    paper: str = "-"
 
     @property
     def pairs(self) -> tuple[TaskPair, ...]:
@@ -124,9 +123,66 @@ class Row:
     @property
     def specs(self) -> list[ModelSpec]:
         """All models once: source, generators, pairs."""
-        generators = [g for variant in self.variants.values() for g in variant.generators]
-        pairs = [spec for pair in self.pairs for spec in pair.specs]
-        return list(dict.fromkeys([self.source, *generators, *pairs]))
+        of_variants = [variant.generators for variant in self.variants.values()]
+        of_pairs = [pair.specs for pair in self.pairs]
+        return list(dict.fromkeys([self.source, *sum((*of_variants, *of_pairs), ())]))
+
+
+def cifar_row(args: Args) -> Row:
+    """Makes the row of Table 1 that the arguments ask for.
+
+    Raises:
+        ValueError: the row, the subsets or the number of seeds are impossible.
+    """
+    name, (pool, evaluation, paper) = choose_row(args)
+    preset = PRESETS[args.preset]
+    at_least_one("together", args.together)
+    seeds = at_least_one("seeds", preset.seeds if args.seeds is None else args.seeds)
+    slow = 2 if args.arch in preset.halved else 1
+
+    def model(data: str, images: int | None, recipe: Any, checkpoints: int = 1) -> ModelSpec:
+        epochs, *others = recipe
+        kept = -(-checkpoints // slow)
+        recipe = recipe_for((epochs // slow, *others), args.arch, args.data, kept)
+        width = preset.widths[args.arch]
+        return ModelSpec(args.arch, data, recipe, width=width, num_examples=images)
+
+    source = model(f"{args.data}10", preset.images[0], preset.source)
+    target = model(f"{args.data}100", preset.images[1], preset.target, preset.checkpoints)
+
+    def pair(subset: int) -> TaskPair:
+        task = dataclasses.replace(target, subset=subset, seed=1 + subset)
+        return TaskPair(f"subset {subset}", source.descendant(task, args.head), task)
+
+    generator, width, recipe = preset.generator
+    generator = args.generator or generator
+    paper_config = PAPER.replace(
+        generator=generator, generator_width=width, assemble=args.assemble, **preset.mgmp
+    )
+    recipe = recipe_for(recipe, generator, args.data)
+    fixed = ModelSpec(generator, source.data, recipe, width=width, num_examples=source.num_examples)
+    return Row(
+        name=f"{args.data}-{args.arch}-{name}-{args.preset}",
+        source=source,
+        pool=tuple(map(pair, pool)),
+        evaluation=tuple(map(pair, evaluation)),
+        num_queries=preset.num_queries,
+        variants=variants(paper_config, [fixed.sibling(1001 + seed) for seed in range(seeds)]),
+        seeds=seeds,
+        paper=paper,
+    )
+
+
+def recipe_for(
+    recipe: tuple[int, int, float], arch: str, data: str, checkpoints: int = 1
+) -> Recipe:
+    """Makes a recipe as an architecture needs it: SGD, or Adam for a vision transformer."""
+    epochs, batch_size, rate = recipe
+    rate = {"alexnet": rate / 5, "vit-small": 1e-3}.get(arch, rate)
+    augment = "crop-flip" if data == "cifar" else "none"
+    found = Recipe(epochs, batch_size, rate, augment=augment, checkpoints=checkpoints)
+    is_adam = arch == "vit-small"
+    return dataclasses.replace(found, optimizer="adam", weight_decay=0.0) if is_adam else found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,91 +192,111 @@ class Answering:
     Args:
         store: where the models are.
         queries: what they are asked.
-        kind: what is compared, logits or embeddings.
+        compared: what is compared, logits or embeddings.
     """
 
     store: ModelStore
     queries: QuerySet
-    kind: str
+    compared: str = "logits"
 
     def of(self, spec: ModelSpec, epoch: int | None = None) -> Answers:
-        """A model's answers; beside embeddings the logits, for the background."""
+        """Takes a model's answers; beside embeddings the logits, for the background."""
         logits = self.store.responses(spec, self.queries, epoch=epoch)
-        if self.kind != "embedding":
+        if self.compared != "embedding":
             return logits
         embedding = self.store.responses(spec, self.queries, kind="embedding", epoch=epoch)
         return {TRAINING: embedding, LOGITS: logits}
 
-    def references(
-        self, row: Row, variant: Variant, siblings: Sequence[ModelSpec] = ()
+    def fit_or_load(
+        self,
+        folder: Path,
+        row: Row,
+        variant: Variant,
+        name: str,
+        seed: int = 0,
+        *,
+        siblings: Sequence[ModelSpec] = (),
+        generator: Responses | None = None,
+    ) -> FittedMGMP:
+        """Fits a variant to the pool of a row and keeps it in ``folder``, or finds it there.
+
+        Siblings join the background; latents may be given in place of the variant's generator's.
+        """
+        kept = folder / "verifier"
+        if not (kept / "verifier.npz").is_file():
+            if variant.generators:
+                generator = self.store.responses(
+                    variant.generators[seed], self.queries, kind="embedding"
+                )
+            start = variant.generator_start
+            method = MGMP(
+                variant.config,
+                generator,
+                None if start is None else self.store.starting_params(start),
+                self.store.encode,
+                background_asks=LOGITS if self.compared == "embedding" else None,
+                name=name,
+            )
+            references = self._references(row, variant, siblings)
+            fitted = method.fit(references, seed=seed, folder=folder)
+            Verifier((fitted,), (), references.digests).save(kept)
+        (found,) = Verifier.load(kept).methods
+        assert isinstance(found, FittedMGMP)
+        return found
+
+    def _references(
+        self, row: Row, variant: Variant, siblings: Sequence[ModelSpec]
     ) -> ReferenceSet:
-        """The source, the pool that a variant learns from, and siblings."""
         queries: Any = self.queries
-        if self.kind == "embedding":
-            queries = {TRAINING: self.queries, LOGITS: self.queries}
+        if self.compared == "embedding":
+            queries = {TRAINING: queries, LOGITS: queries}
         pool = [
             Pair(pair.task, *([self.of(s, e) for e in variant.epochs(s)] for s in pair.specs))
             for pair in row.pool
         ]
         return ReferenceSet(
-            self.of(row.source), pool, [self.of(s) for s in siblings], queries=queries
-        )
-
-    def method(self, variant: Variant, name: str, seed: int) -> MGMP:
-        """The method that a variant is, with the latents of its generator."""
-        generator, start = None, None
-        if variant.generators:
-            spec = variant.generators[seed]
-            generator = self.store.responses(spec, self.queries, kind="embedding")
-        if variant.generator_start is not None:
-            start = self.store.starting_params(variant.generator_start)
-        return MGMP(
-            variant.config,
-            generator,
-            start,
-            self.store.encode,
-            background_asks=LOGITS if self.kind == "embedding" else None,
-            name=name,
+            self.of(row.source), pool, list(map(self.of, siblings)), queries=queries
         )
 
 
-def fit_or_load(folder: Path, method: MGMP, references: ReferenceSet, seed: int = 0) -> FittedMGMP:
-    """Fits a method and keeps it in ``folder``, or finds it there."""
-    if not (folder / "verifier" / "verifier.npz").is_file():
-        fitted = method.fit(references, seed=seed, folder=folder)
-        Verifier((fitted,), (), references.digests).save(folder / "verifier")
-    (fitted,) = Verifier.load(folder / "verifier").methods
-    assert isinstance(fitted, FittedMGMP)
-    return fitted
+def fit_variants(row: Row, answering: Answering, folder: Path) -> dict[str, list[FittedMGMP]]:
+    """Fits every variant of a row once a seed, or finds it in ``folder``."""
+    return {
+        name: [
+            answering.fit_or_load(
+                folder / slug(name) / f"seed{seed}", row, variant, f"{name}, seed {seed}", seed
+            )
+            for seed in range(row.seeds)
+        ]
+        for name, variant in row.variants.items()
+    }
 
 
 def run_row(
     experiment: str, row: Row, store: ModelStore, args: Any, together: int = 1
 ) -> dict[str, Any]:
-    """Makes a row's models, fits and judges MGMP, writes ``results.json`` and pictures.
+    """Trains a row's models, fits and evaluates MGMP, writes ``results.json`` and pictures.
 
     Args:
         experiment: the command's name.
         row: what to do.
         store: where its models are, or will be.
-        args: what the row was made from; its ``out`` is the folder that the row's own is in.
+        args: what the row was made from; the row's folder is in its ``out``.
         together: how many models are trained at once.
-
-    Returns:
-        The content of ``results.json``.
     """
-    folder = args.out / row.address
+    folder = args.out / address(row.name, row)
 
     def make() -> tuple[dict[str, Any], int]:
         found = train_models(row.specs, store, together)
         queries = store.queries(row.source, count=row.num_queries)
         console.print(f"[bold]2. Responses and MGMP[/] on {len(queries)} training examples")
-        (kind,) = {response_kind(v.config) for v in row.variants.values()}
-        answering = Answering(store, queries, kind)
+        read = {variant.config.response for variant in row.variants.values()}
+        compared = "embedding" if read == {"embedding"} else "logits"
+        answering = Answering(store, queries, compared)
         fitted = fit_variants(row, answering, folder)
         console.print("[bold]3. Evaluation[/] on models and tasks never seen")
         results = _evaluate(row, answering, fitted)
-        _draw(row, folder, answering, fitted)
+        _draw(row, folder, answering, list(fitted.values())[-1][0])
         return results, found
 
     results = results_of(experiment, folder, args, make)
@@ -228,13 +304,8 @@ def run_row(
     return results
 
 
-def response_kind(config: MGMPConfig) -> str:
-    """What a model is asked for, which MGMP converts: logits or embeddings."""
-    return "embedding" if config.response == "embedding" else "logits"
-
-
 def train_models(specs: Sequence[ModelSpec], store: ModelStore, together: int = 1) -> int:
-    """Trains what is missing; returns how many models were there already."""
+    """Trains what is missing, and counts what was there already."""
     found = sum(map(store.is_trained, specs))
     for spec in specs:  # what is missing is said before hours pass
         if spec.teacher is None:
@@ -244,51 +315,29 @@ def train_models(specs: Sequence[ModelSpec], store: ModelStore, together: int = 
     return found
 
 
-def fit_variants(row: Row, answering: Answering, folder: Path) -> dict[tuple[str, int], FittedMGMP]:
-    """Fits every variant of a row once a seed, or finds it in ``folder``."""
-    return {
-        (name, seed): fit_or_load(
-            folder / slug(name) / f"seed{seed}",
-            answering.method(variant, f"{name}, seed {seed}", seed),
-            answering.references(row, variant),
-            seed,
-        )
-        for name, variant in row.variants.items()
-        for seed in range(row.seeds)
-    }
-
-
 def _evaluate(
-    row: Row, answering: Answering, fitted: Mapping[tuple[str, int], FittedMGMP]
+    row: Row, answering: Answering, fitted: Mapping[str, Sequence[FittedMGMP]]
 ) -> dict[str, Any]:
-    accuracies = {spec.address: answering.store.accuracy(spec) for spec in row.specs}
-    results = {"row": row.name, "paper": row.paper, "methods": {}, "models": accuracies}
-    for name, variant in row.variants.items():
-        seeds = [fitted[name, seed] for seed in range(row.seeds)]
+    found: dict[str, Any] = {}
+    for name, seeds in fitted.items():
         scores, judged = [], []
         for pair in row.evaluation:
-            for spec in pair.specs:
+            for truth, spec in zip(("homologous", "not homologous"), pair.specs, strict=True):
                 suspect = answers_to(answering.of(spec), TRAINING)
                 by_seed = np.stack([one.fragment_scores(suspect) for one in seeds])
                 scores.append(by_seed)
                 dna = by_seed.mean(axis=1, dtype=np.float64).tolist()
-                truth = "homologous" if spec is pair.homologous else "not homologous"
-                judged.append(
-                    {
-                        "model": spec.address,
-                        "task": pair.task,
-                        "truth": truth,
-                        "dna_score_by_seed": dna,
-                        "verdict_seed0": _verdict(dna[0]),
-                    }
-                )
+                verdict = {"dna_score_by_seed": dna, "verdict_seed0": _verdict(dna[0])}
+                about = {"model": spec.address, "task": pair.task, "truth": truth}
+                judged.append({**about, **verdict})
         homologous, non_homologous = (np.stack(scores[i::2], axis=1) for i in (0, 1))
-        results["methods"][name] = {
-            "config": dataclasses.asdict(variant.config),
+        found[name] = {
+            "config": dataclasses.asdict(row.variants[name].config),
             **reporting.summarise(homologous, non_homologous, THRESHOLD),
             "evaluation": judged,
         }
-    return results
+    accuracies = {spec.address: answering.store.accuracy(spec) for spec in row.specs}
+    return {"row": row.name, "paper": row.paper, "methods": found, "models": accuracies}
 
 
 def _verdict(score: float) -> str:
@@ -297,39 +346,30 @@ def _verdict(score: float) -> str:
     return "not homologous" if score <= 1 - THRESHOLD else "inconclusive"
 
 
-def _draw(
-    row: Row,
-    folder: Path,
-    answering: Answering,
-    fitted: Mapping[tuple[str, int], FittedMGMP],
-) -> None:
-    method, some = fitted[list(row.variants)[-1], 0], slice(300)
+def _draw(row: Row, folder: Path, answering: Answering, method: FittedMGMP) -> None:
+    roles = ("homologous", "non-homologous")
     fragments, scores = {}, {}
     for pair in row.evaluation:
         suspects = [answers_to(answering.of(spec), TRAINING) for spec in pair.specs]
-        dna = [method.fragments(suspect) for suspect in suspects]
-        sets = {"source": dna[0][0], "homologous": dna[0][1], "non-homologous": dna[1][1]}
-        fragments[pair.task] = {role: values[some] for role, values in sets.items()}
+        (source, near), (_, far) = (method.fragments(suspect) for suspect in suspects)
+        sets = dict(zip(("source", *roles), (source, near, far), strict=True))
+        fragments[pair.task] = {role: values[:300] for role, values in sets.items()}
         scored = [method.fragment_scores(suspect) for suspect in suspects]
-        scores[pair.task] = dict(zip(("homologous", "non-homologous"), scored, strict=True))
+        scores[pair.task] = dict(zip(roles, scored, strict=True))
     reporting.plot_fragments(folder / "fragments.png", dict(list(fragments.items())[:3]))
     reporting.plot_scores(folder / "scores.png", scores, THRESHOLD)
-    curves = {
-        "source": [row.source],
-        "homologous": [pair.homologous for pair in row.pairs],
-        "non-homologous": [pair.non_homologous for pair in row.pairs],
-    }
-    models = answering.store.folder
-    paths = {
-        role: [models / spec.address / "metrics.jsonl" for spec in specs]
+    curves = {"source": [row.source]}
+    curves |= {role: [pair.specs[i] for pair in row.pairs] for i, role in enumerate(roles)}
+    models = {
+        role: [answering.store.folder / spec.address / "metrics.jsonl" for spec in specs]
         for role, specs in curves.items()
     }
-    paths = {role: [p for p in of_role if p.is_file()] for role, of_role in paths.items()}
+    models = {role: [path for path in of if path.is_file()] for role, of in models.items()}
     mgmp = {
         name: [folder / slug(name) / f"seed{s}" / "metrics.jsonl" for s in range(row.seeds)]
         for name in row.variants
     }
-    panels = {"models": paths, "MGMP, fragments of the pool": mgmp}
+    panels = {"models": models, "MGMP, fragments of the pool": mgmp}
     reporting.plot_training(folder / "training.png", panels)
 
 
@@ -341,8 +381,8 @@ def _print(row: Row, folder: Path, results: dict[str, Any]) -> None:
     columns = ["method", "accuracy per fragment", "AUC", "missed", "false alarms"]
     print_table(f"{row.name}: unseen models and tasks", columns, rows)
     console.print(
-        "Missed are homologous, false alarms non-homologous models, over all seeds, judged wrongly "
-        f"at DNA level with threshold {THRESHOLD} (in brackets: ½).\n"
+        "Missed are homologous, false alarms non-homologous models, over all seeds, with a wrong "
+        f"verdict at DNA level and threshold {THRESHOLD} (in brackets: ½).\n"
     )
     name = list(results["methods"])[-1]
     judged = [
@@ -355,29 +395,5 @@ def _print(row: Row, folder: Path, results: dict[str, Any]) -> None:
 
 
 def slug(name: str) -> str:
-    """A name as a folder's."""
+    """Turns a name into a folder's."""
     return re.sub(r"[^\w.]+", "-", name)
-
-
-def check_at_least_one(name: str, value: int) -> int:
-    """The value, or ``ValueError`` where it is below 1."""
-    if value < 1:
-        raise ValueError(f"--{name} must be at least 1, got {value}")
-    return value
-
-
-def check_subsets(pool: tuple[int, ...], evaluation: tuple[int, ...]) -> None:
-    """Raises ``ValueError`` unless these are disjoint choices of the subsets 0 to 9."""
-    if len(pool) < 2 or not evaluation:
-        raise ValueError(
-            "give at least two --pool-subsets, for a background of their models, and at least one "
-            f"of --eval-subsets, each of 0 to 9; got {list(pool)} and {list(evaluation)}"
-        )
-    unknown = sorted(set(pool + evaluation) - set(range(10)))
-    if unknown:
-        raise ValueError(f"subsets are 0 to 9, got {unknown}")
-    if len(set(pool + evaluation)) < len(pool + evaluation):
-        raise ValueError(
-            f"pool subsets {list(pool)} and evaluation subsets {list(evaluation)} must be "
-            "disjoint and without repetition: MGMP is judged on tasks it never saw"
-        )

@@ -1,32 +1,151 @@
-"""What every command of this folder does: read its command line, claim --out, write results."""
+"""What every command does: reads its command line, claims --out, writes results, stops cleanly.
+
+Imports nothing slow. Commands import JAX inside their functions, so that ``--help`` answers at once
+and an interruption is answered by a sentence from the first second on.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import hashlib
+import importlib
 import json
 import logging
 import os
 import signal
+import socket
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 SCHEMA = 2
 """Of results.json."""
 
+STOPPED = "stopped; rerun the same command to resume"
+_SHOW_CURSOR = "\x1b[?25h"  # which progress bars hide
+_CLAIMED: dict[Path, IO[str]] = {}
+_MADE: list[Path] = []
+
+
+def run(main: Callable[[Any], Any], arguments: type) -> None:
+    """Calls ``main`` with the command line; what goes wrong is said in a sentence.
+
+    Args:
+        main: of the command.
+        arguments: a dataclass, of which the command line is made.
+    """
+    _listen()
+    try:
+        import tyro
+
+        main(tyro.cli(arguments))
+    except FileNotFoundError as error:
+        _leave()
+        sys.exit("\n".join(filter(None, [f"error: {error}", getattr(arguments, "instead", "")])))
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        _leave()
+        sys.exit(f"error: {error}")
+
+
+def _listen() -> None:
+    """Ends the process with a sentence at Ctrl-C or SIGTERM, while it imports or is busy too.
+
+    No exception is raised, which callbacks would swallow, and nothing is unwound under running
+    threads. Nothing is lost either: files are written whole or not at all, as for ``kill -9``.
+    """
+    heard, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+
+    def end() -> None:
+        number = 0
+        while number not in (signal.SIGINT, signal.SIGTERM):
+            (number,) = heard.recv(1)
+        shown = _SHOW_CURSOR if sys.stderr.isatty() else ""
+        print(f"{shown}{STOPPED}", file=sys.stderr, flush=True)  # noqa: T201
+        wake.close()
+        os._exit(128 + number)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def claim(out: Path) -> None:
+    """Takes ``out`` for this process as long as it lives, and keeps there what XLA compiles.
+
+    Raises:
+        OSError: another process has it, or it cannot be written.
+    """
+    import jax
+
+    if out.resolve() in _CLAIMED:
+        return
+    _MADE.extend(folder for folder in (out, *out.parents) if not folder.exists())
+    out.mkdir(parents=True, exist_ok=True)
+    lock = (out / ".lock").open("a")
+    try:
+        _lock(lock)
+    except (BlockingIOError, PermissionError) as error:
+        lock.close()
+        raise OSError(
+            f"another command is using {out}; wait for it or choose another --out"
+        ) from error
+    _CLAIMED[out.resolve()] = lock
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(out / ".jax_cache"))
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def _lock(file: IO[str]) -> None:
+    """Locks a file until this process ends, by what the platform has."""
+    try:
+        import fcntl
+    except ImportError:
+        msvcrt: Any = importlib.import_module("msvcrt")
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _leave() -> None:
+    """Takes away the folders that :func:`claim` made and nothing was written to."""
+    for out, lock in _CLAIMED.items():
+        if out in [folder.resolve() for folder in _MADE] and [p.name for p in out.iterdir()] == [
+            ".lock"
+        ]:
+            lock.close()
+            (out / ".lock").unlink()
+    for folder in _MADE:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def open_store(args: Any, **more: Any) -> Any:
+    """Opens the models under ``--out``, which this process takes, made of data in ``--data-dir``.
+
+    Raises:
+        OSError: as :func:`claim`.
+    """
+    from mgmp_jax.store import ModelStore
+
+    claim(args.out)
+    return ModelStore(args.out / "models", args.data_dir, download=True, **more)
+
 
 def settings(args: Any) -> dict[str, Any]:
-    """All arguments but where things lie."""
+    """Collects all arguments but where things lie."""
     everything = dataclasses.asdict(args)
     return {k: v for k, v in everything.items() if k not in ("data_dir", "out", "pretrained")}
 
 
 def address(name: str, what: Any) -> str:
-    """A folder's name, unique to ``what``: dataclasses, numbers and words that decide a result."""
+    """Names a folder uniquely for all that decides a result: dataclasses, numbers and words."""
     text = json.dumps(what, sort_keys=True, default=dataclasses.asdict)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
@@ -42,74 +161,36 @@ def results_of(
         args: what was asked for.
         make: gives what came out, and how many of its models had been trained before.
     """
-    from mgmp_jax import files, reporting
+    from mgmp_jax import files
 
     path = folder / "results.json"
     if not path.is_file():
         start = time.perf_counter()
         results, found = make()
-        run = {
-            **reporting.environment(),
-            "wall_time_s": round(time.perf_counter() - start, 1),
-            "models_trained_before": found,
-        }
-        about = {"experiment": experiment, "schema": SCHEMA}
-        files.write_json(path, {**about, **results, "settings": settings(args), "run": run})
+        wall_time = round(time.perf_counter() - start, 1)
+        more = {"wall_time_s": wall_time, "models_trained_before": found}
+        write_results(experiment, path, {**results, "settings": settings(args)}, more)
     return files.read_json(path)
 
 
-_LOCKS: dict[Path, Any] = {}
+def write_results(
+    experiment: str, path: Path, results: dict[str, Any], more: dict[str, Any] | None = None
+) -> None:
+    """Writes results with the experiment's name and what ran, ``more`` included."""
+    from mgmp_jax import files, reporting
+
+    about = {"experiment": experiment, "schema": SCHEMA}
+    ran = {**reporting.environment(), **(more or {})}
+    files.write_json(path, {**about, **results, "run": ran})
 
 
-def claim(out: Path) -> None:
-    """Takes ``out`` for this process as long as it lives, and keeps there what XLA compiles.
-
-    Raises:
-        OSError: another process has it, or it cannot be written.
-    """
-    import jax
-
-    out.mkdir(parents=True, exist_ok=True)
-    if out.resolve() in _LOCKS:
-        return
-    lock = (out / ".lock").open("a")
-    with contextlib.suppress(ImportError):  # where there are no such locks, nobody is kept out
-        import fcntl
-
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(
-                f"another command is using {out}; wait for it or choose another --out"
-            ) from error
-    _LOCKS[out.resolve()] = lock
-    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(out / ".jax_cache"))
-    jax.config.update("jax_compilation_cache_dir", cache)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    logging.getLogger("absl").setLevel(logging.ERROR)
-
-
-def open_store(args: Any, **more: Any) -> Any:
-    """Opens the models under ``--out``, which this process takes, made of data in ``--data-dir``.
-
-    Raises:
-        OSError: as :func:`claim`.
-    """
-    from mgmp_jax.store import ModelStore
-
-    claim(args.out)
-    return ModelStore(args.out / "models", args.data_dir, download=True, **more)
-
-
-def print_table(title: str, columns: Mapping[str, Any] | list[str], rows: Any) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints a table."""
     from rich.table import Table
 
     from mgmp_jax.training import console
 
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column)
+    table = Table(*columns, title=title)
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -120,16 +201,3 @@ def print_files(folder: Path, *names: str) -> None:
     from mgmp_jax.training import console
 
     console.print("Files: " + ", ".join(str(folder / name) for name in names), soft_wrap=True)
-
-
-def run(main: Callable[[Any], Any], arguments: type) -> None:
-    """Calls ``main`` with the command line; a wrong one ends in a sentence that says why."""
-    import tyro
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        main(tyro.cli(arguments))
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; rerun the same command to resume")

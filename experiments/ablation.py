@@ -9,15 +9,48 @@ generator (at the paper's scale ResNet50) and one thing changed. Reads the model
 the same --out. Rerun to resume.
 """
 
-from typing import Any
+from __future__ import annotations
 
-from _rows import run_row
+import dataclasses
+import re
+from typing import TYPE_CHECKING, Any
+
 from _run import open_store, run
-from configs.ablation import Args, make_rows
+from configs import cifar
+from configs.ablation import CHANGES, TABLE_5, WIDTHS, Args
+from configs.common import at_least_one
+
+if TYPE_CHECKING:
+    from _rows import Row
+
+
+def make_rows(args: Args) -> list[Row]:
+    """Makes row 1 of Table 1 with the variants of Table 5, then with those of the method."""
+    from _rows import Variant, changed, cifar_row
+
+    row = cifar_row(cifar.Args(preset=args.preset, data=args.data))
+    paper = Variant(row.variants["paper"].config)
+    table_5 = {}
+    for name in TABLE_5:
+        generator, assembly, width = re.split(r", (?:\|o\| = )?", name.lower())
+        sizes: dict[str, Any] = {"generator_width": WIDTHS[args.preset][generator]}
+        if assembly == "concatenation":
+            sizes["latent"] = int(width) - 10  # beside the source's ten classes
+        table_5[name] = changed(paper, generator=generator, assemble=assembly, **sizes)
+    changes = {name: changed(paper, **change) for name, change in CHANGES.items()}
+    seeds = at_least_one("seeds", args.seeds)
+    return [
+        dataclasses.replace(
+            row, name=f"ablation-{name}-{row.name}", variants=variants, seeds=seeds, paper="-"
+        )
+        for name, variants in (("table5", table_5), ("changes", changes))
+    ]
 
 
 def main(args: Args) -> list[dict[str, Any]]:
     """Runs all variants; see the module's docstring."""
+    from _rows import run_row
+
     rows, store = make_rows(args), open_store(args)
     return [run_row("ablation", row, store, args) for row in rows]
 

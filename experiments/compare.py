@@ -1,42 +1,40 @@
-"""MGMP, every baseline and the sibling test on the same queries, against every kind of negative.
+"""MGMP, every similarity and the sibling test on the same queries, against every kind of negative.
 
     python experiments/compare.py --preset small --data-dir DIR    # narrow models, for CPUs
     python experiments/compare.py --preset demo                    # generated images
 
 Scores are counted by model. The sibling test's statistic is chosen on the pool's tasks and
-judged on the suspects. Where there are fewer images of a kind than queries asked for, all are
+evaluated on the suspects. Where there are fewer images of a kind than queries asked for, all are
 used. Rerun to resume.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _attribution import POWER, Statistic, all_results
-from _cohort import TRAINING, Cohort, Material, gather, make_cohort
-from _run import address, open_store, print_files, print_table, results_of, run
-from _scoring import as_results, attribute_by, by_answers, by_kind, by_weights, choose, judged_by
+from _run import open_store, print_files, print_table, results_of, run
 from configs import cohort as config
-from configs.cohort import DRAWS, KINDS, NUM_QUERIES
+from configs.cohort import DRAWS, KINDS, NUM_QUERIES, POWER, TRAINING
 
-from mgmp_jax import reporting
-from mgmp_jax.methods.attribution import LEAST_QUERIES
-from mgmp_jax.store import ModelStore
-from mgmp_jax.training import console
+if TYPE_CHECKING:
+    from _cohort import Cohort, Material
+
+    from mgmp_jax.store import ModelStore
 
 
 @dataclasses.dataclass(frozen=True)
 class Args(config.Args):
-    """MGMP, every similarity and the sibling test against every kind of negative."""
+    """Compare MGMP, every similarity and the sibling test against every kind of negative."""
 
 
-def against_queries(
-    cohort: Cohort, material: Material, statistics: Mapping[str, Statistic]
-) -> dict[str, dict[str, dict[str, float]]]:
-    """The AUC of each method against each kind, for several numbers of queries, mean of draws."""
+def against_queries(cohort: Cohort, material: Material, statistics: Any) -> dict[str, Any]:
+    """Measures each method's AUC against each kind by numbers of queries, mean of draws."""
+    from _scoring import attribute_by, by_answers, by_kind
+
+    from mgmp_jax.methods.attribution import LEAST_QUERIES
+
     found: dict[str, dict[str, dict[str, float]]] = {}
     for n in (n for n in NUM_QUERIES if n < len(material.queries[TRAINING])):
         rng = np.random.default_rng(n)
@@ -44,8 +42,9 @@ def against_queries(
         for _ in range(DRAWS):
             part = material.draw(n, rng)
             attributions = attribute_by(cohort, part, statistics if n >= LEAST_QUERIES else {})
-            for method, scores in by_answers(cohort, part, attributions).items():
-                for kind, of_kind in by_kind(cohort, scores).items():
+            scores, _unread = by_answers(cohort, part, attributions)
+            for method, of_method in scores.items():
+                for kind, of_kind in by_kind(cohort, of_method).items():
                     aucs.setdefault((method, kind), []).append(of_kind["auc"])
         for (method, kind), values in aucs.items():
             found.setdefault(method, {}).setdefault(kind, {})[str(n)] = float(np.mean(values))
@@ -53,44 +52,53 @@ def against_queries(
 
 
 def compare(cohort: Cohort, store: ModelStore, material: Material) -> dict[str, Any]:
-    """All scores of all methods, and what the sibling test says."""
-    console.print("[bold]3. Comparison[/]")
-    found = {of: choose(cohort, answers) for of, answers in material.answers.items()}
-    statistics = {of: chosen for of, (chosen, _) in found.items()}
+    """Scores all suspects by all methods, and says what the sibling test finds."""
+    from _scoring import all_results, as_results, attribute_by, by_answers, by_weights, choose
+
+    chosen = {of: choose(cohort, answers) for of, answers in material.answers.items()}
+    statistics = {of: statistic for of, (statistic, _) in chosen.items()}
     attributions = attribute_by(cohort, material, statistics)
-    of_answers = by_answers(cohort, material, attributions)
+    scores, unread = by_answers(cohort, material, attributions)
     suspects = [suspect.spec for suspect in cohort.suspects]
     source, *targets = (store.variables(s)["params"] for s in (cohort.row.source, *suspects))
-    methods = as_results(cohort, of_answers | by_weights(source, targets))
+    methods = as_results(cohort, scores | by_weights(source, targets))
     curves, number = against_queries(cohort, material, statistics), len(material.queries[TRAINING])
-    for name in of_answers:
+    for name in scores:
         for kind, separation in methods[name]["against"].items():
             curves.setdefault(name, {}).setdefault(kind, {})[str(number)] = separation["auc"]
     return {
         "models": {spec.address: store.accuracy(spec) for spec in cohort.specs},
         "suspects": [{"model": s.spec.address, "kind": s.kind} for s in cohort.suspects],
         "methods": methods,
+        "unread": unread,
         "num_queries": {of: len(queries) for of, queries in material.queries.items()},
         "against_queries": curves,
         "sibling_test": {
             of: {
-                "chosen": str(chosen),
+                "chosen": str(statistic),
                 "on_pool_tasks": tried,
-                **all_results(cohort, material.answers[of], chosen, attributions[of]),
+                **all_results(cohort, material.answers[of], statistic, attributions[of]),
             }
-            for of, (chosen, tried) in found.items()
+            for of, (statistic, tried) in chosen.items()
         },
     }
 
 
 def main(args: Args) -> dict[str, Any]:
     """Runs the comparison; see the module's docstring."""
+    from _cohort import gather, make_cohort
+    from _scoring import judged_by
+
+    from mgmp_jax import reporting
+    from mgmp_jax.training import console
+
     cohort, store = make_cohort(args), open_store(args)
-    what = [cohort.address, judged_by(cohort), NUM_QUERIES, DRAWS, POWER]
-    folder = args.out / address(f"compare-{cohort.row.name}", what)
+    what = [judged_by(cohort), NUM_QUERIES, DRAWS, POWER]
+    folder = args.out / cohort.folder("compare", what)
 
     def make() -> tuple[dict[str, Any], int]:
         material, found = gather(cohort, store, args)
+        console.print("[bold]2. Comparison[/]")
         return compare(cohort, store, material), found
 
     results = results_of("compare", folder, args, make)
@@ -101,7 +109,7 @@ def main(args: Args) -> dict[str, Any]:
 
 
 def show(results: dict[str, Any]) -> None:
-    """Prints the two tables."""
+    """Prints the AUC of each method, and how often the sibling test puts the own source first."""
     kinds = [kind for kind in KINDS if kind != "homologous"]
     aucs = [
         [name, *(f"{m['against'][k]['auc']:.2f}" if k in m["against"] else "-" for k in kinds)]

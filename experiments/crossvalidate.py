@@ -2,53 +2,86 @@
 
     python experiments/crossvalidate.py --preset small --stage 1 --data-dir DIR
 
-Every variant learns from all pool tasks of a row but one and is judged on that one, for each
+Every variant learns from all pool tasks of a row but one and is evaluated on that one, for each
 task in turn. Evaluation models are not looked at; they are not even trained. The first stage
 changes one thing at a time, the second goes on from the best of the first, the third takes the
-extended method apart. Takes the options of ``cifar.py`` beside its own; rerun to resume.
+extended method apart. Takes the options of cifar.py beside its own. Rerun to resume.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _rows import run_row
-from _run import SCHEMA, open_store, print_files, print_table, run, settings
-from configs.cifar import make_row
-from configs.crossvalidate import STAGES, Args, leave_one_out
+from _run import address, open_store, print_files, print_table, run, settings, write_results
+from configs.crossvalidate import STAGES, Args
 
-from mgmp_jax import files, reporting
+if TYPE_CHECKING:
+    from _rows import Row, Variant
 
 
-def main(args: Args) -> dict:
+def compared(row: Row, stage: int) -> dict[str, Variant]:
+    """Makes the variants that a stage compares; the last one adds each generator by itself."""
+    from _rows import changed
+
+    found = {}
+    for of, prefix, common, changes in STAGES[stage]:
+        for name, change in changes.items():
+            label = f"{prefix}{name}".removesuffix(": ")
+            found[label] = changed(row.variants[of], **{**common, **change})
+    extended = row.variants["extended"]
+    for i, generator in enumerate(extended.generators if stage == 3 else (), 1):
+        one = changed(extended, generators=(generator,))
+        found[f"extended: generator {i} only"] = changed(one, background=False)
+        found[f"extended: background and generator {i}"] = one
+    return found
+
+
+def leave_one_out(row: Row, variants: Mapping[str, Variant]) -> list[Row]:
+    """Makes one row for each pool task, which is its evaluation; the others are its pool."""
+    return [
+        dataclasses.replace(
+            row,
+            name=f"{row.name}-without-{held_out.task.replace(' ', '')}",
+            pool=tuple(pair for pair in row.pool if pair != held_out),
+            evaluation=(held_out,),
+            variants=variants,
+            paper="-",
+        )
+        for held_out in row.pool
+    ]
+
+
+def main(args: Args) -> dict[str, Any]:
     """Runs all folds; see the module's docstring."""
-    row = make_row(args)
-    store = open_store(args)
-    compared = STAGES[args.stage](row)
-    row = dataclasses.replace(row, seeds=1)
-    folds = [run_row("crossvalidate", fold, store, args) for fold in leave_one_out(row, compared)]
-    results = {}
-    for name in compared:
-        by_task = [fold["methods"][name]["accuracy"] for fold in folds]
-        auc = float(np.mean([fold["methods"][name]["auc"] for fold in folds]))
-        config = folds[0]["methods"][name]["config"]
-        accuracy = float(np.mean(by_task))
-        results[name] = {"accuracy": accuracy, "by_task": by_task, "auc": auc, "config": config}
+    from _rows import cifar_row, run_row
+
+    row = cifar_row(args)
+    variants = compared(row, args.stage)
+    row, store = dataclasses.replace(row, seeds=1), open_store(args)
+    folds = [run_row("crossvalidate", fold, store, args) for fold in leave_one_out(row, variants)]
+    found = {}
+    for name in variants:
+        of_folds = [fold["methods"][name] for fold in folds]
+        by_task = [one["accuracy"] for one in of_folds]
+        auc = float(np.mean([one["auc"] for one in of_folds]))
+        accuracy, config = float(np.mean(by_task)), of_folds[0]["config"]
+        found[name] = {"accuracy": accuracy, "by_task": by_task, "auc": auc, "config": config}
     columns = ["method", "accuracy per fragment", "AUC"]
-    shown = [[name, f"{v['accuracy']:.4f}", f"{v['auc']:.2f}"] for name, v in results.items()]
+    shown = [[name, f"{v['accuracy']:.4f}", f"{v['auc']:.2f}"] for name, v in found.items()]
     print_table(f"{row.name}: mean over the pool tasks left out", columns, shown)
-    content = {
-        "experiment": "crossvalidate",
-        "schema": SCHEMA,
+    results = {
         "row": row.name,
         "tasks": [pair.task for pair in row.pool],
-        "variants": results,
+        "variants": found,
         "settings": settings(args),
-        "run": reporting.environment(),
     }
-    path = args.out / f"{row.address}-crossvalidation{args.stage}" / "results.json"
-    files.write_json(path, content)
+    path = args.out / f"{address(row.name, row)}-crossvalidation{args.stage}" / "results.json"
+    write_results("crossvalidate", path, results)
     print_files(path.parent, path.name)
-    return content
+    return results
 
 
 if __name__ == "__main__":

@@ -11,84 +11,69 @@ no model was trained on. Rerun to resume.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
 import numpy as np
-from _attribution import ALL, choose_statistic
-from _cohort import UNSEEN, Cohort, make_cohort
-from _run import address, open_store, print_files, print_table, results_of, run
-from configs import cohort as config
-from configs.queries import CHANGES, NUMBER, SPARE, Images
+from _run import open_store, print_files, print_table, results_of, run
+from configs.cohort import UNSEEN
+from configs.queries import CHANGES, MIXED, NUMBER, SPARE, Args
 
-from mgmp_jax.linear import standardise
-from mgmp_jax.queries import QuerySet
-from mgmp_jax.store import ModelSpec, ModelStore
-from mgmp_jax.training import console
+if TYPE_CHECKING:
+    from _cohort import Cohort
 
-
-@dataclasses.dataclass(frozen=True)
-class Args(config.Args):
-    """Which queries show the sibling test most."""
+    from mgmp_jax.queries import QuerySet
+    from mgmp_jax.store import ModelStore
 
 
-def disagreement(cohort: Cohort, store: ModelStore, images: Images) -> np.ndarray:
-    """How much the candidates' standardised logits differ on each image, ``[n]``."""
-    logits = [store.responses(spec, QuerySet.images(images)).values for spec in cohort.candidates]
-    return np.var([standardise(jnp.asarray(z)) for z in logits], axis=0).mean(axis=1)
+def make_queries(cohort: Cohort, store: ModelStore) -> dict[str, QuerySet]:
+    """Makes as many queries of every kind, and those on which the candidates differ most."""
+    import jax.numpy as jnp
 
+    from mgmp_jax.linear import standardise
+    from mgmp_jax.queries import QuerySet
 
-def make_queries(cohort: Cohort, store: ModelStore) -> dict[str, Images]:
-    """As many queries of every kind."""
     unseen = store.examples(cohort.row.source, "test").inputs
     number = min(NUMBER, len(unseen) // SPARE)
     made = {
-        name: change(unseen[: SPARE * number], np.random.default_rng(0))
+        name: QuerySet.images(change(unseen[: SPARE * number], np.random.default_rng(0)))
         for name, change in CHANGES.items()
     }
-    queries = {name: images[:number] for name, images in made.items()}
-    for name in (UNSEEN, "mixed images"):
-        disputed = np.argsort(-disagreement(cohort, store, made[name]))[:number]
-        queries[f"{name}, most disputed of {SPARE * number}"] = made[name][np.sort(disputed)]
+    queries = {name: images.take(number) for name, images in made.items()}
+    for name in (UNSEEN, MIXED):
+        logits = [store.responses(spec, made[name]).values for spec in cohort.candidates]
+        disagreement = np.var([standardise(jnp.asarray(z)) for z in logits], axis=0).mean(axis=1)
+        disputed = np.sort(np.argsort(-disagreement)[:number])
+        queries[f"{name}, most disputed of {SPARE * number}"] = made[name].take(disputed)
     target = dataclasses.replace(cohort.rehearsal[0], subset=None)
-    queries[f"of {target.data}"] = store.examples(target, "test").inputs[:number]
-    return queries
-
-
-def needed(cohort: Cohort) -> list[ModelSpec]:
-    """The models that are asked."""
-    return [*cohort.candidates, *cohort.rehearsal, *cohort.controls]
-
-
-def try_queries(cohort: Cohort, store: ModelStore) -> dict[str, Any]:
-    """For each kind how alike the candidates answer, and what every statistic attributes."""
-    specs = needed(cohort)
-    store.train(specs)
-    found = {}
-    for name, images in make_queries(cohort, store).items():
-        answers = {spec: store.responses(spec, QuerySet.images(images)) for spec in specs}
-        labels = np.stack([answers[spec].values.argmax(axis=1) for spec in cohort.candidates])
-        alike = [np.mean(a == b) for i, a in enumerate(labels) for b in labels[:i]]
-        chosen, tried = choose_statistic(cohort, answers)
-        console.print(f"{name}: {chosen}")
-        found[name] = {
-            "queries": len(images),
-            "agreement_of_candidates": float(np.mean(alike)),
-            "chosen": str(chosen),
-            "on_pool_tasks": tried,
-        }
-    return {"kinds": found}
+    images = store.examples(target, "test").inputs[:number]
+    return {**queries, f"of {target.data}": QuerySet.images(images)}
 
 
 def main(args: Args) -> dict[str, Any]:
     """Tries all kinds; see the module's docstring."""
+    from _cohort import make_cohort
+    from _rows import train_models
+    from _scoring import ALL, choose
+
     cohort, store = make_cohort(args), open_store(args)
-    what = [cohort.address, [str(statistic) for statistic in ALL], list(CHANGES), NUMBER, SPARE]
-    folder = args.out / address(f"queries-{cohort.row.name}", what)
+    what = [[str(statistic) for statistic in ALL], list(CHANGES), NUMBER, SPARE]
+    folder = args.out / cohort.folder("queries", what)
 
     def make() -> tuple[dict[str, Any], int]:
-        found = sum(map(store.is_trained, needed(cohort)))
-        return try_queries(cohort, store), found
+        specs = [*cohort.candidates, *cohort.rehearsal, *cohort.controls]
+        before, found = train_models(specs, store), {}
+        for name, queries in make_queries(cohort, store).items():
+            answers = {spec: store.responses(spec, queries) for spec in specs}
+            labels = [answers[spec].values.argmax(axis=1) for spec in cohort.candidates]
+            alike = [np.mean(a == b) for i, a in enumerate(labels) for b in labels[:i]]
+            chosen, tried = choose(cohort, answers)
+            found[name] = {
+                "queries": len(queries),
+                "agreement_of_candidates": float(np.mean(alike)),
+                "chosen": str(chosen),
+                "on_pool_tasks": tried,
+            }
+        return {"kinds": found}, before
 
     results = results_of("queries", folder, args, make)
     rows = []

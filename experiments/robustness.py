@@ -12,61 +12,44 @@ another training. Rerun to resume.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-from _attribution import Statistic, sibling_results
-from _cohort import AllAnswers, Cohort, Material, Suspect, gather, make_cohort
-from _run import address, open_store, print_files, print_table, results_of, run
-from _scoring import as_results, attribute_by, by_answers, by_weights, choose, judged_by
-from configs import cohort as config
-from configs.cohort import PRESETS
-from configs.robustness import ANSWERS, ATTRIBUTED_BY, STUDENTS, WEIGHTS
+from _run import open_store, print_files, print_table, results_of, run
+from configs.robustness import ANSWERS, ATTRIBUTED_BY, STUDENTS, WEIGHTS, Args
 
-from mgmp_jax import reporting, training
-from mgmp_jax.queries import QuerySet
-from mgmp_jax.responses import Responses
-from mgmp_jax.store import ModelSpec, ModelStore
-from mgmp_jax.training import console
+if TYPE_CHECKING:
+    from _cohort import AllAnswers, Cohort, Material, Suspect
+
+    from mgmp_jax.responses import Responses
+    from mgmp_jax.store import ModelSpec, ModelStore
+
+OTHER = "sibling descendant"
 
 
-@dataclasses.dataclass(frozen=True)
-class Args(config.Args):
-    """What a descendant may have gone through, against every method."""
-
-
-def another(cohort: Cohort) -> ModelSpec:
-    """The model of the source's data that some suspects started from instead of the source."""
-    return next(
-        s.spec.start for s in cohort.suspects if s.kind == "sibling descendant" and s.spec.start
-    )
-
-
-def trained_otherwise(cohort: Cohort, args: Args, store: ModelStore) -> dict[str, list[ModelSpec]]:
-    """Descendants and students of the source, and the same of another model of its data.
+def trained_otherwise(cohort: Cohort, store: ModelStore) -> dict[str, list[ModelSpec]]:
+    """Makes descendants and students of the source, and the same of another model of its data.
 
     For each way of training the former come first, then equally many of the latter.
     """
-    source, target = cohort.row.source, PRESETS[args.preset].target
+    source = cohort.row.source
     own = [s.spec for s in cohort.suspects if s.kind == "homologous" and s.spec.head == "keep"]
-    kept = own + [dataclasses.replace(spec, start=another(cohort)) for spec in own]
-    recipe = dataclasses.replace(kept[0].recipe, checkpoints=1)
-    long = dataclasses.replace(
-        recipe, epochs=4 * target.epochs, learning_rate=3 * recipe.learning_rate
-    )
+    another = next(s.spec.start for s in cohort.suspects if s.kind == OTHER and s.spec.start)
+    recipe = dataclasses.replace(own[0].recipe, checkpoints=1)
+    epochs, rate = 4 * recipe.epochs, 3 * recipe.learning_rate
+    long = dataclasses.replace(recipe, epochs=epochs, learning_rate=rate)
     last = dataclasses.replace(recipe, frozen=len(store.module(source).layers) - 1)
     half = (source.num_examples or 0) // 2
     thief = dataclasses.replace(source.cousin(0), num_examples=half)  # he has his own images
     students = [
         (teacher, dataclasses.replace(thief, seed=spec.seed))
-        for teacher in (source, another(cohort))
+        for teacher in (source, another)
         for spec in own[:STUDENTS]
     ]
 
     def changed(**changes: Any) -> list[ModelSpec]:
-        return [dataclasses.replace(spec, **changes) for spec in kept]
+        both = own + [dataclasses.replace(spec, start=another) for spec in own]
+        return [dataclasses.replace(spec, **changes) for spec in both]
 
     return {
         "last layer only": changed(recipe=last, head="reinit"),
@@ -92,160 +75,135 @@ class Changed:
     params: Sequence[Any] = ()
 
 
-def retrained(
-    specs: Mapping[str, Sequence[ModelSpec]], store: ModelStore, material: Material
+def change_all(
+    cohort: Cohort,
+    store: ModelStore,
+    material: Material,
+    otherwise: Mapping[str, Sequence[ModelSpec]],
 ) -> Iterator[tuple[str, Changed]]:
-    """The models of :func:`trained_otherwise`."""
-    for name, of_name in specs.items():
-        half = len(of_name) // 2
-        suspects = [
-            Suspect(spec, "homologous" if i < half else "sibling descendant")
-            for i, spec in enumerate(of_name)
-        ]
-        answers = {
-            of: {spec: store.responses(spec, queries) for spec in of_name}
-            for of, queries in material.queries.items()
-        }
-        yield (
-            name,
-            Changed(suspects, answers, [store.variables(spec)["params"] for spec in of_name]),
-        )
+    """Gives the suspects as they are, trained otherwise, with other weights, with other answers.
 
+    Controls are changed where answers are: the owner sees how a suspect answers.
+    """
+    import jax
+    from _cohort import Suspect
 
-def reweighted(
-    known: Sequence[Suspect], store: ModelStore, material: Material
-) -> Iterator[tuple[str, Changed]]:
-    """Suspects after each of :data:`WEIGHTS`."""
+    from mgmp_jax import training, transformations
+    from mgmp_jax.responses import Responses
+
+    known = [cohort.suspects[i] for i in cohort.of_kind("homologous", "scratch", OTHER)]
     variables = [store.variables(suspect.spec) for suspect in known]
-    for name, change in WEIGHTS.items():
-        changed = [{**of, "params": change(of["params"])} for of in variables]
+    yield "none", Changed(known, {}, [one["params"] for one in variables])
+    for name, specs in otherwise.items():
+        kinds = ["homologous"] * (len(specs) // 2) + [OTHER] * (len(specs) // 2)
+        suspects = [Suspect(spec, kind) for spec, kind in zip(specs, kinds, strict=True)]
         answers = {
-            of: {
-                suspect.spec: answer(store, suspect.spec, one, queries)
-                for suspect, one in zip(known, changed, strict=True)
-            }
+            of: {spec: store.responses(spec, queries) for spec in specs}
             for of, queries in material.queries.items()
         }
-        yield name, Changed(known, answers, [one["params"] for one in changed])
-
-
-def reanswered(
-    known: Sequence[Suspect], cohort: Cohort, material: Material
-) -> Iterator[tuple[str, Changed]]:
-    """Suspects after each of :data:`ANSWERS`, and controls: the owner sees how one answers."""
+        yield name, Changed(suspects, answers, [store.variables(spec)["params"] for spec in specs])
+    for name, (function, more) in WEIGHTS.items():
+        params = [getattr(transformations, function)(one["params"], *more) for one in variables]
+        answers = {of: {} for of in material.queries}
+        for of, queries in material.queries.items():
+            for suspect, one, weights in zip(known, variables, params, strict=True):
+                module, state = store.module(suspect.spec), {**one, "params": weights}
+                logits, _ = training.predict(module, state, queries.inputs)
+                answers[of][suspect.spec] = Responses(logits, "logits", queries)
+        yield name, Changed(known, answers, params)
     specs = [*(suspect.spec for suspect in known), *cohort.controls]
-    for i, (name, change) in enumerate(ANSWERS.items()):
+    for i, name in enumerate(ANSWERS):
         answers = {}
-        for j, of in enumerate(material.answers):
+        for j, (of, all_) in enumerate(material.answers.items()):
             keys = jax.random.split(jax.random.fold_in(jax.random.key(i), j), len(specs))
-            all_ = material.answers[of]
-            answers[of] = {
-                spec: change(all_[spec].to("probabilities"), key)
-                for spec, key in zip(specs, keys, strict=True)
-            }
+            pairs = zip(specs, keys, strict=True)
+            answers[of] = {spec: answer_otherwise(name, all_[spec], key) for spec, key in pairs}
         yield name, Changed(known, answers)
 
 
-def judge(
+def answer_otherwise(name: str, logits: Responses, key: Any) -> Responses:
+    """Changes a model's answers in one of the ways of :data:`ANSWERS`."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    from mgmp_jax import transformations
+    from mgmp_jax.responses import Responses
+
+    taken, function, more, kind = ANSWERS[name]
+    if not function:
+        return logits.to(taken)
+    random = (key,) if function == "add_noise" else ()
+    values = jnp.asarray(logits.to(taken).values)
+    values = getattr(transformations, function)(values, *more, *random)
+    return Responses(np.asarray(values), kind, logits.queries, logits.model)
+
+
+def score_all(
     cohort: Cohort,
+    store: ModelStore,
     material: Material,
-    statistics: Mapping[str, Statistic],
-    source: Any,
-    changed: Changed,
+    otherwise: Mapping[str, Sequence[ModelSpec]],
 ) -> dict[str, Any]:
-    """Scores of each method, how well they separate the kinds, and the attributions.
+    """Scores the suspects after every transformation by every method that reads them."""
+    from _scoring import as_results, attribute_by, by_answers, by_weights, choose, sibling_results
 
-    Args:
-        cohort: whose source and candidates.
-        material: all answers before the transformation.
-        statistics: of the sibling test, by kind of queries.
-        source: the source's parameters.
-        changed: the suspects after it.
-    """
-    cohort = dataclasses.replace(cohort, suspects=tuple(changed.suspects))
-    answers = {of: {**all_, **changed.answers.get(of, {})} for of, all_ in material.answers.items()}
-    material = dataclasses.replace(material, answers=answers)
-    attributions = attribute_by(cohort, material, statistics)
-    scores = by_answers(cohort, material, attributions)
-    if changed.params:
-        scores |= by_weights(source, changed.params)
-    return {
-        "methods": as_results(cohort, scores),
-        "sibling_test": {
-            of: sibling_results(cohort, of_kind) for of, of_kind in attributions.items()
-        },
-    }
-
-
-def answer(store: ModelStore, spec: ModelSpec, variables: Any, queries: QuerySet) -> Responses:
-    """The logits of a model with other weights."""
-    logits, _ = training.predict(store.module(spec), variables, queries.inputs)
-    return Responses(logits, "logits", queries, spec.address)
-
-
-def robustness(
-    cohort: Cohort, store: ModelStore, specs: Mapping[str, Sequence[ModelSpec]], args: Args
-) -> tuple[dict[str, Any], int]:
-    """Every transformation, judged by every method; ``specs`` are :func:`trained_otherwise`."""
-    otherwise = [spec for of_name in specs.values() for spec in of_name]
-    found = sum(map(store.is_trained, otherwise))
-    material, found_before = gather(cohort, store, args)
     statistics = {of: choose(cohort, material.answers[of])[0] for of in ATTRIBUTED_BY}
-    store.train(otherwise)
-    console.print("[bold]3. Transformations[/]")
-    source = store.variables(cohort.row.source)["params"]
-    known = [
-        s for s in cohort.suspects if s.kind in ("homologous", "scratch", "sibling descendant")
-    ]
-    nothing = Changed(known, {}, [store.variables(s.spec)["params"] for s in known])
-    all_changed = itertools.chain(
-        [("none", nothing)],
-        retrained(specs, store, material),
-        reweighted(known, store, material),
-        reanswered(known, cohort, material),
-    )
-    results = {
+    source, found = store.variables(cohort.row.source)["params"], {}
+    for name, changed in change_all(cohort, store, material, otherwise):
+        one = dataclasses.replace(cohort, suspects=tuple(changed.suspects))
+        before = material.answers.items()
+        answers = {of: {**all_, **changed.answers.get(of, {})} for of, all_ in before}
+        after = dataclasses.replace(material, answers=answers)
+        attributions = attribute_by(one, after, statistics)
+        scores, unread = by_answers(one, after, attributions)
+        if changed.params:
+            scores |= by_weights(source, changed.params)
+        by_queries = {of: sibling_results(one, scored) for of, scored in attributions.items()}
+        methods = as_results(one, scores)
+        found[name] = {"methods": methods, "unread": unread, "sibling_test": by_queries}
+    return {
         "chosen": {of: str(statistic) for of, statistic in statistics.items()},
-        "transformations": {
-            name: judge(cohort, material, statistics, source, changed)
-            for name, changed in all_changed
-        },
-        "models": {spec.address: store.accuracy(spec) for of in specs.values() for spec in of},
+        "transformations": found,
+        "models": {spec.address: store.accuracy(spec) for of in otherwise.values() for spec in of},
     }
-    return results, found + found_before
 
 
 def main(args: Args) -> dict[str, Any]:
     """Runs all transformations; see the module's docstring."""
+    from _cohort import gather, make_cohort
+    from _rows import train_models
+    from _scoring import judged_by
+
+    from mgmp_jax import reporting
+    from mgmp_jax.training import console
+
     cohort, store = make_cohort(args), open_store(args)
-    specs = trained_otherwise(cohort, args, store)
-    what = [cohort.address, judged_by(cohort), specs, list(WEIGHTS), list(ANSWERS), ATTRIBUTED_BY]
-    folder = args.out / address(f"robustness-{cohort.row.name}", what)
-    results = results_of("robustness", folder, args, lambda: robustness(cohort, store, specs, args))
+    otherwise = trained_otherwise(cohort, store)
+    what = [judged_by(cohort), otherwise, WEIGHTS, ANSWERS, ATTRIBUTED_BY]
+    folder = args.out / cohort.folder("robustness", what)
+
+    def make() -> tuple[dict[str, Any], int]:
+        material, found = gather(cohort, store, args)
+        found += train_models([spec for of in otherwise.values() for spec in of], store)
+        console.print("[bold]2. Transformations[/]")
+        return score_all(cohort, store, material, otherwise), found
+
+    results = results_of("robustness", folder, args, make)
     grid = {
-        name: {
-            method: m["against"]["sibling descendant"]["auc"] for method, m in of["methods"].items()
-        }
+        name: {method: m["against"][OTHER]["auc"] for method, m in of["methods"].items()}
         for name, of in results["transformations"].items()
     }
-    title = "AUC by model, against sibling descendants"
-    reporting.plot_grid(folder / "robustness.png", grid, title)
-    show(results)
-    print_files(folder, "results.json", "robustness.png")
-    return results
-
-
-def show(results: dict[str, Any]) -> None:
-    """Prints the AUC of each method after each transformation, and the source's first places."""
+    reporting.plot_grid(folder / "robustness.png", grid, f"AUC by model, against {OTHER}s")
     shown = ("linear CKA", "ridge R², target to source", "MGMP paper", "MGMP extended")
     rows = []
-    for name, of_name in results["transformations"].items():
-        found = (of_name["methods"].get(method) for method in shown)
-        aucs = (f"{m['against']['sibling descendant']['auc']:.2f}" if m else "-" for m in found)
-        first = (reporting.first_places(of_name, of, "homologous") for of in results["chosen"])
+    for name, of in results["transformations"].items():
+        aucs = (f"{grid[name][method]:.2f}" if method in grid[name] else "-" for method in shown)
+        first = (reporting.first_places(of, by, "homologous") for by in results["chosen"])
         rows.append([name, *aucs, *first])
     columns = ["transformation", *shown, *(f"attributed by {of}" for of in results["chosen"])]
-    print_table("Homologous against sibling descendants, AUC by model", columns, rows)
+    print_table(f"Homologous against {OTHER}s, AUC by model", columns, rows)
+    print_files(folder, "results.json", "robustness.png")
+    return results
 
 
 if __name__ == "__main__":

@@ -80,8 +80,7 @@ def _how_to_get(name: str, data_dir: Path) -> str:
         f"{name}/train/image.npy and label.npy (also for test). Copy one of these there, name "
         "another folder with --data-dir or MGMP_DATA_DIR, or, with a network, type:\n"
         f"  python -c 'from mgmp_jax import data; "
-        f'data.load("{name}", "train", "{data_dir}", download=True)\'\n'
-        "The generated glyphs need no download: --data glyphs, or --preset demo"
+        f'data.load("{name}", "train", "{data_dir}", download=True)\''
     )
 
 

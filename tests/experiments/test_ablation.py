@@ -1,39 +1,38 @@
-import sys
-from functools import partial
-from pathlib import Path
+"""experiments/ablation.py: its variants."""
 
+from functools import partial
+
+import ablation
 import jax
 import jax.numpy as jnp
+from configs import ablation as config
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "experiments"))
-from configs import ablation  # noqa: E402
-
-from mgmp_jax import models  # noqa: E402
+from mgmp_jax import models
 
 
 def test_variants_are_those_of_table_5_and_one_change_each() -> None:
     table_5, changed = (
         {name: variant.config for name, variant in row.variants.items()}
-        for row in ablation.make_rows(ablation.Args())
+        for row in ablation.make_rows(config.Args())
     )
-    assert list(table_5) == list(ablation.TABLE_5)
-    for name in ablation.TABLE_5:
-        config, width = table_5[name], int(name.rsplit(" ", 1)[1])
-        assert name.lower().startswith(config.generator)
-        latent = config.latent or 10
-        assert width == (latent if config.assemble == "addition" else latent + 10)
+    assert list(table_5) == list(config.TABLE_5)
+    for name, variant in table_5.items():
+        assert name.lower().startswith(variant.generator)
+        latent = variant.latent or 10
+        fragment = latent if variant.assemble == "addition" else latent + 10
+        assert fragment == int(name.rsplit(" ", 1)[1])
     first = vars(changed.pop("unchanged"))
-    for name, config in changed.items():
-        differ = [k for k, v in vars(config).items() if v != first[k]]
+    for name, variant in changed.items():
+        differ = [k for k, v in vars(variant).items() if v != first[k]]
         assert len(differ) == (2 if name == "without L_S and L_I" else 1), name
+    assert changed["ten times the epochs"].epochs == 10 * first["epochs"]
     presets = ("demo", "small", "paper")
-    rows = [row for p in presets for row in ablation.make_rows(ablation.Args(preset=p))]
-    assert len({row.address for row in rows}) == 6
+    rows = [row for p in presets for row in ablation.make_rows(config.Args(preset=p))]
+    assert len({repr(row) for row in rows}) == 6
 
 
 def test_every_generator_can_be_made_at_every_scale() -> None:
-    for widths in ablation.WIDTHS.values():
+    for widths in config.WIDTHS.values():
         for name, width in widths.items():
             options = {} if width is None else {"width": width}
             module = models.create(name, num_outputs=10, **options)

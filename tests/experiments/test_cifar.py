@@ -9,17 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import cifar
 import pytest
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "experiments"))
-import _run  # noqa: E402
-import cifar  # noqa: E402
-from configs import cifar as config  # noqa: E402
+from _rows import cifar_row
+from configs import cifar as config
 
 COMMAND = [
     sys.executable,
-    str(ROOT / "experiments" / "cifar.py"),
+    str(Path(__file__).with_name("tiny_cifar.py")),
     *("--arch", "alexnet", "--preset", "demo", "--data", "glyphs"),
     *("--pool-subsets", "3", "6", "--eval-subsets", "1", "2"),
 ]
@@ -27,21 +24,20 @@ COMMAND = [
 
 def test_rows_are_those_of_the_paper() -> None:
     for number, (arch, pool, evaluation, _) in config.ROWS.items():
-        row = config.make_row(config.Args(arch=arch, row=number))
+        row = cifar_row(config.Args(arch=arch, row=number))
         assert [pair.task for pair in row.pool] == [f"subset {s}" for s in pool]
         assert [pair.task for pair in row.evaluation] == [f"subset {s}" for s in evaluation]
-        assert len({p.homologous.seed for p in row.pool + row.evaluation}) == 10
-        for pair in row.pool + row.evaluation:
+        assert len({pair.homologous.seed for pair in row.pairs}) == 10
+        for pair in row.pairs:
             assert pair.homologous.start == row.source
             assert pair.non_homologous == dataclasses.replace(pair.homologous, start=None)
 
 
 def test_rows_share_their_models() -> None:
-    rows = [config.make_row(config.Args(row=number)) for number in (1, 2, 3)]
-    specs = {s.address for r in rows for p in r.pool + r.evaluation for s in (p.homologous,)}
-    assert len(specs) == 10
+    rows = [cifar_row(config.Args(row=number)) for number in (1, 2, 3)]
+    assert len({pair.homologous.address for row in rows for pair in row.pairs}) == 10
     assert len({row.source.address for row in rows}) == 1
-    assert len({row.address for row in rows}) == 3
+    assert len({repr(row) for row in rows}) == 3
 
 
 @pytest.mark.parametrize(
@@ -59,11 +55,11 @@ def test_rows_share_their_models() -> None:
 )
 def test_impossible_arguments_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        config.make_row(config.Args(**arguments))
+        cifar_row(config.Args(**arguments))
 
 
 def test_all_rows_are_those_of_table_1(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cifar, "run_row", lambda _, row, *__: row)
+    monkeypatch.setattr("_rows.run_row", lambda _, row, *__: row)
     rows = cifar.main(config.Args(row="all", preset="small", out=tmp_path))
     assert [row.paper for row in rows] == [paper for *_, paper in config.ROWS.values()]
     assert [row.source.arch for row in rows] == [arch for arch, *_ in config.ROWS.values()]
@@ -71,35 +67,19 @@ def test_all_rows_are_those_of_table_1(monkeypatch, tmp_path: Path) -> None:
         cifar.main(config.Args(row="all", pool_subsets=(1, 2), out=tmp_path))
 
 
-def run(out: Path, *more: str) -> subprocess.CompletedProcess:
-    command = [*COMMAND, "--out", str(out), *more]
-    return subprocess.run(command, capture_output=True, text=True, cwd=out)
-
-
-def test_the_command_line_says_what_is_wrong(tmp_path: Path) -> None:
-    done = run(tmp_path, "--eval-subsets", "3")
-    assert done.returncode == 1
-    assert "error: pool subsets [3, 6] and evaluation subsets [3] must be disjoint" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert run(tmp_path, "--arch", "resnet19").returncode == 2
-
-
-def test_a_folder_is_used_by_one_command_at_a_time(tmp_path: Path) -> None:
-    _run.claim(tmp_path / "runs")
-    done = run(tmp_path / "runs")
-    assert done.returncode == 1
-    assert "error: another command is using" in done.stderr
+def run(out: Path) -> subprocess.CompletedProcess:
+    return subprocess.run([*COMMAND, "--out", str(out)], capture_output=True, text=True)
 
 
 def numbers(out: Path) -> dict:
     results = json.loads(next(out.glob("*/results.json")).read_text())
+    assert (results["experiment"], results["schema"]) == ("cifar", 2)
     return {key: value for key, value in results.items() if key != "run"}
 
 
 PHASES = {
-    "source": "models/*glyphs10*/state/*",
+    "source": "models/*glyphs10-*/state/*",
     "pool": "models/*glyphs100*/weights/*",
-    "responses": "models/*/responses/*",
     "MGMP": "glyphs*/*/seed0/state/*",
     "evaluation": "glyphs*/extended/seed0/verifier/verifier.npz",
 }
@@ -109,8 +89,6 @@ PHASES = {
 @pytest.mark.slow
 def test_kill_9_in_every_phase_changes_no_number(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    whole.mkdir()
-    cut.mkdir()
     done = run(whole)
     assert done.returncode == 0, done.stderr
     for phase, pattern in PHASES.items():
@@ -121,7 +99,7 @@ def test_kill_9_in_every_phase_changes_no_number(tmp_path: Path) -> None:
         while not any(cut.glob(pattern)):
             assert process.poll() is None, f"the run ended before its phase {phase}"
             assert time.monotonic() < deadline, f"phase {phase} never came"
-            time.sleep(0.02)
+            time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, f"the run ended before it was killed in {phase}"
         assert not any(cut.glob("*/results.json")), phase
@@ -131,8 +109,6 @@ def test_kill_9_in_every_phase_changes_no_number(tmp_path: Path) -> None:
     for picture in ("fragments.png", "scores.png", "training.png"):
         assert next(cut.glob(f"*/{picture}")).stat().st_size > 10_000
 
-    start = time.monotonic()
     again = run(cut)
     assert "Files:" in again.stdout
-    assert "MGMP[" not in again.stdout
-    assert time.monotonic() - start < 60
+    assert " models\n" not in again.stdout  # none is looked for

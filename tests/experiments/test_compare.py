@@ -1,50 +1,49 @@
-"""experiments/_cohort.py, _attribution.py, compare.py, queries.py and robustness.py."""
+"""experiments/_cohort.py, _scoring.py, compare.py, queries.py and robustness.py."""
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
+import _cohort
+import _rows
+import _scoring
+import compare
 import numpy as np
 import pytest
+import queries
+import robustness
+from configs import cohort as config
+from configs import queries as kinds_of_queries
+from configs import robustness as changes
+from conftest import TINY_COHORT
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "experiments"))
-import _attribution as attribution  # noqa: E402
-import _cohort  # noqa: E402
-import compare  # noqa: E402
-import queries  # noqa: E402
-import robustness  # noqa: E402
-from configs import cohort as config  # noqa: E402
-from configs import queries as kinds_of_queries  # noqa: E402
-from configs import robustness as changes  # noqa: E402
-
-from mgmp_jax.responses import Responses  # noqa: E402
-from mgmp_jax.store import ModelStore  # noqa: E402
-
-SMALL = _cohort.make_cohort(config.Args(preset="small"))
+from mgmp_jax.methods.attribution import centred_scores
+from mgmp_jax.methods.power import power
+from mgmp_jax.queries import QuerySet
+from mgmp_jax.responses import Responses
+from mgmp_jax.store import ModelStore
 
 
-def test_every_kind_has_ten_suspects_on_five_tasks() -> None:
+def test_every_kind_has_ten_suspects_on_five_tasks(small) -> None:
     for kind in config.KINDS:
-        suspects = [SMALL.suspects[i] for i in SMALL.of_kind(kind)]
+        suspects = [small.suspects[i] for i in small.of_kind(kind)]
         assert len({suspect.spec.address for suspect in suspects}) == len(suspects) >= 10
         tasks = {suspect.spec.subset for suspect in suspects}
         assert tasks == ({None} if kind == "independent" else {0, 1, 2, 4, 7})
-    assert len(SMALL.siblings) == 9
+    assert len(small.siblings) == 9
 
 
-def test_the_number_of_siblings_can_be_chosen() -> None:
+def test_the_number_of_siblings_can_be_chosen(small) -> None:
     many = _cohort.make_cohort(config.Args(preset="small", siblings=19))
-    assert len(many.siblings) == 19 and many.siblings[:9] == SMALL.siblings
-    assert set(SMALL.specs) < set(many.specs) and len(many.specs) == len(SMALL.specs) + 10 * 11
+    assert len(many.siblings) == 19 and many.siblings[:9] == small.siblings
+    assert set(small.specs) < set(many.specs) and len(many.specs) == len(small.specs) + 10 * 11
     with pytest.raises(ValueError, match="--siblings must be from 3 to 99, got 2"):
         _cohort.make_cohort(config.Args(preset="small", siblings=2))
 
 
-def test_suspects_are_what_their_kind_says() -> None:
-    source = SMALL.row.source
-    for suspect in SMALL.suspects:
+def test_suspects_are_what_their_kind_says(small) -> None:
+    source = small.row.source
+    for suspect in small.suspects:
         start = suspect.spec.start
         if suspect.kind == "homologous":
             assert start == source
@@ -58,77 +57,89 @@ def test_suspects_are_what_their_kind_says() -> None:
             assert suspect.spec == source.sibling(suspect.spec.seed) != source
 
 
-def test_no_negative_comes_from_a_candidate_and_no_task_is_in_the_pool() -> None:
-    candidates = {SMALL.row.source, *SMALL.siblings}
-    pool = {pair.homologous.subset for pair in SMALL.row.pool}
-    for suspect in SMALL.suspects:
+def test_no_negative_comes_from_a_candidate_and_no_task_is_in_the_pool(small) -> None:
+    candidates = {small.row.source, *small.siblings}
+    pool = {pair.homologous.subset for pair in small.row.pool}
+    for suspect in small.suspects:
         assert suspect.spec.subset not in pool
         assert suspect.kind in ("homologous", "independent") or suspect.spec.start not in candidates
-    families = [[spec.start for spec in of] for of in (SMALL.rehearsal, SMALL.families)]
-    assert all({of.count(model) for model in SMALL.candidates} == {5} for of in families)
-    assert not {spec.subset for spec in SMALL.rehearsal} & {s.subset for s in SMALL.families}
+    families = [[spec.start for spec in of] for of in (small.rehearsal, small.families)]
+    assert all({of.count(model) for model in small.candidates} == {5} for of in families)
+    assert not {spec.subset for spec in small.rehearsal} & {s.subset for s in small.families}
 
 
-def answers_of(model: _cohort.Cohort) -> dict:
-    """Random answers, in which every descendant repeats a part of what it started from."""
-    rng = np.random.default_rng(0)
-    known = rng.normal(size=(300, 10))
-    answers: dict = {}
-
-    def answer(spec):
-        if spec not in answers:
-            start = 0 if spec.start is None else answer(spec.start)
-            learnt = known if spec.subset is None else known @ rng.normal(size=(10, 10))
-            answers[spec] = (learnt + start + rng.normal(size=(300, 10))).astype(np.float32)
-        return answers[spec]
-
-    for spec in model.specs:
-        answer(spec)
-    return {spec: Responses(values, "logits", "q") for spec, values in answers.items()}
+def plainly(statistic, candidates, suspects, controls, answers) -> np.ndarray:
+    parts = _scoring.JOINED.get(statistic.name, (statistic.name,))
+    models = [[answers[spec] for spec in specs] for specs in (candidates, suspects, controls)]
+    stacked = np.stack([model.values for model in models[0]])
+    statistics = [_scoring.SINGLE[part] for part in parts]
+    return centred_scores(stacked, *models[1:], statistics, statistic.background)
 
 
-def test_descendants_are_traced_to_their_own_source_only() -> None:
-    answers = answers_of(SMALL)
-    chosen, tried = attribution.choose_statistic(SMALL, answers)
-    assert [t["statistic"] for t in tried] == [str(variant) for variant in attribution.ALL]
-    attributions = attribution.attribute(chosen, SMALL, answers)
-    found = attribution.sibling_results(SMALL, attributions)
-    for group, result in found.items():
+def test_scores_are_those_of_the_plain_definition(small, answers) -> None:
+    suspects, candidates = small.families[:4], small.candidates[:4]
+    found = _scoring.all_scores(small, answers, suspects, candidates=candidates)
+    assert list(found) == _scoring.ALL
+    for statistic, scores in found.items():
+        expected = plainly(statistic, candidates, suspects, small.controls, answers)
+        np.testing.assert_allclose(scores, expected, atol=1e-4, err_msg=str(statistic))
+
+
+def test_descendants_are_attributed_to_their_own_source_only(small, answers) -> None:
+    chosen, tried = _scoring.choose(small, answers)
+    assert [t["statistic"] for t in tried] == [str(statistic) for statistic in _scoring.ALL]
+    attributions = _scoring.attribute(chosen, small, answers)
+    for group, result in _scoring.sibling_results(small, attributions).items():
         assert result["candidates"] == (9 if group.endswith("a sibling itself") else 10)
         if group.startswith("homologous"):
             assert result["first"] == result["models"] == 5
         else:
             assert result["first"] <= max(2, result["models"] * 0.3)
-    independent = attributions[SMALL.of_kind("independent")[-1]]
+    independent = attributions[small.of_kind("independent")[-1]]
     assert len(independent) == 9  # it is a sibling itself, so no candidate
-    families = attribution.family_results(SMALL, answers)[str(chosen)]
+    found = _scoring.all_results(small, answers, chosen, attributions)
+    families = found["on_evaluation_tasks"][str(chosen)]
     assert sum(of["first"] for of in families.values()) >= 48
-    by_all = attribution.attribute_by_all(SMALL, answers, SMALL.families)
-    for variant in (chosen, attribution.Statistic("all three", "mean")):
-        expected = attribution.attribute_families(variant, SMALL, answers, SMALL.families)
-        np.testing.assert_allclose(by_all[variant], expected, atol=1e-6)
-    level = attribution.level(chosen, SMALL, answers)
-    assert level["pairs"] == 50 * 9 and level["t_tail_5"] < 0.1
+    assert found["level"]["pairs"] == 50 * 9 and found["level"]["t_tail_5"] < 0.1
+    assert [(r["queries"], r["siblings"]) for r in found["power"]] == [
+        (n, m) for n in (64, 256, 300) for m in (3, 9)
+    ]
+    assert found["power"][-1]["first"] == sum(of["first"] for of in families.values()) / 50
+    by_source = [
+        power(
+            answers[source].values,
+            [answers[spec] for spec in small.candidates if spec != source],
+            [answers[spec] for spec in small.families if spec.start == source],
+            [_scoring.SINGLE[part] for part in _scoring.JOINED.get(chosen.name, (chosen.name,))],
+            background=chosen.background,
+            controls=[answers[spec] for spec in small.controls],
+            num_queries=[300],
+            num_siblings=[3, 9],
+            draws=1,
+        )
+        for source in small.candidates
+    ]
+    for got, *expected in zip(found["power"][-2:], *by_source, strict=True):
+        for name, value in got.items():
+            assert value == pytest.approx(np.mean([e[name] for e in expected]), rel=1e-4), name
 
 
-def test_the_statistic_is_chosen_without_knowing_the_source() -> None:
-    answers, (sibling, *_) = answers_of(SMALL), SMALL.siblings
-    parts = {SMALL.row.source: sibling, sibling: SMALL.row.source}
+def test_the_statistic_is_chosen_without_knowing_the_source(small, answers) -> None:
+    sibling, *_ = small.siblings
+    parts = {small.row.source: sibling, sibling: small.row.source}
 
     def swapped(spec):
         if spec.start is None:
             return parts.get(spec, spec)
         other = parts.get(spec.start, spec.start)
-        heads = {s.subset: s.head for s in SMALL.rehearsal if s.start == other}
+        heads = {s.subset: s.head for s in small.rehearsal if s.start == other}
         assert spec.head == heads[spec.subset]
         return dataclasses.replace(spec, start=other)
 
     exchanged = answers | {
-        spec: answers[swapped(spec)] for spec in (*SMALL.candidates, *SMALL.rehearsal)
+        spec: answers[swapped(spec)] for spec in (*small.candidates, *small.rehearsal)
     }
-    (chosen, tried), (again, of_swapped) = (
-        attribution.choose_statistic(SMALL, a) for a in (answers, exchanged)
-    )
+    (chosen, tried), (again, of_swapped) = (_scoring.choose(small, a) for a in (answers, exchanged))
     assert chosen == again
     for one, other in zip(tried, of_swapped, strict=True):
         p = [sorted(t["descendants"]["p_exact"]) for t in (one, other)]
@@ -136,11 +147,42 @@ def test_the_statistic_is_chosen_without_knowing_the_source() -> None:
         assert one["median_t_p"] == pytest.approx(other["median_t_p"], rel=0.05)
 
 
-def test_suspects_are_trained_otherwise_as_their_names_say(tmp_path: Path) -> None:
-    pool = ModelStore(tmp_path / "models")
-    specs = robustness.trained_otherwise(SMALL, config.Args(preset="small"), pool)
-    layers = len(pool.module(SMALL.row.source).layers)
-    source, other = SMALL.row.source, robustness.another(SMALL)
+def test_answers_are_changed_to_responses_of_the_kind_that_they_are() -> None:
+    import jax
+
+    logits = Responses(np.random.default_rng(0).normal(size=(50, 10)), "logits", "q")
+    kinds = {}
+    for name in changes.ANSWERS:
+        changed = robustness.answer_otherwise(name, logits, jax.random.key(0))
+        assert changed.queries == "q" and len(changed) == 50
+        kinds[name] = changed.kind
+    assert kinds["label only"] == "labels" and kinds["top 3"] == "top-k"
+    assert kinds["temperature 4"] == "probabilities" and kinds["noise 1"] == "logits"
+    top = robustness.answer_otherwise("top 3", logits, None)
+    assert ((top.values > 0).sum(axis=1) == 3).all()
+
+
+def test_a_variant_that_cannot_be_fitted_is_named_with_its_reason(
+    small, monkeypatch, tmp_path: Path
+) -> None:
+    def fit_or_load(self, folder, row, variant, name, **more):
+        if name == "extended":
+            raise ValueError("the background is too wide")
+        return name
+
+    monkeypatch.setattr(_rows.Answering, "fit_or_load", fit_or_load)
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    answering = _rows.Answering(ModelStore(tmp_path), QuerySet.images(images))
+    fitted, unfit = _cohort._fit_all(small, answering, tmp_path)
+    assert unfit == {"MGMP extended": "the background is too wide"}
+    assert {"MGMP paper", config.WITH_SIBLINGS} <= set(fitted) and len(fitted) == 6
+
+
+def test_suspects_are_trained_otherwise_as_their_names_say(small, tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "models")
+    specs = robustness.trained_otherwise(small, store)
+    layers = len(store.module(small.row.source).layers)
+    source, other = small.row.source, small.row.source.sibling(201)
     for name, of_name in specs.items():
         starts = [spec.teacher or spec.start for spec in of_name]
         half = len(of_name) // 2
@@ -152,7 +194,7 @@ def test_suspects_are_trained_otherwise_as_their_names_say(tmp_path: Path) -> No
         for spec in specs["last layer only"]
     )
     assert all(spec.subset is None for spec in specs["100 classes"])
-    usual = SMALL.suspects[0].spec.recipe
+    usual = small.suspects[0].spec.recipe
     for spec in specs["long, high learning rate"]:
         assert spec.recipe.epochs == 4 * usual.epochs
         assert spec.recipe.learning_rate > usual.learning_rate
@@ -179,44 +221,44 @@ def test_queries_are_made_of_whole_images() -> None:
 
 
 @pytest.mark.slow
-def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
-    demo = config.PRESETS["demo"]
-    tiny = dataclasses.replace(
-        demo,
-        widths={"alexnet": 2},
-        source_images=480,
-        target_images=30,
-        source=dataclasses.replace(demo.source, epochs=1, batch_size=20),
-        target=dataclasses.replace(demo.target, epochs=1, batch_size=10, checkpoints=1),
-        num_siblings=3,
-        num_queries=480,
-        mgmp={"epochs": 1, "batch_size": 20},
-    )
-    monkeypatch.setitem(config.PRESETS, "demo", tiny)
-    monkeypatch.setattr(compare, "NUM_QUERIES", (16,))
-    args = compare.Args(
-        arch="alexnet", preset="demo", pool_subsets=(3, 6), eval_subsets=(1,), out=tmp_path
-    )
+def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_epochs) -> None:
+    monkeypatch.setitem(config.PRESETS, "demo", TINY_COHORT)
+    few = {"unseen images", "mixed images", "halves of two"}
+    for module, name, less in (
+        (compare, "NUM_QUERIES", (16,)),
+        (compare, "DRAWS", 1),
+        (_scoring, "POWER", {"queries": (), "siblings": ()}),
+        (
+            queries,
+            "CHANGES",
+            {name: queries.CHANGES[name] for name in queries.CHANGES if name in few},
+        ),
+        (robustness, "WEIGHTS", {"int8": changes.WEIGHTS["int8"]}),
+        (robustness, "ANSWERS", {name: changes.ANSWERS[name] for name in ("ranks", "label only")}),
+    ):
+        monkeypatch.setattr(module, name, less)
+    chosen = {"pool_subsets": (3, 6), "eval_subsets": (1,), "out": tmp_path}
+    args = compare.Args(arch="alexnet", preset="demo", **chosen)
     results = compare.main(args)
     assert results["run"]["models_trained_before"] == 0
-    by_siblings = {f"sibling test, {of}" for of in _cohort.QUERIES}
+    by_siblings = {f"sibling test, {of}" for of in config.QUERIES}
     assert {"linear CKA", "MGMP extended", *by_siblings, "‖Δw‖"} <= set(results["methods"])
     kinds = set(config.KINDS) - {"homologous"}
     for method in results["methods"].values():
         assert set(method["against"]) == kinds
-    known = results["methods"][_cohort.WITH_SIBLINGS]
+    known = results["methods"][config.WITH_SIBLINGS]
     assert known["scores"].count(None) == 3  # siblings are no suspects of it
     assert known["against"]["independent"]["negatives"] == 2
     kinds = queries.main(args)["kinds"]
-    assert [kind["queries"] for kind in kinds.values()] == [333] * (
-        len(kinds_of_queries.CHANGES) + 3
-    )
+    assert [kind["queries"] for kind in kinds.values()] == [333] * (len(few) + 3)
     assert kinds["halves of two"] != kinds["unseen images"]
     changed = robustness.main(args)["transformations"]
-    expected = {"none", "distilled", "100 classes", *changes.WEIGHTS, *changes.ANSWERS}
+    expected = {"none", "distilled", "100 classes", "int8", "ranks", "label only"}
     assert expected <= set(changed)
     assert changed["int8"]["methods"]["‖Δw‖"] != changed["none"]["methods"]["‖Δw‖"]
     assert "‖Δw‖" not in changed["ranks"]["methods"]
+    assert "MGMP paper" not in changed["ranks"]["methods"]
+    assert "cannot be converted to log-probabilities" in changed["ranks"]["unread"]["MGMP paper"]
     assert all(set(of["sibling_test"]) == set(changes.ATTRIBUTED_BY) for of in changed.values())
     assert list(tmp_path.glob("robustness-*/robustness.png"))
     monkeypatch.setattr(ModelStore, "_train_group", lambda *_: pytest.fail("trained twice"))

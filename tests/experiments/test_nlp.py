@@ -2,26 +2,23 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
+import nlp
 import pytest
+from _rows import Row
+from configs import nlp as config
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "experiments"))
-import nlp  # noqa: E402
-from configs import nlp as config  # noqa: E402
-
-from mgmp_jax.data import NUM_CLASSES  # noqa: E402
-from mgmp_jax.data.tokenizer import Tokens  # noqa: E402
-from mgmp_jax.store import ModelStore  # noqa: E402
+from mgmp_jax.data import NUM_CLASSES, text
+from mgmp_jax.data.tokenizer import Tokens
+from mgmp_jax.store import ModelStore
 
 TOKENS = Tokens("vocabulary", 100, 64)
 
 
-def row(pretrained: str | None = None, **arguments: object) -> config.Row:
+def row(pretrained: str | None = None, **arguments: object) -> Row:
     args = config.Args(**arguments)
-    return config.make_row(args, config.choose_tasks(args), TOKENS, pretrained)
+    return nlp.make_row(args, nlp.choose_tasks(args), TOKENS, pretrained)
 
 
 def test_rows_are_those_of_the_paper() -> None:
@@ -52,13 +49,13 @@ def test_stand_ins_are_named_and_never_in_pool_and_evaluation() -> None:
             assert len(subsets) == 1 or None not in subsets
 
 
-def test_strangers_start_from_the_checkpoint_or_from_random_weights() -> None:
+def test_non_homologous_models_start_from_the_checkpoint_or_from_random_weights() -> None:
     public, random = (row("digest", non_homologous=start) for start in (None, "random"))
     assert public.source.pretrained == random.source.pretrained == "digest"
     assert public.pool[0].non_homologous.pretrained == "digest"
     assert random.pool[0].non_homologous.pretrained is None
     assert public.pool[0].homologous == random.pool[0].homologous
-    assert public.address != random.address
+    assert public.name != random.name
     small = row("digest", preset="small", non_homologous="random")
     assert small.pool[0].homologous.recipe.frozen == 3
     assert small.pool[0].non_homologous.recipe.frozen == 0
@@ -81,33 +78,33 @@ def test_impossible_arguments_are_refused(arguments: dict, message: str) -> None
         row(**arguments)
 
 
-def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch) -> None:
+def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch, few_epochs) -> None:
     pytest.importorskip("tokenizers", reason="pip install 'mgmp_jax[text]'")
     demo = config.PRESETS["demo"]
     tiny = dataclasses.replace(
         demo,
         width=24,
         max_length=8,
-        source_examples=160,
-        target_examples=30,
-        source=dataclasses.replace(demo.source, epochs=1, batch_size=10),
-        target=dataclasses.replace(demo.target, epochs=1, batch_size=10, checkpoints=1),
+        examples=(160, 30),
+        source=(1, 10, 1e-3),
+        target=(1, 10, 2e-3),
+        checkpoints=1,
         num_queries=120,
         mgmp={"epochs": 1, "batch_size": 20},
     )
     monkeypatch.setitem(config.PRESETS, "demo", tiny)
-    args = config.Args(preset="demo", pool_subsets=(3, 6), eval_subsets=(1, 2), out=tmp_path)
+    args = config.Args(preset="demo", pool_subsets=(3, 6), eval_subsets=(1,), out=tmp_path)
     (results,) = nlp.main(args)
     assert results["run"]["models_trained_before"] == 0
-    assert {len(m["evaluation"]) for m in results["methods"].values()} == {4}
-    assert len(results["models"]) == 10
+    assert {len(m["evaluation"]) for m in results["methods"].values()} == {2}
+    assert len(results["models"]) == 8
     monkeypatch.setattr(ModelStore, "train", lambda *_: pytest.fail("trained twice"))
     assert nlp.main(args) == [json.loads(json.dumps(results))]
 
 
 def test_all_rows_name_those_whose_data_are_missing(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(
-        nlp, "run_one", lambda args, _: nlp.text.load_texts("ag_news", "train", tmp_path)
+        nlp, "run_one", lambda args, _: text.load_texts("ag_news", "train", tmp_path)
     )
     assert nlp.main(config.Args(row="all", out=tmp_path)) == []
     printed = " ".join(capsys.readouterr().out.split())

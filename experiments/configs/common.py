@@ -1,0 +1,57 @@
+"""Options that several commands have. Files in this folder are data: none of them imports JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import ClassVar, Literal
+
+Arch = Literal["resnet18", "alexnet", "vit-small"]
+Recipe = tuple[int, int, float]
+"""Epochs, batch size and highest learning rate."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    """Where things lie, and how large they are."""
+
+    preset: Literal["demo", "small", "paper"] = "paper"
+    """How large everything is: minutes on two CPU cores, up to hours, or the paper's scale."""
+    data_dir: Path | None = None
+    """Folder of the data sets; by default MGMP_DATA_DIR or ~/tensorflow_datasets."""
+    out: Path = Path("runs")
+    """Folder for models and results, for one state of the data in --data-dir and for one command at
+    a time; commands share the models in it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageArgs(Args):
+    """The same, with a choice of images."""
+
+    instead: ClassVar[str] = "The generated glyphs need no data: --data glyphs"
+    data: Literal["cifar", "glyphs"] = "cifar"
+    """CIFAR-10 and CIFAR-100, or generated digits and letters."""
+
+
+def at_least_one(name: str, value: int) -> int:
+    """Returns the value of an option, or raises ``ValueError`` where it is below 1."""
+    if value < 1:
+        raise ValueError(f"--{name} must be at least 1, got {value}")
+    return value
+
+
+def check_subsets(pool: tuple[int, ...], evaluation: tuple[int, ...]) -> None:
+    """Raises ``ValueError`` unless these are disjoint choices of the subsets 0 to 9."""
+    if len(pool) < 2 or not evaluation:
+        raise ValueError(
+            "give at least two --pool-subsets, for a background of their models, and at least one "
+            f"of --eval-subsets, each of 0 to 9; got {list(pool)} and {list(evaluation)}"
+        )
+    unknown = sorted(set(pool + evaluation) - set(range(10)))
+    if unknown:
+        raise ValueError(f"subsets are 0 to 9, got {unknown}")
+    if len(set(pool + evaluation)) < len(pool + evaluation):
+        raise ValueError(
+            f"pool subsets {list(pool)} and evaluation subsets {list(evaluation)} must be "
+            "disjoint and without repetition: MGMP is evaluated on tasks it never saw"
+        )

@@ -1,0 +1,28 @@
+"""cifar.py with models so small that seconds train them; run by test_cifar.py."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+import _rows
+import cifar
+from _run import run
+from configs.cifar import PRESETS, Args
+
+PRESETS["demo"] = dataclasses.replace(
+    PRESETS["demo"],
+    widths={"alexnet": 2},
+    images=(400, 60),
+    source=(6, 20, 0.02),
+    target=(3, 10, 0.02),
+    num_queries=400,
+    generator=("alexnet", 2, (1, 40, 0.05)),
+    mgmp={"epochs": 2, "batch_size": 100},
+)
+
+_rows.EXTENDED = _rows.EXTENDED.replace(epochs=10)
+_rows.PAPER_WITHOUT_GENERATOR = _rows.PAPER_WITHOUT_GENERATOR.replace(epochs=20)
+
+if __name__ == "__main__":
+    run(cifar.main, Args)
