@@ -1,4 +1,6 @@
-"""Each image model against an independent PyTorch definition on the same weights."""
+"""Each image model, block by block, against an independent PyTorch definition."""
+
+import copy
 
 import jax
 import numpy as np
@@ -119,7 +121,7 @@ class TorchViT(nn.Module):
         x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1) + self.positions
         for i in range(1, self.depth + 1):
             x = getattr(self, f"block{i}")(x)
-        return self.head(self.norm(x)[:, 0])
+        return self.head(self.norm(x[:, 0]))
 
 
 CASES = {
@@ -178,8 +180,8 @@ def state_dict(variables: dict) -> dict[str, "torch.Tensor"]:
     return {name: torch.tensor(np.ascontiguousarray(value)) for name, value in arrays.items()}
 
 
-@pytest.fixture(params=CASES)
-def pair(request: pytest.FixtureRequest):
+@pytest.fixture(params=CASES, scope="module")
+def made(request: pytest.FixtureRequest):
     options, build = CASES[request.param]
     name = request.param.removesuffix("-imagenet")
     module = models.create(name, num_outputs=OUTPUTS, **options)
@@ -195,6 +197,68 @@ def pair(request: pytest.FixtureRequest):
     assert not missing.unexpected_keys
     assert all(key.endswith("num_batches_tracked") for key in missing.missing_keys)
     return module, variables, reference, x
+
+
+@pytest.fixture
+def pair(made):
+    module, variables, reference, x = made
+    return module, variables, copy.deepcopy(reference), x  # training changes its statistics
+
+
+def outputs_by_block(reference, x: np.ndarray) -> dict[str, np.ndarray]:
+    """What every part of a PyTorch model gives, by its name; "" is the whole."""
+    found = {}
+
+    def keep(name: str):
+        return lambda _module, _inputs, output: found.update({name: channels_last(output)})
+
+    handles = [
+        part.register_forward_hook(keep(name))
+        for name, part in reference.named_modules()
+        if not isinstance(part, nn.MultiheadAttention | nn.ModuleDict | nn.MaxPool2d)
+    ]
+    reference(torch.tensor(x.transpose(0, 3, 1, 2)))
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def channels_last(output) -> np.ndarray:
+    values = output.detach().numpy()
+    return values.transpose(0, 2, 3, 1) if values.ndim == 4 else values
+
+
+def blocks_of(module, variables, x: np.ndarray, *, train: bool) -> dict[str, np.ndarray]:
+    """What every part of a Flax model gives, by its name; "" is the whole."""
+
+    @jax.jit
+    def apply(variables, x):
+        mutable = ["intermediates", "batch_stats"]
+        return module.apply(variables, x, train=train, capture_intermediates=True, mutable=mutable)[
+            1
+        ]["intermediates"]
+
+    found = {}
+    for path, value in jax.tree_util.tree_leaves_with_path(apply(variables, x)):
+        keys = [str(getattr(key, "key", "")) for key in path]
+        if "__call__" in keys:
+            found[".".join(keys[: keys.index("__call__")])] = np.asarray(value)
+    return found
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_every_block_gives_what_pytorch_gives(pair, train: bool) -> None:
+    module, variables, reference, x = pair
+    if hasattr(module, "dropout"):
+        module = module.clone(dropout=0.0)
+    theirs = outputs_by_block(reference.train(train), x)
+    ours = blocks_of(module, variables, x, train=train)
+    both = [name for name in theirs if name in ours]
+    parts = {name.split(".")[0] for name, _ in reference.named_children()} - {"pool"}
+    assert parts | {""} <= {name.split(".")[0] for name in both}
+    for name in both:
+        error = np.abs(ours[name].reshape(theirs[name].shape) - theirs[name]).max()
+        assert error < 2e-5 * np.abs(theirs[name]).max(), name or "the whole"
 
 
 def test_evaluation_mode(pair) -> None:
