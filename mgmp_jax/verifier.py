@@ -26,6 +26,10 @@ __all__ = ["Verifier"]
 
 _FORMAT = "mgmp_jax.verifier.v2"
 _FILE = "verifier.npz"
+_NO_CONTROLS = (
+    " No control was known: a source a little better than its siblings may resemble every suspect "
+    "more than they do."
+)
 _KINDS: dict[str, Any] = {
     "MGMP": FittedMGMP,
     "sibling test": FittedSiblingTest,
@@ -298,7 +302,7 @@ def _lineage(method: FittedSiblingTest, suspect: Responses, level: float) -> Ans
         verdict: Verdict = "homologous"
         reason = (
             "It resembles the source more than its siblings, which differ by the seed alone: it "
-            "depends on this very training run."
+            f"depends on this very training run.{'' if method.controls else _NO_CONTROLS}"
         )
     elif 1 / (m + 1) > level:
         verdict = "inconclusive"

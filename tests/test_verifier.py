@@ -107,6 +107,14 @@ def test_methods_are_chosen_by_what_there_is(family: Family) -> None:
         Verifier.fit(dataclasses.replace(siblings, siblings=[]))
 
 
+@pytest.mark.parametrize("controls", [0, 5])
+def test_lineage_without_controls_says_so(family: Family, controls: int) -> None:
+    verifier = Verifier.fit(family.references(0, siblings=19, controls=controls))
+    lineage = verifier.verify(family.tuned(family.own)).lineage
+    assert lineage.verdict == "homologous"
+    assert ("No control was known" in lineage.reason) == (controls == 0)
+
+
 def test_a_method_that_cannot_read_a_suspect_says_why(family: Family) -> None:
     pool = [
         Pair(str(i), [family.tuned(family.own, 6)], [family.tuned(family.noise(), 6)])

@@ -24,7 +24,7 @@ _CIFAR_SHAPE = (32, 32, 3)
 _CONNECT_SECONDS = 3.0
 _NEEDS_TFDS = (
     "reading a prepared TFDS folder needs tensorflow-datasets, array-record and Pillow: "
-    "pip install 'mgmp_jax[data,plots]'; or bring the plain arrays NAME/SPLIT/image.npy and "
+    "pip install 'mgmp_jax[data]'; or bring the plain arrays NAME/SPLIT/image.npy and "
     "label.npy"
 )
 

@@ -61,11 +61,12 @@ class FittedSimilarity:
     source: Responses
     asks: str = TRAINING
     question: ClassVar[Question] = "knowledge"
+    _last: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
     def reads(self, suspect: Responses) -> str | None:
         """Says why responses cannot be read, in a sentence; ``None`` where they can."""
         try:
-            SIMILARITIES[self.name](self.source, suspect)
+            self._similarity(suspect)
         except ValueError as error:
             return str(error)
         return None
@@ -78,10 +79,18 @@ class FittedSimilarity:
                 not finite.
         """
         self.source.check_same_queries(suspect)
-        score = float(SIMILARITIES[self.name](self.source, suspect))
+        score = self._similarity(suspect)
         if not np.isfinite(score):
             raise ValueError(f"{self.name} of source and suspect is not finite")
         return score
+
+    def _similarity(self, suspect: Responses) -> float:
+        """The similarity; the last one is kept, as what is read is scored next."""
+        if suspect.digest not in self._last:
+            score = float(SIMILARITIES[self.name](self.source, suspect))
+            self._last.clear()
+            self._last[suspect.digest] = score
+        return self._last[suspect.digest]
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Gives all that :meth:`from_arrays` needs."""

@@ -244,6 +244,41 @@ def test_the_false_positive_rate_is_what_it_promises(suspect, controls, null_p_v
         assert low <= np.sum(p <= alpha + 1e-9) <= high
 
 
+def rejected_by_source(
+    sources: int, innocents: int, controls: int, *, queries: int = 300, background: str = "others"
+) -> np.ndarray:
+    """Of each source, the share of its innocent suspects that are rejected at the level 0.1."""
+    rng = np.random.default_rng(0)
+
+    def noise() -> np.ndarray:
+        return rng.normal(size=(queries, 2))
+
+    def tuned(start: np.ndarray) -> np.ndarray:
+        return start @ rng.normal(size=(2, 2)) + noise()
+
+    shares = []
+    for _ in range(sources):
+        data = noise()
+        amount = rng.exponential(size=(SIBLINGS + 1, 1, 1))
+        models = data + amount * rng.normal(size=(SIBLINGS + 1, queries, 2))
+        prepared = Candidates(models, background)
+        centre = [prepared.scores(tuned(data)) for _ in range(controls)]
+        scores = [prepared.scores(tuned(data)) for _ in range(innocents)]
+        centred = np.stack(scores) - (np.mean(centre, axis=0) if controls else 0)
+        p = attribution.exact_p(np.stack([attribution.combine(one) for one in centred]))
+        shares.append(np.mean(p <= 0.1 + 1e-9))
+    return np.array(shares)
+
+
+def test_all_suspects_of_one_source_share_its_luck() -> None:
+    without, with_ten = (
+        rejected_by_source(40, 40, controls, queries=100, background="none") for controls in (0, 10)
+    )
+    assert without.max() > 0.6 > with_ten.max() > 0.2
+    for shares in (without, with_ten):
+        assert abs(shares.mean() - 0.1) < 4 * shares.std() / np.sqrt(len(shares))
+
+
 def test_queries_chosen_knowing_the_source_are_caught() -> None:
     rng = np.random.default_rng(1)
     families = 300
