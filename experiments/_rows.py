@@ -14,10 +14,11 @@ from configs.cifar import PRESETS, Args, choose_row
 from configs.common import at_least_one
 
 from mgmp_jax import reporting
+from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
 from mgmp_jax.methods import MGMP, FittedMGMP
 from mgmp_jax.queries import TRAINING, QuerySet
-from mgmp_jax.references import Answers, Pair, ReferenceSet, answers_to
+from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.responses import Responses
 from mgmp_jax.store import ModelSpec, ModelStore
 from mgmp_jax.training import Recipe, console

@@ -8,24 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.arrays import check_varied
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.responses import Responses
 
-__all__ = [
-    "Answers",
-    "OnePair",
-    "OneQuerySet",
-    "Pair",
-    "ReferenceSet",
-    "answers_to",
-    "same_answers",
-    "same_numbers",
-]
-
-Answers = Responses | Mapping[str, Responses]
-"""What one model answered: on one query set, or on several by name (``{"training": ...,
-"unseen": ...}``; see :data:`mgmp_jax.queries.TRAINING` and :data:`~mgmp_jax.queries.UNSEEN`)."""
+__all__ = ["OnePair", "OneQuerySet", "Pair", "ReferenceSet", "same_answers", "same_numbers"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,22 +168,6 @@ class OneQuerySet:
     siblings: Sequence[Responses]
     controls: Sequence[Responses]
     queries: QuerySet | None
-
-
-def answers_to(answers: Answers, name: str) -> Responses:
-    """Selects a model's responses to the query set of that name, or its only ones.
-
-    Raises:
-        ValueError: it answered none of that name.
-    """
-    if isinstance(answers, Responses):
-        return answers
-    if name not in answers:
-        raise ValueError(
-            f"the model answered the query sets {list(answers)}, but none called {name!r}; take "
-            "its responses on that one too"
-        )
-    return answers[name]
 
 
 def same_answers(one: Responses, other: Responses) -> bool:

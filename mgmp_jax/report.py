@@ -36,7 +36,9 @@ class Answer:
             stands above its siblings.
         p_value: the share of ``m`` calibration models, or siblings, that score at least as high,
             the suspect, or the source, counted among them; ``None`` where there are none.
-        m: how many there are.
+        others: their names and scores, in the unit of ``score``.
+        queries: the digest of the query set that was asked; empty where none was.
+        responses: the digest of the suspect's responses to it.
     """
 
     question: Question
@@ -45,7 +47,14 @@ class Answer:
     reason: str
     score: float | None = None
     p_value: float | None = None
-    m: int = 0
+    others: tuple[tuple[str, float], ...] = ()
+    queries: str = ""
+    responses: str = ""
+
+    @property
+    def m(self) -> int:
+        """How many calibration models or siblings there are."""
+        return len(self.others)
 
     @property
     def least_p(self) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mgmp_jax import files
+from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.arrays import check_varied
 from mgmp_jax.methods import (
     MGMP,
@@ -18,7 +19,7 @@ from mgmp_jax.methods import (
     Method,
     SiblingTest,
 )
-from mgmp_jax.references import Answers, ReferenceSet, answers_to
+from mgmp_jax.references import ReferenceSet
 from mgmp_jax.report import Answer, Report, Verdict
 from mgmp_jax.responses import ResponseKind, Responses, can_convert
 
@@ -63,7 +64,7 @@ class Verifier:
     methods: tuple[Fitted, ...]
     calibration: tuple[Answers, ...]
     known: Mapping[str, str]
-    _scores: dict[tuple[int, str], list[float]] = dataclasses.field(
+    _scores: dict[tuple[int, str], tuple[tuple[str, float], ...]] = dataclasses.field(
         default_factory=dict, repr=False
     )
 
@@ -149,13 +150,14 @@ class Verifier:
             name = name or responses.model
             reason = method.reads(responses)
             if reason:
-                answers.append(
-                    Answer(method.question, method.name, "inconclusive", f"Not read: {reason}.")
-                )
+                reason = f"Not read: {reason}."
+                answer = Answer(method.question, method.name, "inconclusive", reason)
             elif isinstance(method, FittedSiblingTest):
-                answers.append(_lineage(method, responses, level))
+                answer = _lineage(method, responses, level)
             else:
-                answers.append(self._knowledge(i, responses, threshold, level))
+                answer = self._knowledge(i, responses, threshold, level)
+            about = {"queries": responses.queries, "responses": responses.digest}
+            answers.append(dataclasses.replace(answer, **about))
         return Report(name, tuple(answers))
 
     def calibrate(self, unrelated: Sequence[Answers]) -> Verifier:
@@ -257,18 +259,20 @@ class Verifier:
         others = self._calibration_scores(number, suspect.kind)
         m, p = len(others), None
         if m:
-            p = (1 + sum(other >= score for other in others)) / (m + 1)
+            p = (1 + sum(other >= score for _, other in others)) / (m + 1)
         verdict, reason = _judge_knowledge(method, score, p, m, threshold, level)
-        return Answer("knowledge", method.name, verdict, reason, score, p, m)
+        return Answer("knowledge", method.name, verdict, reason, score, p, others)
 
-    def _calibration_scores(self, number: int, kind: ResponseKind) -> list[float]:
-        """Scores of the calibration models, which answer as a suspect of a kind does."""
+    def _calibration_scores(self, number: int, kind: ResponseKind) -> tuple[tuple[str, float], ...]:
+        """Names and scores of calibration models, which answer as a suspect of a kind does."""
         if (number, kind) not in self._scores:
             method = self.methods[number]
             models = [answers_to(answers, method.asks) for answers in self.calibration]
-            read = [model.to(kind) for model in models if can_convert(model.kind, kind)]
-            readable = [model for model in read if method.reads(model) is None]
-            self._scores[number, kind] = [method.score(model) for model in readable]
+            named = [(m.model or f"calibration model {i}", m) for i, m in enumerate(models)]
+            read = [(name, m.to(kind)) for name, m in named if can_convert(m.kind, kind)]
+            self._scores[number, kind] = tuple(
+                (name, method.score(m)) for name, m in read if method.reads(m) is None
+            )
         return self._scores[number, kind]
 
     def _check_new(self, responses: Responses, name: str) -> None:
@@ -316,7 +320,8 @@ def _lineage(method: FittedSiblingTest, suspect: Responses, level: float) -> Ans
             "It does not resemble the source more than its siblings, which is no evidence of "
             "innocence: the test may lack power."
         )
-    return Answer("lineage", method.name, verdict, reason, score, p, m)
+    others = tuple((f"sibling {i}", float(z)) for i, z in enumerate(found.sibling_deviations))
+    return Answer("lineage", method.name, verdict, reason, score, p, others)
 
 
 def _judge_knowledge(

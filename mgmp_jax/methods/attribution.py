@@ -91,9 +91,17 @@ class SiblingResult:
     @property
     def deviations(self) -> float:
         """How far the source stands above its siblings, in their standard deviations."""
-        spread = float(np.std(self.sibling_scores, ddof=1))
-        apart = self.source_score - float(np.mean(self.sibling_scores))
-        return apart / spread if spread > 0 else 0.0
+        return float(self._standardise(np.array([self.source_score]))[0])
+
+    @property
+    def sibling_deviations(self) -> np.ndarray:
+        """How far each sibling stands above the mean of all, ``[m]``, in the same unit."""
+        return self._standardise(self.sibling_scores)
+
+    def _standardise(self, scores: np.ndarray) -> np.ndarray:
+        spread = np.std(self.sibling_scores, ddof=1)
+        apart = scores - np.mean(self.sibling_scores)
+        return apart / spread if spread > 0 else np.zeros_like(apart)
 
 
 def sibling_test(

@@ -1,0 +1,79 @@
+"""Adapters: they take the responses of a model of whatever framework, a framework a file.
+
+:func:`record` finds the right one by the model; :func:`open_model` opens a model by a line such as
+``torch:my_models.py:load_flowers``. Frameworks are imported at first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from mgmp_jax.adapters.batches import Queries
+from mgmp_jax.answers import Answers
+from mgmp_jax.responses import ResponseKind
+
+__all__ = ["ADAPTERS", "Queries", "open_model", "record"]
+
+ADAPTERS = {
+    "python": "mgmp_jax.adapters.python",
+}
+"""The module of each adapter. It has ``reads(model)``, ``record(model, queries, ...)`` and
+``open_model(target)``."""
+
+
+def record(
+    model: Any,
+    queries: Queries,
+    *,
+    kind: ResponseKind = "logits",
+    name: str = "",
+    batch_size: int = 256,
+    **options: Any,
+) -> Answers:
+    """Records a model's answers on query sets.
+
+    Args:
+        model: of any framework of :data:`ADAPTERS`, or a function of a batch of raw queries.
+        queries: one query set, or several by name.
+        kind: what the model's numbers are.
+        name: of the model, in reports.
+        batch_size: how many queries are asked at once.
+        options: of the framework's own ``record``.
+
+    Returns:
+        Responses, or responses by the names of the query sets.
+
+    Raises:
+        ValueError: no adapter reads such a model, or its answers are no numbers, one row a query.
+        ImportError: the model's framework is not installed; the message says what to install.
+    """
+    for module in map(importlib.import_module, ADAPTERS.values()):
+        if module.reads(model):
+            return module.record(
+                model, queries, kind=kind, name=name, batch_size=batch_size, **options
+            )
+    raise ValueError(
+        f"no adapter reads a {type(model).__module__}.{type(model).__qualname__}; give a function "
+        f"of a batch of raw queries, or a model of one of {', '.join(ADAPTERS)}"
+    )
+
+
+def open_model(line: str) -> Any:
+    """Opens a model by its adapter and its target.
+
+    Args:
+        line: ``ADAPTER:TARGET``, for example ``python:my_models.py:answer``.
+
+    Raises:
+        ValueError: there is no such adapter, or the target is not what it expects.
+        FileNotFoundError: there is no such file.
+        ImportError: the framework is not installed; the message says what to install.
+    """
+    adapter, _, target = line.partition(":")
+    if adapter not in ADAPTERS or not target:
+        raise ValueError(
+            f"a model is given as ADAPTER:TARGET with one of the adapters {', '.join(ADAPTERS)}; "
+            f"got {line!r}"
+        )
+    return importlib.import_module(ADAPTERS[adapter]).open_model(target)

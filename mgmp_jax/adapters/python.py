@@ -1,0 +1,42 @@
+"""Python functions of a batch of raw queries: whatever can be called can be asked."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from mgmp_jax.adapters.batches import record
+
+__all__ = ["open_model", "reads", "record"]
+
+
+def reads(model: Any) -> bool:
+    """Says whether a model is a function, or another callable that no other adapter reads."""
+    return callable(model)
+
+
+def open_model(target: str) -> Any:
+    """Runs ``FILE.py`` and calls its function ``NAME``, which gives the model.
+
+    Args:
+        target: ``FILE.py:NAME``, for example ``my_models.py:load_flowers``. **The file is run.**
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the target is of another form, or the file has no such name.
+    """
+    path, _, name = target.rpartition(":")
+    if not path.endswith(".py") or not name:
+        raise ValueError(f"expected FILE.py:NAME, got {target!r}")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no file {path}")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, name, None)):
+        raise ValueError(
+            f"{path} has no function {name!r}; write one without arguments that gives the model"
+        )
+    return getattr(module, name)()

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mgmp_jax import adapters
+from mgmp_jax.queries import QuerySet
+
+IMAGES = QuerySet.images(np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3), np.uint8))
+TEXTS = QuerySet.texts(["a", "bb", "ccc"])
+
+
+def means(images: np.ndarray) -> np.ndarray:
+    assert images.dtype == np.uint8
+    return images.mean(axis=(1, 2))
+
+
+def test_a_function_is_asked_in_batches_about_raw_queries() -> None:
+    sizes = []
+
+    def answer(images: np.ndarray) -> np.ndarray:
+        sizes.append(len(images))
+        return means(images)
+
+    found = adapters.record(answer, IMAGES, kind="embedding", name="m", batch_size=4)
+    assert sizes == [4, 4, 2]
+    assert found.about == {"kind": "embedding", "queries": IMAGES.digest, "model": "m"}
+    np.testing.assert_allclose(found.values, means(IMAGES.inputs), rtol=1e-6)
+
+
+def test_texts_come_as_strings_and_labels_may_be_numbers() -> None:
+    found = adapters.record(lambda texts: [len(t) for t in texts], TEXTS, kind="labels")
+    assert found.values.argmax(axis=1).tolist() == [1, 2, 3]
+
+
+def test_several_query_sets_are_asked_by_name() -> None:
+    found = adapters.record(means, {"training": IMAGES, "unseen": IMAGES.take(3)})
+    assert {name: len(one) for name, one in found.items()} == {"training": 10, "unseen": 3}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda x: means(x)[:1], r"gave an array of shape \(1, 3\) for 4 queries"),
+        (lambda x: 3.0, r"gave an array of shape \(\) for 4 queries"),
+        (lambda x: np.zeros((len(x), len(x))), r"with rows of shape \(2,\), those before"),
+        (lambda x: {"logits": 1}, r"must be (an array of )?real numbers|cannot be read"),
+        (lambda x: np.full((len(x), 2), np.nan), r"finite"),
+    ],
+)
+def test_answers_that_are_none_are_refused(answer, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        adapters.record(answer, IMAGES, batch_size=4)
+
+
+def test_what_nobody_reads_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no adapter reads a builtins.int; give a function"):
+        adapters.record(3, IMAGES)
+
+
+def test_a_model_is_opened_by_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("def load():\n    return lambda x: x.mean(axis=(1, 2))\nnumber = 3\n")
+    answer = adapters.open_model(f"python:{path}:load")
+    assert len(adapters.record(answer, IMAGES)) == 10
+    with pytest.raises(ValueError, match=r"has no function 'number'"):
+        adapters.open_model(f"python:{path}:number")
+    with pytest.raises(ValueError, match=r"expected FILE.py:NAME, got"):
+        adapters.open_model(f"python:{path}")
+    with pytest.raises(FileNotFoundError, match=r"no file"):
+        adapters.open_model(f"python:{path}x.py:load")
+    for line in ("mine.py", "pickle:mine.pkl", "python:"):
+        with pytest.raises(ValueError, match=r"ADAPTER:TARGET"):
+            adapters.open_model(line)

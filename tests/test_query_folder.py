@@ -1,0 +1,51 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mgmp_jax.queries import QuerySet
+from mgmp_jax.query_folder import QueryFolder
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), np.uint8)
+SETS = {
+    "training": QuerySet.images(IMAGES),
+    "texts": QuerySet.texts(["ein Wort", "zwei Wörter\n", "\ud800 alone", "日本"]),
+    "rows": QuerySet.rows(IMAGES.reshape(4, -1)),
+}
+
+
+def test_frozen_queries_are_read_as_they_were(tmp_path: Path) -> None:
+    frozen = QueryFolder.freeze(tmp_path, SETS)
+    found = QueryFolder.load(tmp_path)
+    assert found.created == frozen.created
+    assert {name: one.digest for name, one in found.sets.items()} == {
+        name: one.digest for name, one in SETS.items()
+    }
+    assert found.sets["texts"].inputs == SETS["texts"].inputs
+
+
+def test_frozen_queries_stay_as_they_are(tmp_path: Path) -> None:
+    QueryFolder.freeze(tmp_path, SETS)
+    with pytest.raises(FileExistsError, match=r"stay as they are; choose another folder"):
+        QueryFolder.freeze(tmp_path, {"training": SETS["rows"]})
+    assert len(QueryFolder.load(tmp_path).sets) == 3
+
+
+def test_what_was_changed_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no queries in"):
+        QueryFolder.load(tmp_path)
+    QueryFolder.freeze(tmp_path, SETS)
+    path = tmp_path / "queries.json"
+    about = json.loads(path.read_text())
+    about["sets"]["training"]["digest"] = SETS["rows"].digest
+    path.write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"training.npz holds other queries than were frozen"):
+        QueryFolder.load(tmp_path)
+    about["sets"]["training"]["file"] = "../../elsewhere.npz"
+    path.write_text(json.dumps(about))
+    with pytest.raises((ValueError, FileNotFoundError), match=r"elsewhere.npz"):
+        QueryFolder.load(tmp_path)
+    path.write_text('{"format": "of another"}')
+    with pytest.raises(ValueError, match=r"its format is 'of another'"):
+        QueryFolder.load(tmp_path)
