@@ -34,10 +34,13 @@ class Fit(Command):
         from mgmp_jax.training import console
         from mgmp_jax.verifier import Verifier
 
-        console.stderr = True
         references = read_references(self.references)
         working = self.out / ".training"
-        verifier = Verifier.fit(references, seed=self.seed, folder=working)
+        console.stderr = True
+        try:
+            verifier = Verifier.fit(references, seed=self.seed, folder=working)
+        finally:
+            console.stderr = False
         verifier.save(self.out)
         shutil.rmtree(working, ignore_errors=True)
         methods = [
