@@ -16,6 +16,13 @@ from mgmp_jax.responses import ResponseKind
 __all__ = ["ADAPTERS", "Queries", "open_model", "record"]
 
 ADAPTERS = {
+    "torch": "mgmp_jax.adapters.torch",
+    "flax": "mgmp_jax.adapters.flax",
+    "equinox": "mgmp_jax.adapters.equinox",
+    "onnx": "mgmp_jax.adapters.onnx",
+    "sklearn": "mgmp_jax.adapters.sklearn",
+    "hf": "mgmp_jax.adapters.huggingface",
+    "recorded": "mgmp_jax.adapters.recorded",
     "python": "mgmp_jax.adapters.python",
 }
 """The module of each adapter. It has ``reads(model)``, ``record(model, queries, ...)`` and
