@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -29,7 +30,7 @@ def record(
     kind: ResponseKind = "logits",
     name: str = "",
     batch_size: int = 256,
-    pixels: Pixels = Pixels(channels_first=True),
+    pixels: Pixels = Pixels(),
 ) -> Answers:
     """Records what an Equinox module answers, in inference mode.
 
@@ -39,13 +40,14 @@ def record(
         kind: what the numbers are.
         name: of the model.
         batch_size: how many queries are asked at once.
-        pixels: what the module reads.
+        pixels: what the module reads; channels always come first.
 
     Raises:
         ValueError: the queries are texts, or the answers are no array, one row a query.
         ImportError: Equinox is not installed.
     """
     equinox = import_framework("equinox", "equinox")
+    pixels = dataclasses.replace(pixels, channels_first=True)
     arrays, static = equinox.partition(equinox.nn.inference_mode(model), equinox.is_array)
     apply = jax.jit(lambda arrays, x: jax.vmap(equinox.combine(arrays, static))(x))
     return batches.record(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mgmp_jax.cli.command import Command, Outcome
 
@@ -33,6 +33,12 @@ class Record(Command):
     """Of the model, in reports; by default the name of the file."""
     batch_size: int = 256
     """How many queries are asked at once."""
+    mean: tuple[float, ...] = ()
+    """Of images: subtracted from pixels of 0 to 1, one number or three."""
+    std: tuple[float, ...] = ()
+    """Of images: what pixels are divided by then."""
+    size: tuple[int, int] | None = None
+    """Of images: height and width to resize to."""
 
     def run(self) -> Outcome:
         """Asks the model, or says that it was asked before."""
@@ -48,7 +54,15 @@ class Record(Command):
             kind=self.kind,
             name=self.out.stem if self.name is None else self.name,
             batch_size=self.batch_size,
+            **self._options(),
         )
         save_answers(self.out, answers)
         shapes = {name: list(answers_to(answers, name).values.shape) for name in frozen.sets}
         return Outcome(f"{self.out}: {shapes}", {"file": str(self.out), "shapes": shapes})
+
+    def _options(self) -> dict[str, Any]:
+        from mgmp_jax.adapters.pixels import Pixels
+
+        if not (self.mean or self.std or self.size):
+            return {}
+        return {"pixels": Pixels(self.mean or (0.0,), self.std or (1.0,), self.size)}
