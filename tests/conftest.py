@@ -16,10 +16,17 @@ install_import_hook(
     [name for name in CHECKED if name not in ("mgmp_jax", "mgmp_jax.losses")], "beartype.beartype"
 )
 
-CACHE = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
-jax.config.update("jax_compilation_cache_dir", CACHE)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-jax.config.update("jax_disable_most_optimizations", True)  # compiling is most of the suite's time
+# Compiling takes most of the suite's time. The environment is for the commands that tests start.
+SETTINGS = {
+    "jax_compilation_cache_dir": os.environ.get(
+        "JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache")
+    ),
+    "jax_disable_most_optimizations": True,
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+}
+for name, value in SETTINGS.items():
+    os.environ[name.upper()] = str(value)
+    jax.config.update(name, value)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
