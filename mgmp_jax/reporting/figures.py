@@ -84,12 +84,14 @@ def place(fragments: np.ndarray) -> np.ndarray | str:
         return "The fragments hardly differ:\nthere is nothing to draw."
     try:
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise ImportError("t-SNE needs scikit-learn: pip install 'mgmp_jax[plots]'") from error
     perplexity = min(30.0, (len(fragments) - 1) / 3)
     start = "pca" if fragments.shape[1] > 1 else "random"
     tsne = TSNE(perplexity=perplexity, init=start, random_state=0)
-    return tsne.fit_transform(centred / np.abs(centred).max())
+    with threadpool_limits(1):  # for so few fragments, threads mostly wait for each other
+        return tsne.fit_transform(centred / np.abs(centred).max())
 
 
 def plot_scores(

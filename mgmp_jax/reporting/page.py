@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
-import json
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ def _render(context: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"plain": words.plain, "cut": words.cut}
+    environment.filters |= {"plain": words.plain, "cut": words.cut, "date": words.date}
     template = environment.from_string((here / "page.html").read_text("utf-8"))
     css = markupsafe.Markup((here / "page.css").read_text("utf-8"))
     return template.render(css=css, svg=markupsafe.Markup, **context)
@@ -120,8 +119,12 @@ def _numbers(answer: Answer, evidence: Evidence) -> list[tuple[str, str, str]]:
         ("p", words.number(answer.p_value), words.p_in_words(answer)),
         ("m", str(answer.m), f"{kind} that were compared"),
         ("Least p", words.number(answer.least_p), f"no p below 1/{answer.m + 1} is possible"),
-        ("Level", f"{evidence.level:g}", "the largest p with which the answer can be yes"),
-        ("Bound", f"{100 * answer.false_positive_bound:.1f} %", words.bound_in_words(answer)),
+        ("Level", f"{evidence.level:g}", sections.level_in_words(answer, evidence)),
+        (
+            "95\u00a0% bound",
+            words.percent(answer.false_positive_bound, 1),
+            words.bound_in_words(answer),
+        ),
     ]
 
 
@@ -143,8 +146,8 @@ def _protocol(
     rows = [
         ("Suspect", evidence.report.suspect or "no name was given", False),
         ("Source", evidence.source or "no name was given", False),
-        ("Verified", created or "no date was given", False),
-        ("Queries frozen", frozen or "no date was given", False),
+        ("Verified", words.date(created), False),
+        ("Queries frozen", words.date(frozen), False),
     ]
     if suspect_file is not None:
         raw = Path(suspect_file).read_bytes()
@@ -172,7 +175,7 @@ def _protocol(
 def _method(evidence: Evidence, place: int, answer: Answer) -> dict[str, Any]:
     about = evidence.conditions[place]
     settings = [
-        f"{name.replace('_', ' ')} {json.dumps(value).strip(chr(34))}"
+        f"{name.replace('_', ' ')}: {words.setting(value)}"
         for name, value in about.settings.items()
     ]
     rows = [

@@ -84,7 +84,7 @@ def draw_dots(
         top = max([5, *heights]) + 2
         for text, x in (lines or {}).items():
             axis.axvline(x, color=_MUTED, linestyle=":", linewidth=1.2)
-            axis.text(x, 1.02, text, ha="center", transform=axis.get_xaxis_transform())
+            axis.text(x, 1.05, text, ha="center", transform=axis.get_xaxis_transform())
         axis.scatter(scores[1:], heights, s=22, facecolors=_PAPER, edgecolors=_OTHER, zorder=3)
         axis.vlines(marked[1], 0, top - 1, color=_SUSPECT, linewidth=1.4)
         axis.scatter(marked[1], top - 1, s=60, marker="D", color=_SUSPECT, zorder=4)
@@ -98,6 +98,7 @@ def draw_dots(
             va="center",
             color=_SUSPECT,
             fontweight="bold",
+            bbox={"facecolor": _PAPER, "edgecolor": "none", "pad": 1},
         )
         axis.set(xlabel=label, yticks=[], xlim=(low - pad, high + pad), ylim=(0, top))
         axis.spines["left"].set_visible(False)
@@ -153,7 +154,7 @@ def draw_histogram(name: str, scores: np.ndarray, threshold: float) -> str:
         axis.hist(scores, BINS.tolist(), color=_SUSPECT, edgecolor=_PAPER, rwidth=0.94)
         for text, x in {"δ": threshold, "1 − δ": 1 - threshold}.items():
             axis.axvline(x, color=_MUTED, linestyle=":", linewidth=1.2)
-            axis.text(x, 1.02, text, ha="center", transform=axis.get_xaxis_transform())
+            axis.text(x, 1.05, text, ha="center", transform=axis.get_xaxis_transform())
         axis.plot(scores.mean(), 0, marker="D", color=_INK, markersize=8, clip_on=False, zorder=5)
         axis.set(xlabel="fragment score (◆ their mean)", ylabel="fragments", xlim=(-0.01, 1.01))
         return _to_svg(figure, name)

@@ -18,7 +18,7 @@ from mgmp_jax.reporting.page_figures import (
     draw_histogram,
 )
 
-__all__ = ["Section", "figures", "unit"]
+__all__ = ["Section", "figures", "level_in_words", "unit"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +60,17 @@ def unit(answer: Answer, evidence: Evidence) -> tuple[int, str]:
     if _is_dna(answer, evidence):
         return 4, f"DNA score, from 0 to 1; threshold δ = {evidence.threshold:g}"
     return 4, f"{answer.method}; larger is more alike"
+
+
+def level_in_words(answer: Answer, evidence: Evidence) -> str:
+    """Says what the level is to a verdict.
+
+    Args:
+        answer: with a p-value.
+        evidence: that it is of.
+    """
+    what = "the largest p with which the answer can be yes"
+    return f"{what}, if the score reaches δ as well" if _is_dna(answer, evidence) else what
 
 
 def figures(evidence: Evidence) -> list[Section]:
@@ -141,7 +152,7 @@ def _controls(answer: Answer, evidence: Evidence) -> Section:
         f"{_spread(answer, digits)}. {_capital(words.p_in_words(answer))}.",
         ("Rank", "Model", "Score"),
         _ranked(answer, f"{evidence.report.suspect or 'no name'} (the suspect)", digits),
-        f"All scores, the highest first. Score: {what}.",
+        f"All scores, rounded, the highest first. Score: {what}.",
     )
 
 
@@ -168,7 +179,7 @@ def _siblings(answer: Answer, evidence: Evidence) -> Section:
         f"{_spread(answer, digits)}. {_capital(words.p_in_words(answer))}.",
         ("Rank", "Model", "Score"),
         _ranked(answer, f"{evidence.source or 'no name'} (the source)", digits),
-        f"All scores, the highest first. Score: {what}; of a sibling its own distance from it.",
+        f"All scores, rounded, the highest first. Score: {what}; of a sibling its own distance.",
     )
 
 
@@ -191,10 +202,10 @@ def _fragments(found: Fragments | None) -> Section:
         f"Fragments of source and suspect for {len(found.source)} queries, by t-SNE",
         drawing,
         f"Circles: {len(found.source)} fragments of the source. Triangles: {len(found.suspect)} of "
-        f"the suspect, of the same queries. For {same:.0%} of the queries the source’s fragment "
-        "that is nearest to the suspect’s, before they are drawn in the plane, is that of the same "
-        f"query. For {own:.0%} of the suspect’s fragments the nearest other fragment is one of the "
-        "source’s.".replace("%", " %"),
+        "the suspect, of the same queries. Before they are drawn in the plane, the source’s "
+        f"fragment nearest to the suspect’s is that of the same query for {words.percent(same, 0)} "
+        "of the queries, and the nearest other fragment of any model is one of the source’s for "
+        f"{words.percent(own, 0)}.",
     )
 
 
@@ -217,8 +228,8 @@ def _histogram(found: Fragments | None, evidence: Evidence) -> Section:
         why = "No MGMP reads this suspect, so there are no fragment scores."
         return Section("histogram", heading, why)
     counts, _ = np.histogram(found.scores, BINS)
-    above = float(np.mean(found.scores >= evidence.threshold))
-    below = float(np.mean(found.scores <= 1 - evidence.threshold))
+    above = int(np.sum(found.scores >= evidence.threshold))
+    below = int(np.sum(found.scores <= 1 - evidence.threshold))
     mean = float(np.mean(found.scores, dtype=np.float64))
     n = len(found.scores)
     return Section(
@@ -228,12 +239,12 @@ def _histogram(found: Fragments | None, evidence: Evidence) -> Section:
         "each other: their shares are no error rates.",
         f"Fragment scores of the suspect for {n:,} queries",
         draw_histogram("histogram", found.scores, evidence.threshold),
-        f"The mean of {n:,} fragment scores is {words.number(mean)}. Of them {100 * above:.1f} % "
-        f"are at least δ = {evidence.threshold:g}, and {100 * below:.1f} % at most 1 − δ = "
+        f"The mean of {n:,} fragment scores is {words.number(mean)}. Of them {above:,} are at "
+        f"least δ = {evidence.threshold:g}, and {below:,} at most 1 − δ = "
         f"{1 - evidence.threshold:.2g}.",
         ("Fragment score", "Fragments", "Share"),
         tuple(
-            ((f"{low:.1f} to {high:.1f}", f"{count:,}", f"{100 * count / n:.1f} %"), False)
+            ((f"{low:.1f} to {high:.1f}", f"{count:,}", words.percent(count / n)), False)
             for low, high, count in zip(BINS[:-1], BINS[1:], counts, strict=True)
         ),
         "Number of fragments by score. The upper end is left out, but for the last row.",
@@ -250,12 +261,20 @@ def _growth(answer: Answer, evidence: Evidence) -> Section:
     is_dna = _is_dna(answer, evidence)
     first, last = points[0], points[-1]
     lines = _lines(answer, evidence) if answer.question == "knowledge" else {"0": 0.0}
+    how = "source and suspect were compared by these queries alone."
+    if is_dna:
+        how = "the classifier stayed as it is; what all models share was taken out anew."
+    elif place == 2:
+        how = (
+            "siblings and controls were compared anew by these queries alone; with 256 queries or "
+            "fewer, what the siblings share is not taken out."
+        )
     return Section(
         name,
         heading,
-        "What fewer queries would have said. Random parts of the queries were drawn without "
-        "looking at the answers, and the score was computed anew from each. Sizes that the method "
-        "cannot read are left out.",
+        f"What fewer queries would have said. Random parts of the queries were drawn without "
+        f"looking at the answers. From each the score was computed anew: {how} Sizes that the "
+        f"method cannot read are left out.",
         f"Score by {answer.method} against the number of queries",
         draw_growth(
             name,

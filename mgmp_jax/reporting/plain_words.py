@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import unicodedata
+from typing import Any
 
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.report import Answer
@@ -11,12 +13,15 @@ __all__ = [
     "QUESTIONS",
     "bound_in_words",
     "cut",
+    "date",
     "limits",
     "meaning",
     "number",
     "p_in_words",
+    "percent",
     "plain",
     "sentence",
+    "setting",
     "short_answer",
 ]
 
@@ -61,6 +66,40 @@ def number(value: float, digits: int = 4) -> str:
         digits: behind the point.
     """
     return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """Writes a share in percent.
+
+    Args:
+        share: from 0 to 1.
+        digits: behind the point.
+    """
+    return f"{100 * share:.{digits}f}\u00a0%"
+
+
+def date(text: str) -> str:
+    """Writes a time so that nobody takes the day for the month.
+
+    Args:
+        text: in ISO 8601; anything else stays as it is.
+    """
+    try:
+        time = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return text or "no date was given"
+    return f"{time:%Y-%m-%d %H:%M} {time.tzname() or ''}".strip()
+
+
+def setting(value: Any) -> str:
+    """Writes a setting of a method.
+
+    Args:
+        value: anything that JSON holds.
+    """
+    if value is None:
+        return "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def short_answer(answer: Answer) -> str:
@@ -167,11 +206,11 @@ def bound_in_words(answer: Answer) -> str:
     """
     if answer.question == "knowledge":
         return (
-            f"how often at most, with 95 % confidence, an unrelated model scores above all "
+            f"how often at most, with 95\u00a0% confidence, an unrelated model scores above all "
             f"{answer.m} calibration models"
         )
     return (
-        "how often at most, with 95 % confidence, the source comes before all "
+        "how often at most, with 95\u00a0% confidence, the source comes before all "
         f"{answer.m} siblings for a suspect that does not depend on it"
     )
 
