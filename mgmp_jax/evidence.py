@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from mgmp_jax import files
 from mgmp_jax.answers import Answers, answers_to
@@ -64,9 +65,9 @@ class Fragments:
     """
 
     method: str
-    source: np.ndarray
-    suspect: np.ndarray
-    scores: np.ndarray
+    source: Float[np.ndarray, "k o"]
+    suspect: Float[np.ndarray, "k o"]
+    scores: Float[np.ndarray, " n"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

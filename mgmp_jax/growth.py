@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mgmp_jax.arrays import check_varied
 from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest, FittedSimilarity
 from mgmp_jax.methods.sibling_test import default_background
 from mgmp_jax.report import Answer
@@ -120,6 +121,7 @@ def _score(
     try:
         fewer = restrict(method, part, digest)
         own = suspect.take(part, digest)
+        check_varied(own.values, "the suspect")
         if fewer.reads(own) is not None:
             return None
         if isinstance(fewer, FittedSiblingTest):

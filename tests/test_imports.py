@@ -14,6 +14,8 @@ LIBRARY = [
     "background",
     "methods",
     "verifier",
+    "evidence",
+    "reporting",
     "training",
     "store",
     "models",
@@ -30,6 +32,7 @@ EXTRAS = [
     "fcntl",  # Windows has none
     "huggingface_hub",
     "importlib_resources",
+    "jinja2",
     "matplotlib",
     "pandas",
     "pyarrow",

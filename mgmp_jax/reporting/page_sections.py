@@ -145,7 +145,7 @@ def _controls(answer: Answer, evidence: Evidence) -> Section:
             [score for _, score in answer.others],
             "DNA score" if _is_dna(answer, evidence) else "score",
             _lines(answer, evidence),
-            (0, 1) if _is_dna(answer, evidence) else None,
+            (0.0, 1.0) if _is_dna(answer, evidence) else None,
         ),
         f"The suspect (diamond) scores {words.number(answer.score, digits)}. The {answer.m} "
         f"calibration models (circles, stacked where they are alike) score "
@@ -204,8 +204,8 @@ def _fragments(found: Fragments | None) -> Section:
         f"Circles: {len(found.source)} fragments of the source. Triangles: {len(found.suspect)} of "
         "the suspect, of the same queries. Before they are drawn in the plane, the source’s "
         f"fragment nearest to the suspect’s is that of the same query for {words.percent(same, 0)} "
-        "of the queries, and the nearest other fragment of any model is one of the source’s for "
-        f"{words.percent(own, 0)}.",
+        "of the queries, and the nearest other fragment, of whichever model, is one of the "
+        f"source’s for {words.percent(own, 0)}.",
     )
 
 
