@@ -98,7 +98,7 @@ def _question(place: int, answer: Answer, evidence: Evidence) -> dict[str, Any]:
         "question": words.QUESTIONS[answer.question],
         "verdict": words.short_answer(answer),
         "style": answer.verdict.replace(" ", "-") if answer.score is not None else "none",
-        "meaning": words.meaning(answer),
+        "meaning": words.meaning(answer, sections.is_dna(answer, evidence)),
         "reason": answer.reason,
         "method": answer.method,
         "numbers": _numbers(answer, evidence),

@@ -18,7 +18,7 @@ from mgmp_jax.reporting.page_figures import (
     draw_histogram,
 )
 
-__all__ = ["Section", "figures", "level_in_words", "unit"]
+__all__ = ["Section", "figures", "is_dna", "level_in_words", "unit"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Section:
         columns: heads of the table; the first names the rows.
         rows: each with its cells, and whether it is the model in question.
         table: caption of the table.
+        note: what the model in question is, beside its name.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Section:
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[tuple[str, ...], bool], ...] = ()
     table: str = ""
+    note: str = ""
 
 
 def unit(answer: Answer, evidence: Evidence) -> tuple[int, str]:
@@ -57,7 +59,7 @@ def unit(answer: Answer, evidence: Evidence) -> tuple[int, str]:
     """
     if answer.question == "lineage":
         return 2, "standard deviations of the siblings, by which the source stands above their mean"
-    if _is_dna(answer, evidence):
+    if is_dna(answer, evidence):
         return 4, f"DNA score, from 0 to 1; threshold δ = {evidence.threshold:g}"
     return 4, f"{answer.method}; larger is more alike"
 
@@ -70,7 +72,7 @@ def level_in_words(answer: Answer, evidence: Evidence) -> str:
         evidence: that it is of.
     """
     what = "the largest p with which the answer can be yes"
-    return f"{what}, if the score reaches δ as well" if _is_dna(answer, evidence) else what
+    return f"{what}, if the score reaches δ as well" if is_dna(answer, evidence) else what
 
 
 def figures(evidence: Evidence) -> list[Section]:
@@ -93,8 +95,13 @@ def figures(evidence: Evidence) -> list[Section]:
     ]
 
 
-def _is_dna(answer: Answer, evidence: Evidence) -> bool:
-    """MGMP's score lies between thresholds; any other similarity's does not."""
+def is_dna(answer: Answer, evidence: Evidence) -> bool:
+    """Says whether an answer is MGMP's, whose score has thresholds, unlike any other similarity's.
+
+    Args:
+        answer: of a method.
+        evidence: that it is of.
+    """
     return any(
         "assemble" in one.settings
         for one in evidence.conditions
@@ -103,7 +110,7 @@ def _is_dna(answer: Answer, evidence: Evidence) -> bool:
 
 
 def _lines(answer: Answer, evidence: Evidence) -> dict[str, float]:
-    if not _is_dna(answer, evidence):
+    if not is_dna(answer, evidence):
         return {}
     return {"δ": evidence.threshold, "1 − δ": 1 - evidence.threshold}
 
@@ -130,7 +137,7 @@ def _spread(answer: Answer, digits: int) -> str:
 def _controls(answer: Answer, evidence: Evidence) -> Section:
     heading = "Question 1: the suspect beside unrelated models"
     if answer.score is None or not answer.others:
-        why = answer.reason if answer.score is None else "No calibration model was given."
+        why = answer.reason if answer.score is None else "No calibration model could be compared."
         return Section("controls", heading, f"There is nothing to compare. {why}")
     digits, what = unit(answer, evidence)
     return Section(
@@ -143,16 +150,17 @@ def _controls(answer: Answer, evidence: Evidence) -> Section:
             "controls",
             ("suspect", answer.score),
             [score for _, score in answer.others],
-            "DNA score" if _is_dna(answer, evidence) else "score",
+            "DNA score" if is_dna(answer, evidence) else "score",
             _lines(answer, evidence),
-            (0.0, 1.0) if _is_dna(answer, evidence) else None,
+            (0.0, 1.0) if is_dna(answer, evidence) else None,
         ),
         f"The suspect (diamond) scores {words.number(answer.score, digits)}. The {answer.m} "
         f"calibration models (circles, stacked where they are alike) score "
         f"{_spread(answer, digits)}. {_capital(words.p_in_words(answer))}.",
         ("Rank", "Model", "Score"),
-        _ranked(answer, f"{evidence.report.suspect or 'no name'} (the suspect)", digits),
+        _ranked(answer, evidence.report.suspect or "no name", digits),
         f"All scores, rounded, the highest first. Score: {what}.",
+        "the suspect",
     )
 
 
@@ -178,8 +186,9 @@ def _siblings(answer: Answer, evidence: Evidence) -> Section:
         f"siblings (circles, stacked where they are alike) stand "
         f"{_spread(answer, digits)}. {_capital(words.p_in_words(answer))}.",
         ("Rank", "Model", "Score"),
-        _ranked(answer, f"{evidence.source or 'no name'} (the source)", digits),
+        _ranked(answer, evidence.source or "no name", digits),
         f"All scores, rounded, the highest first. Score: {what}; of a sibling its own distance.",
+        "the source",
     )
 
 
@@ -258,11 +267,11 @@ def _growth(answer: Answer, evidence: Evidence) -> Section:
     if not points or answer.score is None:
         return Section(name, heading, f"There is nothing to show. {answer.reason}")
     digits, _ = unit(answer, evidence)
-    is_dna = _is_dna(answer, evidence)
+    dna = is_dna(answer, evidence)
     first, last = points[0], points[-1]
     lines = _lines(answer, evidence) if answer.question == "knowledge" else {"0": 0.0}
     how = "source and suspect were compared by these queries alone."
-    if is_dna:
+    if dna:
         how = "the classifier stayed as it is; what all models share was taken out anew."
     elif place == 2:
         how = (
@@ -279,9 +288,9 @@ def _growth(answer: Answer, evidence: Evidence) -> Section:
         draw_growth(
             name,
             points,
-            "DNA score" if is_dna else "score" if place == 1 else "standard deviations",
+            "DNA score" if dna else "score" if place == 1 else "standard deviations",
             lines,
-            (-0.03, 1.03) if is_dna else None,
+            (-0.03, 1.03) if dna else None,
         ),
         f"With {first.queries:,} queries the score is on average "
         f"{words.number(first.score, digits)}, with all {last.queries:,} it is "

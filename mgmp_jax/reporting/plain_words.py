@@ -65,7 +65,8 @@ def number(value: float, digits: int = 4) -> str:
         value: any number.
         digits: behind the point.
     """
-    return f"{value:,.{digits}f}".replace("-", "−")
+    text = f"{value:,.{digits}f}"
+    return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
 
 
 def percent(share: float, digits: int = 2) -> str:
@@ -145,15 +146,22 @@ def sentence(knowledge: Answer, lineage: Answer) -> str:
     return f"{first[0].upper()}{first[1:]}; separately, {second}."
 
 
-def meaning(answer: Answer) -> str:
+def meaning(answer: Answer, learned: bool = True) -> str:
     """Says what the verdict on a question means, and what it does not.
 
     Args:
         answer: of the first method of a question.
+        learned: whether the method has learned from examples, as MGMP has.
     """
     if answer.score is None:
         return "There is no result for this question. Nothing follows from that, either way."
     if answer.question == "knowledge":
+        if answer.verdict == "homologous" and not learned:
+            return (
+                "The suspect’s answers are more like the source’s than those of nearly all "
+                "unrelated models. This alone does not say that the suspect was made from it: "
+                "another model trained on the same data answers alike too."
+            )
         return {
             "homologous": (
                 "The suspect’s answers relate to the source’s as those of models made from the "

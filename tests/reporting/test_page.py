@@ -286,6 +286,7 @@ def test_names_are_written_out_and_cut() -> None:
         len(plain_words.cut("a" * 300 + "z")) == 120 and plain_words.cut("a" * 300 + "z")[-1] == "z"
     )
     assert plain_words.number(-1234.5, 1) == "−1,234.5"
+    assert plain_words.number(-0.004, 2) == "0.00"
     assert plain_words.date("yesterday") == "yesterday"
     assert plain_words.date("") == "no date was given"
 
