@@ -15,12 +15,12 @@ METHODS = [MGMP(EXTENDED.replace(epochs=30)), SiblingTest(), Similarity("linear 
 
 @pytest.fixture(scope="module")
 def family() -> Family:
-    return Family(640, seed=5)
+    return Family(480, seed=5)
 
 
 @pytest.fixture(scope="module")
 def verifier(family: Family) -> Verifier:
-    return Verifier.fit(family.references(tasks=3, siblings=9, controls=9), METHODS)
+    return Verifier.fit(family.references(tasks=2, siblings=4, controls=4), METHODS)
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +41,16 @@ def test_it_holds_the_report_of_the_verifier(
     assert [one.method for one in evidence.conditions] == ["MGMP", "sibling test", "linear CKA"]
     assert [one.query_set for one in evidence.conditions] == ["training", "unseen", "training"]
     assert {(one.queries, one.kind, one.width) for one in evidence.conditions} == {
-        (640, "logits", 5)
+        (480, "logits", 5)
     }
     assert evidence.conditions[0].settings["epochs"] == 30
     assert evidence.conditions[1].settings["regressed out"] == "others"
     assert evidence.references == {
         "source": 1,
-        "pool homologous": 3,
-        "pool non_homologous": 3,
-        "siblings": 9,
-        "controls": 9,
+        "pool homologous": 2,
+        "pool non_homologous": 2,
+        "siblings": 4,
+        "controls": 4,
     }
 
 
@@ -61,9 +61,17 @@ def test_fragments_are_drawn_evenly_and_all_scores_kept(
     assert found is not None and found.source.shape == found.suspect.shape == (300, 6)
     source, target = method.fragments(suspect)
     places = [int(np.flatnonzero((source == row).all(axis=1))[0]) for row in found.source]
-    assert places[0] == 0 and places[-1] == 639 and set(np.diff(places)) == {2, 3}
+    assert places[0] == 0 and places[-1] == 479 and set(np.diff(places)) == {1, 2}
     np.testing.assert_array_equal(found.suspect, target[places])
     assert np.mean(found.scores, dtype=np.float64) == evidence.report.knowledge.score
+
+
+def test_labels_alone_are_enough(verifier: Verifier, suspect: Responses) -> None:
+    labels = suspect.to("labels")
+    found = gather_evidence(verifier, labels)
+    assert found.report == verifier.verify(labels)
+    assert found.conditions[1].kind == "labels"
+    assert found.growth["lineage"][-1].p_value == found.report.lineage.p_value
 
 
 def test_few_queries_are_all_drawn() -> None:

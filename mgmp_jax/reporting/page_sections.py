@@ -275,8 +275,8 @@ def _growth(answer: Answer, evidence: Evidence) -> Section:
         how = "the classifier stayed as it is; what all models share was taken out anew."
     elif place == 2:
         how = (
-            "siblings and controls were compared anew by these queries alone; with 256 queries or "
-            "fewer, what the siblings share is not taken out."
+            "siblings and controls were compared anew by these queries alone; where these are too "
+            "few for so many siblings, what the siblings share is not taken out."
         )
     return Section(
         name,

@@ -175,11 +175,11 @@ def meaning(answer: Answer, learned: bool = True) -> str:
             "inconclusive": "The evidence suffices neither for a yes nor for a no.",
         }[answer.verdict]
     if answer.verdict == "homologous":
+        nearly = "" if answer.p_value == answer.least_p else "nearly "
         return (
-            "The suspect resembles the source more than it resembles every sibling or all but a "
-            "few: models of the same recipe and data that differ by chance alone. It depends on "
-            "this very training run. How it does, by weights, by answers or by a common ancestor, "
-            "this does not say."
+            f"The suspect resembles the source more than it resembles {nearly}every sibling, and "
+            "siblings differ from the source by chance alone. So it depends on this very training "
+            "run. How it does, by weights, by answers or by a common ancestor, this does not say."
         )
     return (
         "It was not shown that the suspect depends on this very training run. It was not shown "

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import html.parser
 import re
@@ -207,6 +208,34 @@ def test_both_verdicts_are_said_in_one_sentence(
     assert re.findall(r'class="badge [\w-]+"><strong>([^<]+)', text) == badges
 
 
+def test_nearly_every_sibling_is_not_every_sibling(tmp_path: Path) -> None:
+    _, page = read(tmp_path, HOMOLOGOUS)
+    assert "than it resembles every sibling" in page.words
+    second = answer("lineage", "homologous", 1.0, m=39)
+    assert second.p_value is not None and second.p_value > second.least_p
+    _, page = read(tmp_path, make_evidence(second))
+    assert "than it resembles nearly every sibling" in page.words
+
+
+def test_a_similarity_has_neither_threshold_nor_examples(tmp_path: Path) -> None:
+    found = answer("knowledge", "homologous", 0.8)
+    similarity = dataclasses.replace(found, method="linear CKA")
+    bare = make_evidence(similarity)
+    conditions = dataclasses.replace(bare.conditions[0], settings={})
+    _, page = read(tmp_path, dataclasses.replace(bare, conditions=(conditions,), fragments=None))
+    assert "linear CKA; larger is more alike" in page.words and "1 − δ" not in page.words
+    assert "than those of nearly all unrelated models" in page.words
+    assert "No MGMP reads this suspect" in page.words
+
+
+def test_other_methods_stand_beside_and_decide_nothing(tmp_path: Path) -> None:
+    first = answer("knowledge", "not homologous", 0.04)
+    beside = answer("knowledge", "homologous", 0.99)
+    _, page = read(tmp_path, make_evidence(first, dataclasses.replace(beside, method="linear CKA")))
+    assert "does not answer like a model that knows" in page.words
+    assert any(row[0].startswith("linear CKA: Does the suspect know") for row in page.rows)
+
+
 def test_without_result_the_page_says_why_and_draws_nothing(tmp_path: Path) -> None:
     _, page = read(tmp_path, NOT_READ)
     assert not page.all("svg") and page.words.count("Not read: too wide.") >= 2
@@ -227,7 +256,7 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path: Path) -> None:
     others = (("</td></table><b onclick=x>", 0.2), ("$\\frac{1}{2}$", 0.3), (HOSTILE, 0.4))
     about = {"others": others, "p_value": 0.25, "reason": f"Because {HOSTILE}"}
     hostile = make_evidence(
-        type(found)(**{**vars(found), **about}),
+        dataclasses.replace(found, **about),
         answer("lineage", "homologous", 3.0),
         suspect=HOSTILE,
         source=f"]]>--!>{HOSTILE}",

@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's chromium, by playwright."""
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     found = answer("knowledge", "homologous", 0.97, m=19)
     others = ((LONG, 0.3), *found.others[1:])
     evidence = make_evidence(
-        type(found)(**{**vars(found), "others": others}),
+        dataclasses.replace(found, others=others),
         answer("lineage", "inconclusive", 1.2, m=19),
         suspect=LONG,
         source="<img src=http://192.0.2.1/x onerror=alert(1)>",
