@@ -9,7 +9,7 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +19,7 @@ from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.growth import Point, grow
 from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest, FittedSimilarity
 from mgmp_jax.methods.protocol import Question
-from mgmp_jax.report import Answer, Report
+from mgmp_jax.report import Answer, Report, Verdict
 from mgmp_jax.responses import Responses, can_convert
 from mgmp_jax.verifier import Verifier
 
@@ -204,6 +204,8 @@ def gather_evidence(
 
 
 def _answer(found: dict[str, Any]) -> Answer:
+    if found["question"] not in get_args(Question) or found["verdict"] not in get_args(Verdict):
+        raise ValueError(f"an answer is {found['verdict']!r} to {found['question']!r}")
     others = tuple((str(name), float(score)) for name, score in found.pop("others"))
     return Answer(**found, others=others)
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mgmp_jax import files
 from mgmp_jax.evidence import Evidence, gather_evidence
 from mgmp_jax.methods import EXTENDED, MGMP, PAPER_WITHOUT_GENERATOR, SiblingTest, Similarity
 from mgmp_jax.references import Pair, ReferenceSet
@@ -117,6 +118,11 @@ def test_other_files_are_refused(suspect: Responses, evidence: Evidence, tmp_pat
     with pytest.raises(ValueError, match=r"no readable file of evidence .* verify the suspect"):
         Evidence.load(tmp_path / "r.npz")
     evidence.save(tmp_path / "e.npz")
+    arrays, about = files.read_arrays(tmp_path / "e.npz")
+    about["report"]["answers"][0]["verdict"] = "guilty"
+    files.write_arrays(tmp_path / "f.npz", arrays, about)
+    with pytest.raises(ValueError, match=r"an answer is 'guilty' to 'knowledge'"):
+        Evidence.load(tmp_path / "f.npz")
     whole = (tmp_path / "e.npz").read_bytes()
     (tmp_path / "e.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"is damaged"):
