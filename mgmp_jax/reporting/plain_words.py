@@ -233,54 +233,57 @@ def limits(knowledge: Answer, lineage: Answer) -> list[tuple[str, str]]:
     Returns:
         Short headings with a paragraph each.
     """
-    found = [
-        (
-            "Same knowledge is not same origin",
-            "A model trained on the same data, or made from such a model, can know what the "
-            "source knows without ever having met it. The first question cannot tell it from a "
-            "copy. Only the second asks about origin.",
-        ),
-        (
-            "The first verdict is worth as much as the models it learned from",
-            "It compares the suspect with examples: models made from the source, and models that "
-            "were not. For a kind of suspect that was not among them, do not rely on it in either "
-            "direction.",
-        ),
-        (
-            "“Undecided” is not an acquittal",
-            "A large p-value, or no verdict, does not show that the suspect is independent. There "
-            "may have been too few queries or siblings, or the suspect was changed too much. A "
-            "student taught by the source’s answers is often not found.",
-        ),
-        (
-            "A yes to the second question does not say how",
-            "The suspect may hold the source’s weights, may have been taught by its answers, may "
-            "share an ancestor with it that the siblings do not share, or may have been chosen "
-            "for its likeness. If the source was itself made from a public model, the siblings "
-            "must have been made from that model too.",
-        ),
-        (
-            "The error rates hold on average",
-            "They are averages over many sources, siblings and calibration models. This source is "
-            "one draw, and a source by chance a little better than its siblings may be more "
-            "prone to false alarms. Several suspects tested with the same source are not "
-            "independent evidence.",
-        ),
-        (
-            "What the reader must check elsewhere",
-            "Siblings were made exactly as the source was. Queries and methods were fixed before "
-            "the suspect was seen. Controls are such as an innocent suspect could be. Models known "
-            "to be innocent were tested in the same way. Every test that was made is reported. "
-            "None of this can be seen from the numbers.",
-        ),
-        (
-            "Statistics, not law",
-            "The page says how unusual the suspect’s answers are. It does not say who did what, "
-            "with what right, or with what intent.",
-        ),
-    ]
+    found = _LIMITS
     if lineage.p_value is None:
         found = [one for one in found if not one[0].startswith("A yes to the second")]
     if knowledge.score is None:
         found = [one for one in found if not one[0].startswith("The first verdict")]
     return found
+
+
+_LIMITS = [
+    (
+        "Same knowledge is not same origin",
+        "A model trained on the same data, or made from such a model, can know what the "
+        "source knows without ever having met it. The first question cannot tell it from a "
+        "copy. Only the second asks about origin.",
+    ),
+    (
+        "The first verdict is worth as much as the models it learned from",
+        "It compares the suspect with examples: models made from the source, and models that "
+        "were not. For a kind of suspect that was not among them, do not rely on it in either "
+        "direction.",
+    ),
+    (
+        "“Undecided” is not an acquittal",
+        "A large p-value, or no verdict, does not show that the suspect is independent. There "
+        "may have been too few queries or siblings, or the suspect was changed too much. A "
+        "student taught by the source’s answers is often not found.",
+    ),
+    (
+        "A yes to the second question does not say how",
+        "The suspect may hold the source’s weights, may have been taught by its answers, may "
+        "share an ancestor with it that the siblings do not share, or may have been chosen "
+        "for its likeness. If the source was itself made from a public model, the siblings "
+        "must have been made from that model too.",
+    ),
+    (
+        "The error rates hold on average",
+        "They are averages over many sources, siblings and calibration models. This source is "
+        "one draw, and a source by chance a little better than its siblings may be more "
+        "prone to false alarms. Several suspects tested with the same source are not "
+        "independent evidence.",
+    ),
+    (
+        "What the reader must check elsewhere",
+        "Siblings were made exactly as the source was. Queries and methods were fixed before "
+        "the suspect was seen. Controls are such as an innocent suspect could be. Models known "
+        "to be innocent were tested in the same way. Every test that was made is reported. "
+        "None of this can be seen from the numbers.",
+    ),
+    (
+        "Statistics, not law",
+        "The page says how unusual the suspect’s answers are. It does not say who did what, "
+        "with what right, or with what intent.",
+    ),
+]
