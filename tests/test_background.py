@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mgmp_jax.background import Background, residual_fragments
+from mgmp_jax.background import Background, ResidualFragments
 from mgmp_jax.dna import align, assemble
 from mgmp_jax.linear import standardise
 from mgmp_jax.references import Pair, ReferenceSet
@@ -46,14 +46,14 @@ def test_fragments_are_about_those_of_two_regressions_one_after_the_other() -> N
     known, background = rng.normal(size=(2, 1000, 4))
     source = known + background @ rng.normal(size=(4, 4))
     target = known @ rng.normal(size=(4, 6)) + 0.5 * rng.normal(size=(1000, 6))
-    s, t = residual_fragments(background, source, target, align=True)
+    s, t = ResidualFragments(background, source).of(target, align=True)
     z, *both = (jnp.asarray(x, jnp.float32) for x in (background, source, target))
     left = [assemble(z, y, "residual") for y in both]
     expected = standardise(left[0]), align(*left)
     np.testing.assert_allclose(s, expected[0], atol=1e-3)
     np.testing.assert_allclose(t, expected[1], atol=0.05)
     assert np.corrcoef(s.ravel(), t.ravel())[0, 1] > 0.8
-    same, plain = residual_fragments(background, source, target, align=False)
+    same, plain = ResidualFragments(background, source).of(target, align=False)
     np.testing.assert_array_equal(same, s)
     np.testing.assert_allclose(plain, standardise(left[1]), atol=1e-3)
 
@@ -62,7 +62,7 @@ def test_fragments_are_about_those_of_two_regressions_one_after_the_other() -> N
 def test_a_wide_target_that_knows_nothing_seems_to_know_nothing(width: int) -> None:
     rng = np.random.default_rng(1)
     source, noise = rng.normal(size=(300, 10)), rng.normal(size=(300, width))
-    s, t = residual_fragments(rng.normal(size=(300, 50)), source, noise, align=True)
+    s, t = ResidualFragments(rng.normal(size=(300, 50)), source).of(noise, align=True)
     assert abs(np.corrcoef(s.ravel(), t.ravel())[0, 1]) < 0.1
 
 
@@ -70,6 +70,6 @@ def test_what_is_too_wide_is_refused() -> None:
     rng = np.random.default_rng(2)
     source, wide = rng.normal(size=(300, 10)), rng.normal(size=(300, 150))
     with pytest.raises(ValueError, match="the background is 150 wide on 300 queries"):
-        residual_fragments(wide, source, source, align=False)
+        ResidualFragments(wide, source)
     with pytest.raises(ValueError, match="the target's responses are 150 wide on 300 queries"):
-        residual_fragments(source, source, wide, align=True)
+        ResidualFragments(source, source).of(wide, align=True)

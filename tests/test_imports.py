@@ -7,9 +7,16 @@ from pathlib import Path
 
 LIBRARY = [
     "losses",
+    "adapters",
+    "adapters.python",
+    "answers",
+    "cli",
     "queries",
+    "query_folder",
+    "reference_folder",
     "responses",
     "references",
+    "scan",
     "similarities",
     "background",
     "methods",

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any
 
 from mgmp_jax.adapters.batches import Queries
@@ -16,6 +17,13 @@ from mgmp_jax.responses import ResponseKind
 __all__ = ["ADAPTERS", "Queries", "open_model", "record"]
 
 ADAPTERS = {
+    "torch": "mgmp_jax.adapters.torch",
+    "flax": "mgmp_jax.adapters.flax",
+    "equinox": "mgmp_jax.adapters.equinox",
+    "onnx": "mgmp_jax.adapters.onnx",
+    "sklearn": "mgmp_jax.adapters.sklearn",
+    "hf": "mgmp_jax.adapters.huggingface",
+    "recorded": "mgmp_jax.adapters.recorded",
     "python": "mgmp_jax.adapters.python",
 }
 """The module of each adapter. It has ``reads(model)``, ``record(model, queries, ...)`` and
@@ -45,11 +53,19 @@ def record(
         Responses, or responses by the names of the query sets.
 
     Raises:
-        ValueError: no adapter reads such a model, or its answers are no numbers, one row a query.
+        ValueError: no adapter reads such a model, the right one has no such option, or the answers
+            are no numbers, one row a query.
         ImportError: the model's framework is not installed; the message says what to install.
     """
     for module in map(importlib.import_module, ADAPTERS.values()):
         if module.reads(model):
+            known = inspect.signature(module.record).parameters
+            unknown = [option for option in options if option not in known]
+            if unknown:
+                raise ValueError(
+                    f"a {type(model).__qualname__} is asked without {', '.join(unknown)}; its "
+                    f"options are those of {module.__name__}.record"
+                )
             return module.record(
                 model, queries, kind=kind, name=name, batch_size=batch_size, **options
             )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from mgmp_jax import dna
-from mgmp_jax.background import Background, residual_fragments
+from mgmp_jax.background import Background, ResidualFragments
 from mgmp_jax.config import MGMPConfig
 from mgmp_jax.data.buckets import trim
 from mgmp_jax.linear import check_width, standardise
@@ -18,9 +18,9 @@ from mgmp_jax.responses import Responses, can_convert
 
 __all__ = [
     "check_equal_width",
+    "fragment_maker",
     "gather_pair",
     "gather_trimmed_pair",
-    "make_fragments",
     "pool_arrays",
     "read_as",
 ]
@@ -46,34 +46,42 @@ def check_equal_width(source: Responses, target: Responses) -> None:
         )
 
 
-def make_fragments(
-    config: MGMPConfig, source: Responses, target: Responses, latents: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Makes fragments of source and target (Eq. 4), aligned where the config wants it.
+def fragment_maker(
+    config: MGMPConfig, source: Responses, latents: np.ndarray | None
+) -> Callable[[Responses], tuple[np.ndarray, np.ndarray]]:
+    """Prepares the fragments of a source with any target (Eq. 4), aligned where the config says.
 
     Args:
         config: of the MGMP.
         source: responses of the source, as :func:`read_as` gives them.
-        target: responses of the target, likewise of the same queries.
         latents: of the generator, or the background, ``[n, z]``; ``None`` for nothing.
 
     Returns:
-        Source and target, each ``[n, o]``.
+        A function of a target's responses on the same queries, as :func:`read_as` gives them,
+        that makes the fragments of source and target, each ``[n, o]``. It raises ``ValueError``
+        where the widths differ without alignment, or are too large for the queries.
 
     Raises:
-        ValueError: the widths differ without alignment, or are too large for the queries.
+        ValueError: the background is too wide for the queries.
     """
-    if not config.align:
-        check_equal_width(source, target)
+    residual = None
     if config.assemble == "residual" and latents is not None:
-        return residual_fragments(latents, source.values, target.values, align=config.align)
-    if config.align:
-        check_width(target.values.shape[1], len(target), "the target's responses are")
-    z = None if latents is None else jnp.asarray(latents)
-    s, t = (dna.assemble(z, jnp.asarray(r.values), config.assemble) for r in (source, target))
-    if config.align:
-        s, t = standardise(s), dna.align(s, t)
-    return np.asarray(s), np.asarray(t)
+        residual = ResidualFragments(latents, source.values)
+
+    def make(target: Responses) -> tuple[np.ndarray, np.ndarray]:
+        if not config.align:
+            check_equal_width(source, target)
+        if residual is not None:
+            return residual.of(target.values, align=config.align)
+        if config.align:
+            check_width(target.values.shape[1], len(target), "the target's responses are")
+        z = None if latents is None else jnp.asarray(latents)
+        s, t = (dna.assemble(z, jnp.asarray(r.values), config.assemble) for r in (source, target))
+        if config.align:
+            s, t = standardise(s), dna.align(s, t)
+        return np.asarray(s), np.asarray(t)
+
+    return make
 
 
 def pool_arrays(
@@ -101,10 +109,10 @@ def pool_arrays(
     sets: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {side: [] for side in sides}
     for pair in own.pool:
         latents = fixed if background is None else background.matrix(without=pair.task)
+        make = _pool_fragments(config, source, latents)
         many = max(len(pair.homologous), len(pair.non_homologous))
         for side in sides:
-            read = [read_as(config, model) for model in getattr(pair, side)]
-            made = [_pool_fragments(config, source, target, latents) for target in read]
+            made = [make(read_as(config, model)) for model in getattr(pair, side)]
             sets[side] += [made[i % len(made)] for i in range(many)]
     data = {"source": np.stack([s for s, _ in sets["homologous"]])}
     for side in sides:
@@ -116,13 +124,17 @@ def pool_arrays(
 
 
 def _pool_fragments(
-    config: MGMPConfig, source: Responses, target: Responses, latents: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fragments; bare responses where a generator is still to be trained."""
+    config: MGMPConfig, source: Responses, latents: np.ndarray | None
+) -> Callable[[Responses], tuple[np.ndarray, np.ndarray]]:
+    """Makes fragments; bare responses where a generator is still to be trained."""
     if config.generator is None:
-        return make_fragments(config, source, target, latents)
-    check_equal_width(source, target)
-    return source.values, target.values
+        return fragment_maker(config, source, latents)
+
+    def bare(target: Responses) -> tuple[np.ndarray, np.ndarray]:
+        check_equal_width(source, target)
+        return source.values, target.values
+
+    return bare
 
 
 def gather_pair(data: Mapping[str, Any], index: Mapping[str, Any]) -> dict[str, Any]:

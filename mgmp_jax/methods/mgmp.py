@@ -21,9 +21,9 @@ from mgmp_jax.linear import check_width
 from mgmp_jax.methods import mgmp_step
 from mgmp_jax.methods.fragments import (
     check_equal_width,
+    fragment_maker,
     gather_pair,
     gather_trimmed_pair,
-    make_fragments,
     pool_arrays,
     read_as,
 )
@@ -238,7 +238,11 @@ class FittedMGMP:
             ValueError: the suspect answered other queries, or cannot be read.
         """
         self.source.check_same_queries(suspect)
-        return make_fragments(self.config, self.source, read_as(self.config, suspect), self.latents)
+        return self._make(read_as(self.config, suspect))
+
+    @functools.cached_property
+    def _make(self) -> Callable[[Responses], tuple[np.ndarray, np.ndarray]]:
+        return fragment_maker(self.config, self.source, self.latents)
 
     def fragment_scores(self, suspect: Responses) -> Float[np.ndarray, " n"]:
         """Computes ``f_p`` for each query: near 1 where the fragment looks homologous (Eq. 9).

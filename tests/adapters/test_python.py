@@ -58,6 +58,11 @@ def test_what_nobody_reads_is_refused() -> None:
         adapters.record(3, IMAGES)
 
 
+def test_options_of_other_adapters_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"a function is asked without pixels; its options are"):
+        adapters.record(means, IMAGES, pixels=None)
+
+
 def test_a_model_is_opened_by_a_line(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def load():\n    return lambda x: x.mean(axis=(1, 2))\nnumber = 3\n")

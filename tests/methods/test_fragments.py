@@ -8,7 +8,7 @@ import pytest
 from mgmp_jax.background import Background
 from mgmp_jax.config import EXTENDED
 from mgmp_jax.methods import MGMP, FittedMGMP
-from mgmp_jax.methods.fragments import make_fragments, pool_arrays
+from mgmp_jax.methods.fragments import fragment_maker, pool_arrays
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.verifier import Verifier
 from tests.families import Family
@@ -25,9 +25,8 @@ def test_every_pair_is_made_with_the_background_that_leaves_its_own_task_out() -
     for i, pair in enumerate(own.pool):
         for side in ("homologous", "non_homologous"):
             (target,) = getattr(pair, side)
-            source, fragments = make_fragments(
-                EXTENDED, own.source, target, background.matrix(without=pair.task)
-            )
+            latents = background.matrix(without=pair.task)
+            source, fragments = fragment_maker(EXTENDED, own.source, latents)(target)
             np.testing.assert_array_equal(data["source"][i], source)
             np.testing.assert_array_equal(data[side][i], fragments)
 

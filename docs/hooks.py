@@ -1,0 +1,23 @@
+"""Puts committed results, which lie outside this folder, on the site."""
+
+from pathlib import Path
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+RESULTS = "experiments/results"
+
+
+def on_files(files: Files, config) -> Files:
+    """Adds the results and their pictures."""
+    for path in sorted((ROOT / RESULTS).rglob("*")):
+        if path.suffix in (".json", ".png"):
+            name = path.relative_to(ROOT).as_posix()
+            files.append(File.generated(config, name, abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page, config, files: Files) -> str:
+    """Makes links that lead from docs/ to the repository's root lead to the site's root."""
+    depth = page.file.src_uri.count("/")
+    return markdown.replace(f"{'../' * (depth + 1)}experiments/", f"{'../' * depth}experiments/")

@@ -1,0 +1,48 @@
+"""The ``mgmp`` command: an owner's whole story, from frozen queries to a report.
+
+Nothing slow is imported before a verb runs, so that ``--help`` answers at once. Exit codes: 0 not
+homologous, or done; 3 homologous; 4 inconclusive; 2 wrong usage or input; 1 internal error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from mgmp_jax.cli.command import STOPPED, WRONG_INPUT
+
+__all__ = ["main"]
+
+_ABOUT = """Was this model trained starting from that one? From responses alone.
+
+queries, record, fit, verify: freeze what is asked, record what each model answers, fit a verifier
+to the models that you know, verify a suspect. Each verb shows an example with --help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a verb and returns the exit code.
+
+    Args:
+        arguments: of the command line; by default those that the process was given.
+    """
+    try:
+        import tyro
+    except ImportError:
+        print("error: the command line needs tyro: pip install 'mgmp_jax[cli]'", file=sys.stderr)
+        return WRONG_INPUT
+    from mgmp_jax.cli.verbs import VERBS
+
+    command = tyro.extras.subcommand_cli_from_dict(
+        VERBS, prog="mgmp", description=_ABOUT, args=arguments
+    )
+    try:
+        outcome = command.run()
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return STOPPED
+    print(json.dumps(outcome.about, indent=1) if command.json else outcome.text)
+    return outcome.code

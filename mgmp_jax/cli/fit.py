@@ -1,0 +1,58 @@
+"""``mgmp fit``: makes a verifier of a folder of recorded answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from mgmp_jax.cli.command import Command, Outcome
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fit(Command):
+    """Fit a verifier to recorded answers of models that you know.
+
+    mgmp fit references/ --out verifier/
+
+    The folder says by its names what each model is: source.npz; pool/TASK/homologous*.npz and
+    pool/TASK/non_homologous*.npz; siblings/*.npz; controls/*.npz; calibration/*.npz.
+    """
+
+    references: Positional[Path]
+    """Folder of recorded answers."""
+    out: Path
+    """Folder of the verifier, to be made."""
+    seed: int = 0
+    """Of the training."""
+
+    def run(self) -> Outcome:
+        """Fits the verifier; a training that was stopped goes on."""
+        from mgmp_jax.reference_folder import read_references
+        from mgmp_jax.training import console
+        from mgmp_jax.verifier import Verifier
+
+        references = read_references(self.references)
+        working = self.out / ".training"
+        console.stderr = True
+        try:
+            verifier = Verifier.fit(references, seed=self.seed, folder=working)
+        finally:
+            console.stderr = False
+        verifier.save(self.out)
+        shutil.rmtree(working, ignore_errors=True)
+        methods = [
+            {"method": m.name, "question": m.question, "asks": m.asks} for m in verifier.methods
+        ]
+        lines = [f"{m['question']}: {m['method']}, asks {m['asks']} queries" for m in methods]
+        m, siblings = len(verifier.calibration), len(references.siblings)
+        about = {
+            "folder": str(self.out),
+            "methods": methods,
+            "siblings": siblings,
+            "calibration_models": m,
+        }
+        text = f"{self.out}: {siblings} siblings, {m} calibration models"
+        return Outcome("\n".join([text, *lines]), about)

@@ -1,0 +1,64 @@
+"""``mgmp inspect``: says what a file or folder is."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from mgmp_jax.cli.command import Command, Outcome
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inspect(Command):
+    """Say what a file or folder is, and what it holds.
+
+    mgmp inspect verifier/
+    """
+
+    path: Positional[Path]
+    """Frozen queries, recorded answers or a verifier."""
+
+    def run(self) -> Outcome:
+        """Reads it, which checks it."""
+        about = self._read()
+        lines = [f"{name}: {value}" for name, value in about.items()]
+        return Outcome("\n".join(lines), about)
+
+    def _read(self) -> dict[str, Any]:
+        if not self.path.exists():
+            raise FileNotFoundError(f"no file or folder {self.path}")
+        if (self.path / "queries.json").exists():
+            return self._queries()
+        if (self.path / "verifier.npz").exists():
+            return self._verifier()
+        if self.path.suffix == ".npz":
+            return self._answers()
+        raise ValueError(
+            f"{self.path} is none of frozen queries, recorded answers (.npz) and a verifier"
+        )
+
+    def _queries(self) -> dict[str, Any]:
+        from mgmp_jax.query_folder import QueryFolder
+
+        frozen = QueryFolder.load(self.path)
+        sets = {name: f"{len(q)} {q.modality}, {q.digest}" for name, q in frozen.sets.items()}
+        return {"is": "frozen queries", "created": frozen.created, **sets}
+
+    def _verifier(self) -> dict[str, Any]:
+        from mgmp_jax.verifier import Verifier
+
+        verifier = Verifier.load(self.path)
+        methods = {m.question: f"{m.name}, asks {m.asks} queries" for m in verifier.methods}
+        counts = {"models known": len(verifier.known), "calibration": len(verifier.calibration)}
+        return {"is": "a verifier", **methods, **counts}
+
+    def _answers(self) -> dict[str, Any]:
+        from mgmp_jax.answers import load_answers
+        from mgmp_jax.responses import Responses
+
+        answers = load_answers(self.path)
+        named = {"answers": answers} if isinstance(answers, Responses) else answers
+        return {"is": "recorded answers", **{name: repr(one) for name, one in named.items()}}

@@ -1,0 +1,84 @@
+"""``mgmp queries``: freezes what all models are asked."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tyro.conf import Positional
+
+from mgmp_jax.cli.command import Command, Outcome
+
+if TYPE_CHECKING:
+    from mgmp_jax.queries import QuerySet
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Queries(Command):
+    """Freeze query sets, before any suspect is seen.
+
+    mgmp queries train.npy --unseen test.npy --count 2500 --out queries/
+
+    DATA are the source's training examples, which MGMP asks: an .npy of uint8 images [n, h, w, 3]
+    or of rows [n, f], a folder of pictures, a .txt of one text a line, or the name of an image set
+    in --data-dir, such as cifar10. --unseen are data that no model was trained on, which the
+    sibling test asks: images are made of two halves each. Examples are drawn at random.
+    """
+
+    data: Positional[str]
+    """Training examples."""
+    out: Path
+    """Folder of the frozen queries, to be made."""
+    unseen: str | None = None
+    """Data that no model was trained on; of a named image set its test images by default."""
+    count: int = 2500
+    """Queries of each kind."""
+    seed: int = 0
+    """Of the draw."""
+    data_dir: Path | None = None
+    """Folder of named image sets; by default MGMP_DATA_DIR or ~/tensorflow_datasets."""
+
+    def run(self) -> Outcome:
+        """Draws and freezes the queries."""
+        from mgmp_jax import data
+        from mgmp_jax.data.halves import halves
+        from mgmp_jax.queries import TRAINING, UNSEEN, QuerySet
+        from mgmp_jax.query_folder import QueryFolder
+
+        is_named = self.data in data.NUM_CLASSES and not Path(self.data).exists()
+        unseen = self.unseen or (self.data if is_named else None)
+        sets = {TRAINING: self._draw(self.data, "train")}
+        if unseen is not None:
+            drawn = self._draw(unseen, "test")
+            if drawn.modality == "images":
+                drawn = QuerySet.images(halves(drawn.inputs))
+            sets[UNSEEN] = drawn
+        frozen = QueryFolder.freeze(self.out, sets)
+        about: dict[str, Any] = {
+            name: {"count": len(one), "modality": one.modality, "digest": one.digest}
+            for name, one in frozen.sets.items()
+        }
+        lines = [
+            f"{n}: {a['count']} {a['modality']}, digest {a['digest']}" for n, a in about.items()
+        ]
+        text = "\n".join([f"Frozen in {self.out} at {frozen.created}", *lines])
+        return Outcome(text, {"folder": str(self.out), "created": frozen.created, "sets": about})
+
+    def _draw(self, name: str, split: str) -> QuerySet:
+        import numpy as np
+
+        from mgmp_jax import data
+        from mgmp_jax.data.raw import read_raw
+        from mgmp_jax.queries import QuerySet
+
+        if name in data.NUM_CLASSES and not Path(name).exists():
+            whole = QuerySet.images(data.load(name, split, self.data_dir).inputs)
+        else:
+            whole = read_raw(name)
+        if not 1 <= self.count <= len(whole):
+            raise ValueError(
+                f"--count must be from 1 to the {len(whole)} of {name}, got {self.count}"
+            )
+        drawn = np.random.default_rng(self.seed).permutation(len(whole))[: self.count]
+        return whole.take(np.sort(drawn))

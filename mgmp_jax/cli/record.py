@@ -1,0 +1,68 @@
+"""``mgmp record``: asks a model all frozen queries."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+from mgmp_jax.cli.command import Command, Outcome
+
+Kind = Literal["logits", "log-probabilities", "probabilities", "embedding", "top-k", "labels"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record(Command):
+    """Record what a model answers to frozen queries.
+
+    mgmp record --model torch:my_models.py:load_flowers --queries queries/ --out pool/flowers.npz
+
+    The model is given as ADAPTER:TARGET. python, torch, flax and equinox run a Python file and
+    call a function in it, without arguments, which gives the model.
+    """
+
+    model: str
+    """ADAPTER:TARGET, for example onnx:model.onnx, hf:folder or python:my_models.py:load."""
+    queries: Path
+    """Folder that `mgmp queries` made."""
+    out: Path
+    """File of the answers, .npz."""
+    kind: Kind = "logits"
+    """What the model's numbers are."""
+    name: str | None = None
+    """Of the model, in reports; by default the name of the file."""
+    batch_size: int = 256
+    """How many queries are asked at once."""
+    mean: tuple[float, ...] = ()
+    """Of images: subtracted from pixels of 0 to 1, one number or three."""
+    std: tuple[float, ...] = ()
+    """Of images: what pixels are divided by then."""
+    size: tuple[int, int] | None = None
+    """Of images: height and width to resize to."""
+
+    def run(self) -> Outcome:
+        """Asks the model, or says that it was asked before."""
+        from mgmp_jax import adapters
+        from mgmp_jax.answers import answers_to, save_answers
+        from mgmp_jax.query_folder import QueryFolder
+
+        frozen = QueryFolder.load(self.queries)
+        model = adapters.open_model(self.model)
+        answers = adapters.record(
+            model,
+            frozen.sets,
+            kind=self.kind,
+            name=self.out.stem if self.name is None else self.name,
+            batch_size=self.batch_size,
+            **self._options(),
+        )
+        save_answers(self.out, answers)
+        shapes = {name: list(answers_to(answers, name).values.shape) for name in frozen.sets}
+        return Outcome(f"{self.out}: {shapes}", {"file": str(self.out), "shapes": shapes})
+
+    def _options(self) -> dict[str, Any]:
+        from mgmp_jax.adapters.pixels import Pixels
+
+        if not (self.mean or self.std or self.size):
+            return {}
+        return {"pixels": Pixels(self.mean or (0.0,), self.std or (1.0,), self.size)}

@@ -1,0 +1,18 @@
+"""All verbs of ``mgmp``."""
+
+from mgmp_jax.cli.command import Command
+from mgmp_jax.cli.fit import Fit
+from mgmp_jax.cli.inspect import Inspect
+from mgmp_jax.cli.queries import Queries
+from mgmp_jax.cli.record import Record
+from mgmp_jax.cli.scan import Scan
+from mgmp_jax.cli.verify import Verify
+
+VERBS: dict[str, type[Command]] = {
+    "queries": Queries,
+    "record": Record,
+    "fit": Fit,
+    "verify": Verify,
+    "scan": Scan,
+    "inspect": Inspect,
+}

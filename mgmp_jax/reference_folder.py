@@ -1,0 +1,60 @@
+"""A folder of recorded answers, which says by its names what each model is for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mgmp_jax.answers import Answers, load_answers
+from mgmp_jax.references import Pair, ReferenceSet
+
+__all__ = ["read_references"]
+
+_LAYOUT = (
+    "expected source.npz, pool/TASK/homologous*.npz, pool/TASK/non_homologous*.npz, "
+    "siblings/*.npz, controls/*.npz, calibration/*.npz"
+)
+
+
+def read_references(folder: str | Path) -> ReferenceSet:
+    """Reads the answers of all models that an owner knows.
+
+    Args:
+        folder: ``source.npz`` is the source; of each task in ``pool/TASK/``, ``homologous*.npz``
+            started from it and ``non_homologous*.npz`` did not; ``siblings/``, ``controls/`` and
+            ``calibration/`` hold a file a model. Several files of a side are taken in the order of
+            their names. Hidden files are left out.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no source in it.
+        ValueError: a file has a name that says nothing, is damaged, or does not fit the others.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}; {_LAYOUT}")
+    groups: dict[str, list[Answers]] = {"siblings": [], "controls": [], "calibration": []}
+    pairs: dict[str, dict[str, list[Answers]]] = {}
+    source: Answers | None = None
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        place = path.relative_to(folder).parts
+        if any(part.startswith(".") for part in place):
+            continue
+        side = path.stem.partition("homologous")[0]
+        if place == ("source.npz",):
+            source = load_answers(path)
+        elif path.suffix == ".npz" and len(place) == 2 and place[0] in groups:
+            groups[place[0]].append(load_answers(path))
+        elif (
+            path.suffix == ".npz"
+            and len(place) == 3
+            and place[0] == "pool"
+            and "homologous" in path.stem
+            and side in ("", "non_")
+        ):
+            pair = pairs.setdefault(place[1], {"": [], "non_": []})
+            pair[side].append(load_answers(path))
+        else:
+            raise ValueError(f"{path} has a name that says nothing here; {_LAYOUT}")
+    if source is None:
+        raise FileNotFoundError(f"no source.npz in {folder}; {_LAYOUT}")
+    pool = [Pair(task, pair[""], pair["non_"]) for task, pair in pairs.items()]
+    return ReferenceSet(source, pool, groups["siblings"], groups["controls"], groups["calibration"])

@@ -1,0 +1,191 @@
+"""The command line from frozen queries to a ranked table, on toy models."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mgmp_jax.cli import main
+
+pytest.importorskip("tyro", reason="pip install 'mgmp_jax[cli]'")
+
+MODELS = '''
+"""Toy models of images: what the data teach, what a seed adds, and what fine-tuning does to it."""
+
+import numpy as np
+
+
+def features(images, seed, width=6):
+    pixels = images.reshape(len(images), -1).astype(np.float32) / 255 - 0.5
+    weights = np.random.default_rng(seed).normal(size=(pixels.shape[1], width))
+    return np.sin(3 * pixels @ weights)
+
+
+def trained(seed):
+    return lambda images: features(images, 0) + features(images, seed)
+
+
+def tuned(start, seed):
+    head = np.random.default_rng(seed).normal(size=(6, 5))
+    return lambda images: (
+        features(images, 0) + 2 * features(images, start) + features(images, seed)
+    ) @ head
+'''
+SOURCE, SIBLINGS, TASKS, CONTROLS = 1, 19, 3, 19
+
+
+def models() -> dict[str, str]:
+    """Each file of the reference folder, with the code of its model."""
+    found = {"source": f"trained({SOURCE})"}
+    for i in range(SIBLINGS):
+        found[f"siblings/{i:02}"] = f"trained({100 + i})"
+    for i in range(TASKS):
+        found[f"pool/task{i}/homologous"] = f"tuned({SOURCE}, {200 + i})"
+        found[f"pool/task{i}/non_homologous"] = f"tuned({300 + i}, {400 + i})"
+    for i in range(CONTROLS):
+        found[f"controls/{i:02}"] = f"tuned({500 + i}, {600 + i})"
+    return found
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of queries, references, a verifier and suspects, made by the command line."""
+    folder = tmp_path_factory.mktemp("story")
+    rng = np.random.default_rng(0)
+    for name in ("train", "test"):
+        np.save(folder / f"{name}.npy", rng.integers(0, 256, (500, 4, 4, 3), np.uint8))
+    queries = ["queries", str(folder / "train.npy"), "--unseen", str(folder / "test.npy")]
+    assert main([*queries, "--count", "400", "--out", str(folder / "queries")]) == 0
+    suspects = {"stolen": f"tuned({SOURCE}, 700)"}
+    suspects |= {f"innocent{i}": f"tuned({800 + i}, {900 + i})" for i in range(5)}
+    code = [MODELS]
+    files = {f"references/{name}": one for name, one in models().items()}
+    files |= {f"suspects/{name}": one for name, one in suspects.items()}
+    for i, one in enumerate(files.values()):
+        code.append(f"def m{i}():\n    return {one}\n")
+    (folder / "models.py").write_text("\n\n".join(code))
+    for i, name in enumerate(files):
+        assert record(folder, f"python:{folder}/models.py:m{i}", f"{name}.npz") == 0
+    fit = ["fit", str(folder / "references"), "--out", str(folder / "verifier")]
+    assert main(fit) == 0
+    return folder
+
+
+def record(folder: Path, model: str, out: str, *more: str) -> int:
+    queries, file = str(folder / "queries"), str(folder / out)
+    return main(["record", "--model", model, "--queries", queries, "--out", file, *more])
+
+
+def asked(capsys: pytest.CaptureFixture, *arguments: object) -> tuple[int, dict]:
+    capsys.readouterr()
+    code = main([*map(str, arguments), "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_a_stolen_model_is_homologous(story: Path, capsys) -> None:
+    code, report = asked(capsys, "verify", story / "verifier", story / "suspects/stolen.npz")
+    assert code == 3
+    assert [answer["verdict"] for answer in report["answers"]] == ["homologous"] * 2
+
+
+def test_innocent_models_are_not(story: Path, capsys) -> None:
+    for i in range(5):
+        suspect = story / f"suspects/innocent{i}.npz"
+        code, report = asked(capsys, "verify", story / "verifier", suspect)
+        assert code in (0, 4)
+        assert "homologous" not in [answer["verdict"] for answer in report["answers"]]
+
+
+def test_labels_only_are_read(story: Path, capsys) -> None:
+    code = (story / "models.py").read_text()
+    (story / "labels.py").write_text(
+        f"{code}\n\ndef load():\n    model = tuned({SOURCE}, 701)\n"
+        "    return lambda images: model(images).argmax(axis=1)\n"
+    )
+    model = f"python:{story}/labels.py:load"
+    assert record(story, model, "labels.npz", "--kind", "labels") == 0
+    _, report = asked(capsys, "verify", story / "verifier", story / "labels.npz")
+    lineage = report["answers"][1]
+    assert lineage["question"] == "lineage" and lineage["p_value"] == pytest.approx(0.05)
+
+
+def test_a_scan_ranks_and_resumes(story: Path, capsys, tmp_path: Path) -> None:
+    (tmp_path / "broken.npz").write_bytes(b"no zip")
+    out = tmp_path / "scan.csv"
+    command = ["scan", story / "verifier", story / "suspects", tmp_path / "broken.npz"]
+    code, found = asked(capsys, *command, "--out", out, "--alpha", "0.4")
+    assert code == 3
+    assert [Path(row["file"]).stem for row in found["rows"]][::6] == ["stolen", "broken"]
+    assert found["failed"] == 1 and "is damaged" in found["rows"][-1]["error"]
+    whole, journal = out.read_bytes(), tmp_path / "scan.csv.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:4]) + lines[4][:20])
+    assert asked(capsys, *command, "--out", out, "--alpha", "0.4") == (3, found)
+    assert out.read_bytes() == whole
+    assert sorted(journal.read_bytes().splitlines()) == sorted(b"".join(lines).splitlines())
+    assert main([*map(str, command), "--out", str(out), "--alpha", "0.1"]) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
+def test_a_scan_says_before_what_the_models_allow(story: Path, capsys, tmp_path: Path) -> None:
+    command = ["scan", story / "verifier", story / "suspects", "--out", tmp_path / "s.parquet"]
+    capsys.readouterr()
+    assert main(list(map(str, command))) == 0
+    said = capsys.readouterr().err
+    assert "lineage: 19 siblings allow no p below 0.05" in said
+    assert "Benjamini-Hochberg at 0.05 finds at least 6 of 6 suspects, or none" in said
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(tmp_path / "s.parquet").to_pylist()
+    assert len(table) == 6 and table[0]["lineage_q_value"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("queries", "frozen queries"),
+        ("verifier", "a verifier"),
+        ("references/source.npz", "recorded answers"),
+    ],
+)
+def test_files_say_what_they_are(story: Path, capsys, path: str, what: str) -> None:
+    code, about = asked(capsys, "inspect", story / path)
+    assert (code, about["is"]) == (0, what)
+    assert main(["inspect", str(story / "models.py")]) == 2
+
+
+def test_wrong_input_is_said_in_a_sentence(story: Path, capsys, tmp_path: Path) -> None:
+    def error(*arguments: object) -> str:
+        capsys.readouterr()
+        assert main(list(map(str, arguments))) == 2
+        said = capsys.readouterr()
+        assert not said.out and said.err.startswith("error: ") and said.err.count("\n") == 1
+        return said.err
+
+    frozen = ("queries", story / "train.npy", "--out")
+    assert "stay as they are" in error(*frozen, story / "queries", "--count", 10)
+    assert "--count must be from 1 to the 500" in error(*frozen, tmp_path / "q")
+    assert "no file or folder" in error("queries", "nothing.npy", "--out", tmp_path / "q")
+    assert "no verifier in" in error("verify", tmp_path, story / "suspects/stolen.npz")
+    assert "no answers at" in error("verify", story / "verifier", tmp_path / "x.npz")
+    assert "give at least one" in error("scan", story / "verifier", "--out", tmp_path / "s.csv")
+    assert "no source.npz in" in error("fit", tmp_path, "--out", tmp_path / "v")
+    (tmp_path / "sibling").mkdir()
+    (tmp_path / "sibling" / "a.npz").touch()
+    assert "has a name that says nothing" in error("fit", tmp_path, "--out", tmp_path / "v")
+    suspect = story / "references/controls/00.npz"
+    assert "a model of the reference set" in error("verify", story / "verifier", suspect)
+
+
+def test_help_answers_at_once() -> None:
+    for verb in ("", "queries", "record", "fit", "verify", "scan", "inspect"):
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "mgmp_jax.cli", *verb.split(), "--help"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0
+        assert f"mgmp {verb}".strip() in done.stdout
+        assert time.perf_counter() - start < 5  # 0.15 s where nothing else runs
