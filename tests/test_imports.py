@@ -21,6 +21,8 @@ LIBRARY = [
     "background",
     "methods",
     "verifier",
+    "evidence",
+    "reporting",
     "training",
     "store",
     "models",
@@ -37,6 +39,7 @@ EXTRAS = [
     "fcntl",  # Windows has none
     "huggingface_hub",
     "importlib_resources",
+    "jinja2",
     "matplotlib",
     "pandas",
     "pyarrow",

@@ -26,9 +26,19 @@ from mgmp_jax.queries import UNSEEN
 from mgmp_jax.references import ReferenceSet
 from mgmp_jax.responses import ResponseKind, Responses, can_convert
 
-__all__ = ["FittedSiblingTest", "SiblingTest"]
+__all__ = ["FittedSiblingTest", "SiblingTest", "default_background"]
 
 _FEW_QUERIES = 256
+
+
+def default_background(n: int, width: int) -> Background:
+    """Chooses the background by the number of queries and the width of all other candidates.
+
+    Args:
+        n: how many queries.
+        width: of what would be regressed out.
+    """
+    return "others" if n > _FEW_QUERIES and width <= 0.4 * n else "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +92,7 @@ class SiblingTest:
         controls = own.controls or [pair.non_homologous[-1] for pair in own.pool]
         count, n, d = candidates.shape
         width = (count - 1) * d
-        background = self.background
-        if background is None:
-            background = "others" if n > _FEW_QUERIES and width <= 0.4 * n else "none"
+        background = self.background or default_background(n, width)
         if background == "others":
             check_width(width, n, "the other candidates are together")
         return FittedSiblingTest(

@@ -1,6 +1,7 @@
-"""What a finished run leaves behind: its ``results.json`` and its pictures.
+"""What a finished run leaves behind: its ``results.json``, its pictures, and a page to hand on.
 
-Pictures need matplotlib, those of fragments scikit-learn too: ``pip install 'mgmp_jax[plots]'``.
+Pictures need matplotlib, those of fragments scikit-learn too: ``pip install 'mgmp_jax[plots]'``;
+the page needs jinja2 beside them: ``pip install 'mgmp_jax[report]'``.
 """
 
 from mgmp_jax.reporting.figures import (
@@ -11,6 +12,7 @@ from mgmp_jax.reporting.figures import (
     plot_scores,
     plot_training,
 )
+from mgmp_jax.reporting.page import write_page
 from mgmp_jax.reporting.results import (
     accuracy,
     auc,
@@ -37,4 +39,5 @@ __all__ = [
     "plot_training",
     "separation",
     "summarise",
+    "write_page",
 ]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLOURS",
+    "place",
     "plot_curves",
     "plot_forgetting",
     "plot_fragments",
@@ -48,7 +49,7 @@ def plot_fragments(path: str | Path, pairs: Mapping[str, Mapping[str, np.ndarray
     drawn = axes[0]
     for axis, (title, sets) in zip(axes, pairs.items(), strict=True):
         axis.set(title=title, xticks=[], yticks=[])
-        points = _embed(np.concatenate(list(sets.values())).astype(np.float64))
+        points = place(np.concatenate(list(sets.values())).astype(np.float64))
         if isinstance(points, str):
             axis.text(0.5, 0.5, points, ha="center", va="center", transform=axis.transAxes)
             continue
@@ -60,10 +61,19 @@ def plot_fragments(path: str | Path, pairs: Mapping[str, Mapping[str, np.ndarray
     _save(figure, path, "DNA fragments, t-SNE")
 
 
-def _embed(fragments: np.ndarray) -> np.ndarray | str:
-    """Places fragments ``[n, o]`` in the plane, ``[n, 2]``, or says why there is no picture.
+def place(fragments: np.ndarray) -> np.ndarray | str:
+    """Places fragments in the plane by t-SNE, or says why there is no picture.
 
     t-SNE divides by distances: where all are nought, it crashes instead of raising an error.
+
+    Args:
+        fragments: ``[n, o]``.
+
+    Returns:
+        Places ``[n, 2]``, or a sentence.
+
+    Raises:
+        ImportError: scikit-learn is missing.
     """
     if not np.isfinite(fragments).all():
         return "Some fragments are\nnot finite numbers."
@@ -74,12 +84,14 @@ def _embed(fragments: np.ndarray) -> np.ndarray | str:
         return "The fragments hardly differ:\nthere is nothing to draw."
     try:
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise ImportError("t-SNE needs scikit-learn: pip install 'mgmp_jax[plots]'") from error
     perplexity = min(30.0, (len(fragments) - 1) / 3)
     start = "pca" if fragments.shape[1] > 1 else "random"
-    place = TSNE(perplexity=perplexity, init=start, random_state=0)
-    return place.fit_transform(centred / np.abs(centred).max())
+    tsne = TSNE(perplexity=perplexity, init=start, random_state=0)
+    with threadpool_limits(1):  # for so few fragments, threads mostly wait for each other
+        return tsne.fit_transform(centred / np.abs(centred).max())
 
 
 def plot_scores(

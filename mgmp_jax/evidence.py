@@ -1,0 +1,245 @@
+"""Evidence: all that a report on one suspect shows, scored once and kept in one file."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from mgmp_jax import files
+from mgmp_jax.answers import Answers, answers_to
+from mgmp_jax.growth import Point, grow
+from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest, FittedSimilarity
+from mgmp_jax.methods.protocol import Question
+from mgmp_jax.report import Answer, Report, Verdict
+from mgmp_jax.responses import Responses, can_convert
+from mgmp_jax.verifier import Verifier
+
+__all__ = ["Conditions", "Evidence", "Fragments", "gather_evidence"]
+
+_FORMAT = "mgmp_jax.evidence.v1"
+_MOST_FRAGMENTS = 300
+_PACKAGES = ("mgmp_jax", "jax", "flax", "numpy", "scipy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """How one method asked.
+
+    Args:
+        method: its name.
+        question: that it answers.
+        query_set: the name of the query set.
+        queries: how many there are.
+        kind: what the suspect answered: logits, labels, ...
+        width: in how many numbers a query.
+        settings: of the method, anything that JSON holds.
+    """
+
+    method: str
+    question: Question
+    query_set: str
+    queries: int
+    kind: str
+    width: int
+    settings: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fragments:
+    """The DNA of source and suspect, as one MGMP reads it.
+
+    Args:
+        method: the name of the MGMP.
+        source: at most 300 of the source's fragments, ``[k, o]``, drawn evenly from all queries.
+        suspect: the suspect's fragments of the same queries, ``[k, o]``.
+        scores: the fragment scores of all queries, ``[n]``; their mean is the DNA score.
+    """
+
+    method: str
+    source: Float[np.ndarray, "k o"]
+    suspect: Float[np.ndarray, "k o"]
+    scores: Float[np.ndarray, " n"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a verifier has to say of one suspect, with all that a page needs to show it.
+
+    Args:
+        report: the answers.
+        source: the name of the owner's model; empty where none was given.
+        threshold: δ.
+        level: the largest p-value of a homologous suspect.
+        conditions: how each method of the report asked.
+        references: how many responses of each part of the reference set the verifier knows.
+        references_digest: SHA-256 of the digests of all of them, sorted, a line each.
+        source_digests: of the source's responses, one for each query set.
+        fragments: where an MGMP reads the suspect.
+        growth: what fewer queries would have said, by question.
+        versions: of Python and the packages that computed it.
+        seed: of the draws of queries.
+    """
+
+    report: Report
+    source: str
+    threshold: float
+    level: float
+    conditions: tuple[Conditions, ...]
+    references: Mapping[str, int]
+    references_digest: str
+    source_digests: tuple[str, ...]
+    fragments: Fragments | None
+    growth: Mapping[str, tuple[Point, ...]]
+    versions: Mapping[str, str]
+    seed: int = 0
+
+    def save(self, path: str | Path) -> None:
+        """Writes an ``.npz`` of plain arrays at ``path``, whole or not at all.
+
+        It holds fragments of source and suspect, names and scores; no query and no response.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written.
+        """
+        plain = dataclasses.replace(self, fragments=None)
+        about: dict[str, Any] = {"format": _FORMAT, **dataclasses.asdict(plain)}
+        arrays = {}
+        if self.fragments is not None:
+            about["fragments"] = self.fragments.method
+            arrays = {n: getattr(self.fragments, n) for n in ("source", "suspect", "scores")}
+        files.write_arrays(path, arrays, about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evidence:
+        """Reads what :meth:`save` wrote; nothing in the file is ever executed.
+
+        Raises:
+            FileNotFoundError: there is no file.
+            ValueError: it is damaged or of another format.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"no evidence at {path}; `mgmp verify` gathers it")
+        arrays, about = files.read_arrays(path)
+        try:
+            if about.pop("format") != _FORMAT:
+                raise ValueError("its format is another")
+            report, method = about.pop("report"), about.pop("fragments")
+            return cls(
+                report=Report(report["suspect"], tuple(map(_answer, report["answers"]))),
+                source_digests=tuple(about.pop("source_digests")),
+                conditions=tuple(Conditions(**one) for one in about.pop("conditions")),
+                growth={
+                    question: tuple(Point(**point) for point in points)
+                    for question, points in about.pop("growth").items()
+                },
+                fragments=None if method is None else Fragments(method, **arrays),
+                **about,
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is no readable file of evidence ({error}); expected the format "
+                f"{_FORMAT}: verify the suspect again"
+            ) from error
+
+
+def gather_evidence(
+    verifier: Verifier,
+    suspect: Answers,
+    *,
+    threshold: float = 0.9,
+    level: float = 0.05,
+    seed: int = 0,
+) -> Evidence:
+    """Verifies a suspect and computes all that a report shows.
+
+    Args:
+        verifier: with its calibration.
+        suspect: its responses on the query set, or on each by name.
+        threshold: the paper's δ, from 0.5 to 1.
+        level: the largest p-value of a homologous suspect.
+        seed: of the draws of fewer queries.
+
+    Raises:
+        ValueError: as :meth:`mgmp_jax.verifier.Verifier.verify`.
+    """
+    report = verifier.verify(suspect, threshold=threshold, level=level)
+    asked = [(method, answers_to(suspect, method.asks)) for method in verifier.methods]
+    growth: dict[str, tuple[Point, ...]] = {}
+    for (method, responses), answer in zip(asked, report.answers, strict=True):
+        if method.question in growth:
+            continue
+        unrelated = [answers_to(answers, method.asks) for answers in verifier.calibration]
+        models = [m.to(responses.kind) for m in unrelated if can_convert(m.kind, responses.kind)]
+        growth[method.question] = grow(method, responses, answer, models, seed=seed)
+    digests = "\n".join(sorted(verifier.known))
+    return Evidence(
+        report,
+        next(
+            (m.source.model for m, _ in asked if isinstance(m, FittedMGMP | FittedSimilarity)), ""
+        ),
+        threshold,
+        level,
+        tuple(_conditions(method, responses) for method, responses in asked),
+        _count(verifier),
+        hashlib.sha256(digests.encode()).hexdigest(),
+        tuple(sorted(digest for digest, place in verifier.known.items() if place == "source")),
+        next(filter(None, (_fragments(method, responses) for method, responses in asked)), None),
+        growth,
+        {
+            "Python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        },
+        seed,
+    )
+
+
+def _answer(found: dict[str, Any]) -> Answer:
+    if found["question"] not in get_args(Question) or found["verdict"] not in get_args(Verdict):
+        raise ValueError(f"an answer is {found['verdict']!r} to {found['question']!r}")
+    others = tuple((str(name), float(score)) for name, score in found.pop("others"))
+    return Answer(**found, others=others)
+
+
+def _count(verifier: Verifier) -> dict[str, int]:
+    """How many responses there are of each part, by places such as ``siblings[3]``."""
+    parts = (place.rsplit("[", 1)[0] for place in verifier.known.values())
+    names = (
+        "pool " + part.rsplit(" ", 1)[1] if part.startswith("pool ") else part for part in parts
+    )
+    return dict(collections.Counter(names))
+
+
+def _conditions(method: Fitted, suspect: Responses) -> Conditions:
+    settings: dict[str, Any] = {}
+    if isinstance(method, FittedMGMP):
+        settings = dataclasses.asdict(method.config)
+        settings["siblings in the background"] = method.knows_siblings
+    elif isinstance(method, FittedSiblingTest):
+        settings = {
+            "siblings": len(method.candidates) - 1,
+            "controls": len(method.controls),
+            "regressed out": method.background,
+        }
+    n, width = suspect.values.shape
+    return Conditions(method.name, method.question, method.asks, n, suspect.kind, width, settings)
+
+
+def _fragments(method: Fitted, suspect: Responses) -> Fragments | None:
+    """The fragments of an MGMP that reads the suspect."""
+    if not isinstance(method, FittedMGMP) or method.reads(suspect) is not None:
+        return None
+    source, target = method.fragments(suspect)
+    count = min(_MOST_FRAGMENTS, len(source))
+    places = np.linspace(0, len(source) - 1, count).round().astype(int)
+    scores = method.fragment_scores(suspect)
+    return Fragments(method.name, source[places], target[places], scores)
