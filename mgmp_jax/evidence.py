@@ -87,6 +87,7 @@ class Evidence:
         growth: what fewer queries would have said, by question.
         versions: of Python and the packages that computed it.
         seed: of the draws of queries.
+        created: when the suspect was verified, in ISO 8601; empty where nobody said.
     """
 
     report: Report
@@ -101,6 +102,7 @@ class Evidence:
     growth: Mapping[str, tuple[Point, ...]]
     versions: Mapping[str, str]
     seed: int = 0
+    created: str = ""
 
     def save(self, path: str | Path) -> None:
         """Writes an ``.npz`` of plain arrays at ``path``, whole or not at all.
@@ -159,6 +161,7 @@ def gather_evidence(
     threshold: float = 0.9,
     level: float = 0.05,
     seed: int = 0,
+    created: str = "",
 ) -> Evidence:
     """Verifies a suspect and computes all that a report shows.
 
@@ -168,6 +171,7 @@ def gather_evidence(
         threshold: the paper's δ, from 0.5 to 1.
         level: the largest p-value of a homologous suspect.
         seed: of the draws of fewer queries.
+        created: when the suspect is verified, in ISO 8601.
 
     Raises:
         ValueError: as :meth:`mgmp_jax.verifier.Verifier.verify`.
@@ -200,6 +204,7 @@ def gather_evidence(
             **{name: importlib.metadata.version(name) for name in _PACKAGES},
         },
         seed,
+        created,
     )
 
 

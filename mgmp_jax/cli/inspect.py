@@ -56,9 +56,15 @@ class Inspect(Command):
         return {"is": "a verifier", **methods, **counts}
 
     def _answers(self) -> dict[str, Any]:
+        from mgmp_jax import files
         from mgmp_jax.answers import load_answers
+        from mgmp_jax.evidence import Evidence
         from mgmp_jax.responses import Responses
 
+        if "evidence" in str(files.read_arrays(self.path)[1].get("format")):
+            evidence = Evidence.load(self.path)
+            verdicts = {answer.question: answer.verdict for answer in evidence.report.answers}
+            return {"is": "evidence", "suspect": evidence.report.suspect, **verdicts}
         answers = load_answers(self.path)
         named = {"answers": answers} if isinstance(answers, Responses) else answers
         return {"is": "recorded answers", **{name: repr(one) for name, one in named.items()}}

@@ -5,6 +5,7 @@ from mgmp_jax.cli.fit import Fit
 from mgmp_jax.cli.inspect import Inspect
 from mgmp_jax.cli.queries import Queries
 from mgmp_jax.cli.record import Record
+from mgmp_jax.cli.report import Report
 from mgmp_jax.cli.scan import Scan
 from mgmp_jax.cli.verify import Verify
 
@@ -14,5 +15,6 @@ VERBS: dict[str, type[Command]] = {
     "fit": Fit,
     "verify": Verify,
     "scan": Scan,
+    "report": Report,
     "inspect": Inspect,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Verify(Command):
     """Verify a suspect by what it answered.
 
-    mgmp verify verifier/ suspect.npz
+    mgmp verify verifier/ suspect.npz --report report.html
 
     Exit code 3 where one of the two questions is answered by homologous; 0 where the suspect does
     not know what the source knows; 4 where nothing can be said.
@@ -32,21 +33,42 @@ class Verify(Command):
     """The paper's δ."""
     level: float = 0.05
     """The largest p-value of a homologous suspect."""
+    evidence: Path | None = None
+    """File for all that a report shows, .npz, of which `mgmp report` makes pages and statements."""
+    report: Path | None = None
+    """Page for people, .html."""
 
     def run(self) -> Outcome:
         """Verifies it."""
         from mgmp_jax.answers import load_answers
         from mgmp_jax.verifier import Verifier
 
-        report = Verifier.load(self.verifier).verify(
-            load_answers(self.suspect), threshold=self.threshold, level=self.level
+        verifier, suspect = Verifier.load(self.verifier), load_answers(self.suspect)
+        if self.evidence is None and self.report is None:
+            report = verifier.verify(suspect, threshold=self.threshold, level=self.level)
+            return outcome_of(report)
+        from mgmp_jax.evidence import gather_evidence
+
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        evidence = gather_evidence(
+            verifier, suspect, threshold=self.threshold, level=self.level, created=now
         )
-        return Outcome(str(report), dataclasses.asdict(report), exit_code(report))
+        if self.evidence is not None:
+            evidence.save(self.evidence)
+        if self.report is not None:
+            from mgmp_jax.reporting import write_page
+
+            write_page(self.report, evidence, suspect_file=self.suspect)
+        return outcome_of(evidence.report)
 
 
-def exit_code(report: Report) -> int:
-    """Says a report in one number: 3 homologous, 0 not homologous, 4 inconclusive."""
+def outcome_of(report: Report) -> Outcome:
+    """Says a report in words, in JSON and as an exit code.
+
+    3 homologous, to one question or both; 0 not homologous; 4 inconclusive.
+    """
     verdicts = {report.knowledge.verdict, report.lineage.verdict}
+    code = NOT_HOMOLOGOUS if "not homologous" in verdicts else INCONCLUSIVE
     if "homologous" in verdicts:
-        return HOMOLOGOUS
-    return NOT_HOMOLOGOUS if "not homologous" in verdicts else INCONCLUSIVE
+        code = HOMOLOGOUS
+    return Outcome(str(report), dataclasses.asdict(report), code)

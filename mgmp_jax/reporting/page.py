@@ -21,7 +21,6 @@ def write_page(
     evidence: Evidence,
     *,
     suspect_file: str | Path | None = None,
-    created: str = "",
     frozen: str = "",
 ) -> None:
     """Writes the report on a suspect as one HTML file, whole or not at all.
@@ -34,7 +33,6 @@ def write_page(
         evidence: what :func:`mgmp_jax.evidence.gather_evidence` gave.
         suspect_file: the file of the suspect's recorded answers, whose name and SHA-256 are
             printed.
-        created: when the suspect was verified, in ISO 8601.
         frozen: when the queries were frozen (:attr:`mgmp_jax.query_folder.QueryFolder.created`).
 
     Raises:
@@ -42,7 +40,7 @@ def write_page(
         FileNotFoundError: there is no ``suspect_file``.
         OSError: the disk is full or the folder cannot be written.
     """
-    page = _render(_context(evidence, suspect_file, created, frozen))
+    page = _render(_context(evidence, suspect_file, frozen))
     with files.replacing(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8", newline="\n")
 
@@ -67,21 +65,19 @@ def _render(context: dict[str, Any]) -> str:
     return template.render(css=css, svg=markupsafe.Markup, **context)
 
 
-def _context(
-    evidence: Evidence, suspect_file: str | Path | None, created: str, frozen: str
-) -> dict[str, Any]:
+def _context(evidence: Evidence, suspect_file: str | Path | None, frozen: str) -> dict[str, Any]:
     """All that the template shows."""
     report = evidence.report
     firsts = (report.knowledge, report.lineage)
     return {
         "suspect": report.suspect,
         "source": evidence.source,
-        "created": created,
+        "created": evidence.created,
         "sentence": words.sentence(*firsts),
         "questions": [_question(i, a, evidence) for i, a in enumerate(firsts, 1)],
         "beside": [_beside(a) for a in report.answers if not any(a is first for first in firsts)],
         "figures": sections.figures(evidence),
-        "protocol": _protocol(evidence, suspect_file, created, frozen),
+        "protocol": _protocol(evidence, suspect_file, frozen),
         "methods": [
             _method(evidence, i, answer) for i, answer in enumerate(evidence.report.answers)
         ],
@@ -140,13 +136,13 @@ def _beside(answer: Answer) -> tuple[str, str, str, str, str]:
 
 
 def _protocol(
-    evidence: Evidence, suspect_file: str | Path | None, created: str, frozen: str
+    evidence: Evidence, suspect_file: str | Path | None, frozen: str
 ) -> list[tuple[str, str, bool]]:
     """Names and values, and whether they are digests."""
     rows = [
         ("Suspect", evidence.report.suspect or "no name was given", False),
         ("Source", evidence.source or "no name was given", False),
-        ("Verified", words.date(created), False),
+        ("Verified", words.date(evidence.created), False),
         ("Queries frozen", words.date(frozen), False),
     ]
     if suspect_file is not None:

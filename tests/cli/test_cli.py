@@ -100,6 +100,27 @@ def test_innocent_models_are_not(story: Path, capsys) -> None:
         assert "homologous" not in [answer["verdict"] for answer in report["answers"]]
 
 
+def test_a_page_is_written_of_evidence(story: Path, capsys, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2", reason="pip install 'mgmp_jax[report]'")
+    suspect, page = story / "suspects/stolen.npz", tmp_path / "report.html"
+    gathered = ("--evidence", tmp_path / "evidence.npz", "--report", page)
+    assert asked(capsys, "verify", story / "verifier", suspect, *gathered)[0] == 3
+    first = page.read_text("utf-8")
+    assert "stolen" in first and "<script" not in first
+    about = asked(capsys, "inspect", tmp_path / "evidence.npz")[1]
+    assert about == {
+        "is": "evidence",
+        "suspect": "stolen",
+        "knowledge": "homologous",
+        "lineage": "homologous",
+    }
+    again = ("report", tmp_path / "evidence.npz", "--out", page)
+    more = ("--suspect", suspect, "--queries", story / "queries")
+    assert main(list(map(str, again + more))) == 0
+    assert main(list(map(str, ("report", suspect, "--out", page)))) == 2
+    assert len(page.read_text("utf-8")) >= len(first)
+
+
 def test_labels_only_are_read(story: Path, capsys) -> None:
     code = (story / "models.py").read_text()
     (story / "labels.py").write_text(
@@ -182,7 +203,7 @@ def test_wrong_input_is_said_in_a_sentence(story: Path, capsys, tmp_path: Path) 
 
 
 def test_help_answers_at_once() -> None:
-    for verb in ("", "queries", "record", "fit", "verify", "scan", "inspect"):
+    for verb in ("", "queries", "record", "fit", "verify", "scan", "report", "inspect"):
         start = time.perf_counter()
         command = [sys.executable, "-m", "mgmp_jax.cli", *verb.split(), "--help"]
         done = subprocess.run(command, capture_output=True, text=True)

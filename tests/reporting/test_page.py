@@ -262,9 +262,8 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path: Path) -> None:
         source=f"]]>--!>{HOSTILE}",
     )
     (tmp_path / "<b>&.npz").write_bytes(b"answers")
-    text, page = read(
-        tmp_path, hostile, created=HOSTILE, frozen="</p>", suspect_file=tmp_path / "<b>&.npz"
-    )
+    hostile = dataclasses.replace(hostile, created=HOSTILE)
+    text, page = read(tmp_path, hostile, frozen="</p>", suspect_file=tmp_path / "<b>&.npz")
     assert {tag for tag, _ in page.tags}.isdisjoint({"script", "b"})
     assert "<script>alert(1)</script>{{ 7 * 7 }}$x^2$" in page.words
     assert not set(text) & set("\u202e\u2066\x00") and "\\u202egnp.exe\\u2066 \\udce9" in page.words
@@ -274,15 +273,16 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:
-    HOMOLOGOUS.save(tmp_path / "e.npz")
+    evidence = dataclasses.replace(HOMOLOGOUS, created="2026-01-02T03:04:05+00:00")
+    evidence.save(tmp_path / "e.npz")
     code = (
         "import sys, matplotlib; matplotlib.rcParams['font.size'] = 30\n"
         "from mgmp_jax.evidence import Evidence; from mgmp_jax.reporting import write_page\n"
-        "write_page(sys.argv[2], Evidence.load(sys.argv[1]), created='2026-01-02T03:04:05+00:00')"
+        "write_page(sys.argv[2], Evidence.load(sys.argv[1]))"
     )
     paths = [tmp_path / "e.npz", tmp_path / "a.html"]
     subprocess.run([sys.executable, "-c", code, *map(str, paths)], check=True)
-    write_page(tmp_path / "b.html", HOMOLOGOUS, created="2026-01-02T03:04:05+00:00")
+    write_page(tmp_path / "b.html", evidence)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
     assert "2026-01-02 03:04 UTC" in (tmp_path / "b.html").read_text("utf-8")
 

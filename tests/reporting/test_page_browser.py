@@ -33,7 +33,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         suspect=LONG,
         source="<img src=http://192.0.2.1/x onerror=alert(1)>",
     )
-    write_page(path, evidence, suspect_file=None, created="2026-01-02T03:04:05+00:00")
+    write_page(path, dataclasses.replace(evidence, created="2026-01-02T03:04:05+00:00"))
     return path.as_uri()
 
 
