@@ -16,7 +16,14 @@ from mgmp_jax.responses import ResponseKind
 __all__ = ["ADAPTERS", "Queries", "open_model", "record"]
 
 ADAPTERS = {
-    "python": "mgmp_jax.adapters.python",
+    "recorded": "mgmp_jax.adapters.recorded",
+    "onnx": "mgmp_jax.adapters.onnx",
+    "hf": "mgmp_jax.adapters.huggingface",
+    "torch": "mgmp_jax.adapters.torch",
+    "flax": "mgmp_jax.adapters.flax",
+    "equinox": "mgmp_jax.adapters.equinox",
+    "sklearn": "mgmp_jax.adapters.sklearn",
+    "python": "mgmp_jax.adapters.python",  # last: it reads whatever can be called
 }
 """The module of each adapter. It has ``reads(model)``, ``record(model, queries, ...)`` and
 ``open_model(target)``."""
