@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mgmp_jax.adapters import batches, python
-from mgmp_jax.adapters.frameworks import import_framework, is_of
+from mgmp_jax.adapters.frameworks import explaining, import_framework, is_of
 from mgmp_jax.adapters.pixels import Pixels, Reader, prepare
 from mgmp_jax.answers import Answers
 from mgmp_jax.responses import ResponseKind
@@ -73,7 +73,9 @@ def record(
     module = eqx.nn.inference_mode(module)
 
     def ask(batch: Any) -> np.ndarray:
-        return np.asarray(forward(module, prepare(batch, pixels, tokenize)))
+        inputs = prepare(batch, pixels, tokenize)
+        with explaining(inputs):
+            return np.asarray(forward(module, inputs))
 
     return batches.record(ask, queries, kind=kind, name=name, batch_size=batch_size)
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from mgmp_jax.adapters import batches, python
-from mgmp_jax.adapters.frameworks import is_of
+from mgmp_jax.adapters.frameworks import explaining, is_of
 from mgmp_jax.adapters.pixels import Pixels, Reader, prepare
 from mgmp_jax.answers import Answers
 from mgmp_jax.responses import ResponseKind
@@ -36,8 +36,7 @@ class LinenModel:
     Args:
         module: the module.
         variables: what its ``init`` gave, trained: ``{"params": ..., "batch_stats": ...}``.
-        call: keyword arguments of its call. Those called ``train``, ``training``, ``is_training``,
-            ``deterministic`` and ``use_running_average`` are set for inference where it has them.
+        call: keyword arguments of its call, beside those that :func:`record` sets.
     """
 
     module: Any
@@ -68,7 +67,8 @@ def record(
     """Records what a Flax module answers in inference mode; it is left as it was.
 
     It is compiled once a shape: for whole batches, and for the last one where that is smaller.
-    Its answer is an array, or the first of a tuple.
+    Its answer is an array, or the first of a tuple. Where its call has arguments named ``train``,
+    ``training``, ``is_training``, ``deterministic`` or ``use_running_average``, they are set.
 
     Args:
         model: a :class:`LinenModel`, a pair ``(module, variables)``, a bound Linen module or an
@@ -92,8 +92,9 @@ def record(
 
     def ask(batch: Any) -> np.ndarray:
         inputs = prepare(batch, pixels, tokenize)
-        named = isinstance(inputs, Mapping)
-        return np.asarray(forward(**inputs) if named else forward(inputs))
+        with explaining(inputs):
+            named = isinstance(inputs, Mapping)
+            return np.asarray(forward(**inputs) if named else forward(inputs))
 
     return batches.record(ask, queries, kind=kind, name=name, batch_size=batch_size)
 
@@ -130,9 +131,7 @@ def _of_linen(model: Any) -> Callable[..., Any]:
         model = model.unbind()
     if not isinstance(model, LinenModel):
         model = LinenModel(*model)
-    names = inspect.signature(type(model.module).__call__).parameters
-    call = {name: value for name, value in _INFERENCE.items() if name in names}
-    call.update(model.call)
+    call = {**_inference(model.module), **model.call}
 
     @jax.jit
     def forward(variables: Any, *inputs: Any, **named: Any) -> Any:
@@ -145,14 +144,21 @@ def _of_nnx(model: Any) -> Callable[..., Any]:
     from flax import nnx
 
     graph, state = nnx.split(model)
+    call = _inference(model)
 
     @jax.jit
     def forward(state: Any, *inputs: Any, **named: Any) -> Any:
         copy = nnx.merge(graph, state)
         copy.eval()
-        return _first(copy(*inputs, **named))
+        return _first(copy(*inputs, **named, **call))
 
     return functools.partial(forward, state)
+
+
+def _inference(module: Any) -> dict[str, bool]:
+    """Arguments of the module's call that say that it is not trained."""
+    names = inspect.signature(type(module).__call__).parameters
+    return {name: value for name, value in _INFERENCE.items() if name in names}
 
 
 def _first(given: Any) -> Any:

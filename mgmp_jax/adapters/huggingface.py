@@ -52,14 +52,17 @@ def record(
     *,
     kind: ResponseKind = "logits",
     name: str = "",
-    batch_size: int = 32,
+    batch_size: int = 256,
 ) -> Answers:
-    """Records what a classifier answers on raw texts or images, read by its own tokenizer.
+    """Records what a classifier answers on raw queries, read by its own tokenizer or processor.
+
+    It computes in float32 on the CPU; ``open_model(folder).model.to("cuda")`` moves it. Texts are
+    cut to the length that tokenizer and model take. Its logits are converted to the wanted kind.
 
     Args:
         model: path of the folder, or what :func:`open_model` gave.
         queries: one query set, or several by name.
-        kind: what its numbers are.
+        kind: logits, or what can be made of them.
         name: of the model.
         batch_size: how many queries are asked at once; one, where the tokenizer cannot pad.
 
@@ -79,15 +82,17 @@ def record(
                 f"{name or 'the folder'} classifies {folder.modality}, and the queries are "
                 f"{one.modality}; ask it about {folder.modality}"
             )
-    return torch.record(
+    answers = torch.record(
         folder.model,
         queries,
-        kind=kind,
         name=name,
         batch_size=batch_size if folder.pads else 1,
         pixels=folder.read,
         tokenize=folder.read,
     )
+    if isinstance(answers, Mapping):
+        return {of: responses.to(kind) for of, responses in answers.items()}
+    return answers.to(kind)
 
 
 def open_model(target: str) -> Any:
@@ -142,7 +147,9 @@ def _load(path: Path, name: str, what: str, **options: Any) -> Any:
 
 
 def _load_weights(path: Path, name: str) -> Any:
-    model, about = _load(path, name, "weights", use_safetensors=True, output_loading_info=True)
+    model, about = _load(
+        path, name, "weights", dtype="float32", use_safetensors=True, output_loading_info=True
+    )
     if lacking := sorted(about["missing_keys"]):
         raise ValueError(
             f"{path} lacks weights of the classifier that its config names: {lacking[:5]}; they "
@@ -164,6 +171,11 @@ def _image_reader(path: Path) -> Reader:
 
 def _of_texts(path: Path, model: Any) -> Folder:
     tokenizer = _load(path, "AutoTokenizer", "tokenizer")
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # made up where the files are absent
+        raise ValueError(
+            f"{path} has no tokenizer with a vocabulary; save it there with "
+            "tokenizer.save_pretrained(FOLDER)"
+        )
     longest = [tokenizer.model_max_length, _positions(model.config)]
     longest = min((n for n in longest if n and n < _LONGEST), default=None)
     pads = tokenizer.pad_token is not None and model.config.pad_token_id is not None

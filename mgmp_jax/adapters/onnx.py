@@ -85,21 +85,7 @@ def record(
         given = prepare(batch, fitted, tokenize)
         if not isinstance(given, Mapping):
             given = {next(iter(inputs)): given}
-        if missing := sorted(inputs.keys() - given.keys()):
-            raise ValueError(
-                f"the ONNX model needs the inputs {list(inputs)}; {missing} were not given. For "
-                "texts give tokenize=, which gives arrays by these names; else give a function"
-            )
-        feed = {key: _cast(given[key], one, fixed) for key, one in inputs.items()}
-        try:
-            (found,) = session.run([chosen], feed)
-        except Exception as error:  # onnxruntime has a class of its own for each code
-            raise ValueError(
-                f"the ONNX model takes {_describe(inputs)} and failed on "
-                f"{', '.join(f'{key} {a.dtype}{list(a.shape)}' for key, a in feed.items())}: "
-                f"{str(error)[:300]}"
-            ) from error
-        return np.asarray(found)[: len(batch)]
+        return _run(session, chosen, given, fixed)[: len(batch)]
 
     return batches.record(ask, queries, kind=kind, name=name, batch_size=fixed or batch_size)
 
@@ -167,6 +153,24 @@ def _fitted(pixels: Reader, one: Any) -> Reader:
     return lambda images: np.rint(255 * raw(images))
 
 
+def _run(session: Any, chosen: str, given: Mapping[str, Any], fixed: int) -> np.ndarray:
+    inputs = {one.name: one for one in session.get_inputs()}
+    if missing := sorted(inputs.keys() - given.keys()):
+        raise ValueError(
+            f"the ONNX model needs the inputs {list(inputs)}; {missing} were not given. For "
+            "texts give tokenize=, which gives arrays by these names; else give a function"
+        )
+    feed = {key: _cast(given[key], one, fixed) for key, one in inputs.items()}
+    try:
+        return np.asarray(session.run([chosen], feed)[0])
+    except Exception as error:  # onnxruntime has a class of its own for each code
+        takes = ", ".join(f"{key} {one.type}{one.shape}" for key, one in inputs.items())
+        got = ", ".join(f"{key} {array.dtype}{list(array.shape)}" for key, array in feed.items())
+        raise ValueError(
+            f"the ONNX model takes {takes} and failed on {got}: {str(error)[:300]}"
+        ) from error
+
+
 def _cast(values: Any, one: Any, fixed: int) -> np.ndarray:
     name = one.type.removeprefix("tensor(").removesuffix(")")
     if name not in _DTYPES:
@@ -178,7 +182,3 @@ def _cast(values: Any, one: Any, fixed: int) -> np.ndarray:
     if fixed > len(array):
         array = np.concatenate([array, np.repeat(array[-1:], fixed - len(array), axis=0)])
     return array
-
-
-def _describe(inputs: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {one.type}{one.shape}" for key, one in inputs.items())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mgmp_jax.adapters import batches, python
-from mgmp_jax.adapters.frameworks import import_framework, is_of
+from mgmp_jax.adapters.frameworks import explaining, import_framework, is_of
 from mgmp_jax.adapters.pixels import Pixels, Reader, prepare
 from mgmp_jax.answers import Answers
 from mgmp_jax.responses import ResponseKind
@@ -36,8 +36,8 @@ def record(
 ) -> Answers:
     """Records what a PyTorch module answers, without gradients, on the device it lies on.
 
-    It is asked in evaluation mode, and each of its modules is left in the mode it was in. Inputs
-    take the dtype of its parameters; token ids are int64. Its answer is a tensor, the first of a
+    It is asked in evaluation mode, and each of its modules is left in the mode it was in (what
+    ``torch.export`` gave stays in the mode in which it was exported). Inputs take the dtype of its parameters; token ids are int64. Its answer is a tensor, the first of a
     tuple or list, or ``logits`` of an object or dictionary.
 
     Args:
@@ -68,10 +68,11 @@ def record(
 
     def ask(batch: Any) -> np.ndarray:
         inputs = prepare(batch, pixels, tokenize)
-        if isinstance(inputs, Mapping):
-            given = model(**{key: to_tensor(values) for key, values in inputs.items()})
-        else:
-            given = model(to_tensor(inputs))
+        with explaining(inputs):
+            if isinstance(inputs, Mapping):
+                given = model(**{key: to_tensor(values) for key, values in inputs.items()})
+            else:
+                given = model(to_tensor(inputs))
         return _answer(given, torch)
 
     with _evaluating(model), torch.no_grad():
@@ -98,12 +99,14 @@ def open_model(target: str) -> Any:
 @contextlib.contextmanager
 def _evaluating(model: Any) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    with contextlib.suppress(NotImplementedError):  # exported modules know no modes
+        model.eval()
     try:
         yield
     finally:
         for module, training in modes:
-            module.training = training
+            if module.training != training:
+                module.training = training
 
 
 def _answer(given: Any, torch: Any) -> np.ndarray:

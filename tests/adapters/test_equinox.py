@@ -60,6 +60,11 @@ def test_labels_and_rows() -> None:
     assert found.values.argmax(axis=1).tolist() == expected
 
 
+def test_a_failure_says_what_was_given() -> None:
+    with pytest.raises(ValueError, match=r"the model failed on float32\[11, 4\] \(.*pixels="):
+        adapters.record(make(jax.random.key(4)), ROWS)
+
+
 def test_a_model_is_opened_by_a_line(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(

@@ -96,6 +96,21 @@ def test_an_nnx_module_answers_in_inference_mode_and_is_left_as_it_was() -> None
     np.testing.assert_allclose(found.values, model(SCALED), atol=1e-5)
 
 
+def test_an_nnx_module_may_be_told_by_an_argument_and_says_what_it_was_given() -> None:
+    class Told(nnx.Module):
+        def __init__(self) -> None:
+            self.weights = nnx.Param(jnp.ones((4, 3)))
+
+        def __call__(self, x, train: bool):
+            return (x @ self.weights, None) if not train else 1 / 0
+
+    np.testing.assert_allclose(
+        adapters.record(Told(), ROWS).values, ROWS.inputs @ np.ones((4, 3)), atol=1e-5
+    )
+    with pytest.raises(ValueError, match=r"failed on float32\[11, 6, 5, 3\] \(TypeError.*pixels="):
+        adapters.record(Told(), IMAGES)
+
+
 def test_texts_and_labels() -> None:
     class Bag(linen.Module):
         @linen.compact

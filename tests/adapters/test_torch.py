@@ -50,7 +50,7 @@ def test_a_module_is_left_in_its_modes_also_where_it_fails(module) -> None:
     before = [m.training for m in module.modules()]
     statistics = module[1].running_mean.clone()
     adapters.record(module, IMAGES)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match=r"failed on float32\[11, 4\] \(RuntimeError: .*pixels="):
         adapters.record(module, ROWS)
     assert [m.training for m in module.modules()] == before
     assert torch.equal(module[1].running_mean, statistics)
@@ -94,6 +94,20 @@ def test_inputs_take_the_dtype_of_the_parameters(dtype: str) -> None:
     found = adapters.record(module, ROWS)
     expected = module(torch.tensor(ROWS.inputs).to(module.weight.dtype)).float().detach().numpy()
     np.testing.assert_allclose(found.values, expected, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated
+def test_scripted_and_exported_modules_are_read(module) -> None:
+    expected = adapters.record(module, IMAGES).values
+    scripted = torch.jit.script(module.train())
+    np.testing.assert_allclose(adapters.record(scripted, IMAGES).values, expected, atol=1e-5)
+    assert scripted.training
+    sizes = {"input": {0: torch.export.Dim("batch")}}
+    exported = torch.export.export(
+        module.eval(), (torch.zeros(2, 3, 6, 5),), dynamic_shapes=sizes
+    ).module()
+    found = adapters.record(exported, IMAGES, batch_size=4)
+    np.testing.assert_allclose(found.values, expected, atol=1e-5)
 
 
 def test_kinds_pass_through() -> None:
