@@ -59,10 +59,13 @@ def read_array_file(path: Path, rows: int) -> dict[str, np.ndarray]:
 
 def is_own(path: Path) -> bool:
     """Says whether an ``.npz`` is one of this library, which says what its arrays are."""
-    if path.suffix != ".npz" or not zipfile.is_zipfile(path):
+    if path.suffix != ".npz":
         return False
-    with zipfile.ZipFile(path) as archive:
-        return "about.npy" in archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "about.npy" in archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False  # damaged: reading it says how
 
 
 def _read_npy(path: Path, rows: int) -> dict[str, np.ndarray]:

@@ -85,7 +85,8 @@ def record(
         given = prepare(batch, fitted, tokenize)
         if not isinstance(given, Mapping):
             given = {next(iter(inputs)): given}
-        return _run(session, chosen, given, fixed)[: len(batch)]
+        found = _run(session, chosen, given, fixed)
+        return found[: len(batch)] if found.shape[:1] == (fixed,) else found
 
     return batches.record(ask, queries, kind=kind, name=name, batch_size=fixed or batch_size)
 

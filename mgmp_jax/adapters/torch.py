@@ -37,8 +37,9 @@ def record(
     """Records what a PyTorch module answers, without gradients, on the device it lies on.
 
     It is asked in evaluation mode, and each of its modules is left in the mode it was in (what
-    ``torch.export`` gave stays in the mode in which it was exported). Inputs take the dtype of its parameters; token ids are int64. Its answer is a tensor, the first of a
-    tuple or list, or ``logits`` of an object or dictionary.
+    ``torch.export`` gave stays in the mode in which it was exported). Inputs take the dtype of its
+    parameters; token ids are int64. Its answer is a tensor, the first of a tuple or list, or
+    ``logits`` of an object or dictionary.
 
     Args:
         model: an ``nn.Module``.

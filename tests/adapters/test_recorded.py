@@ -91,6 +91,23 @@ def test_a_file_that_is_cut_or_a_pickle_is_refused(suffix: str, tmp_path: Path) 
             read(path)
 
 
+@FORMATS
+def test_flipped_bytes_give_a_sentence_or_an_answer(suffix: str, tmp_path: Path) -> None:
+    path, rng = write(tmp_path / f"m{suffix}", VALUES), np.random.default_rng(52)
+    whole = path.read_bytes()
+    places = [*range(len(whole) - 120, len(whole)), *rng.integers(len(whole), size=60)]
+    refused = 0
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x5A
+        path.write_bytes(damaged)
+        try:
+            assert len(read(path, kind="embedding")) == 9
+        except ValueError:
+            refused += 1
+    assert refused > 3
+
+
 def test_arrays_of_objects_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "m.npy", np.array([{}] * 9))
     np.savez(tmp_path / "m.npz", a=np.array([{}] * 9))
