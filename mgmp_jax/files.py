@@ -16,6 +16,7 @@ import numpy as np
 
 __all__ = [
     "expand",
+    "parse_npy",
     "read_arrays",
     "read_json",
     "read_npy",
@@ -175,11 +176,40 @@ def read_npy(path: str | Path) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"no regular file {path}")
     try:
-        return _parse_npy(path.read_bytes())
+        return parse_npy(path.read_bytes())
     except Exception as error:  # NumPy raises many kinds of a damaged header
         raise ValueError(
             f"{path} is damaged or no .npy file ({type(error).__name__}: {str(error)[:200]})"
         ) from error
+
+
+def parse_npy(raw: bytes) -> np.ndarray:
+    """Reads the array in the bytes of an ``.npy`` file; nothing in them is ever executed.
+
+    Args:
+        raw: the bytes, all of them.
+
+    Raises:
+        Exception: they are damaged, or hold Python objects; NumPy raises many kinds.
+    """
+    stream = io.BytesIO(raw)
+    version = np.lib.format.read_magic(stream)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # NumPy warns of headers that it never writes
+        shape, fortran, dtype = read[version](stream)
+    count = math.prod(shape)
+    if dtype.kind not in _NUMBERS_AND_STRINGS or any(length < 0 for length in shape):
+        raise ValueError(f"an array's header says {dtype} {shape}")
+    if count * dtype.itemsize != len(raw) - stream.tell():
+        raise ValueError(f"an array's header says {dtype} {shape}, which its bytes are not")
+    if not count:
+        return np.empty(shape, dtype)
+    array = np.frombuffer(raw, dtype, offset=stream.tell()).copy()
+    return array.reshape(shape, order="F" if fortran else "C")
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -268,26 +298,5 @@ def _parse_members(archive: zipfile.ZipFile, size: int) -> dict[str, np.ndarray]
     if len(set(names)) < len(names):
         raise ValueError("two of its arrays have one name")
     return {
-        name: _parse_npy(archive.read(member)) for name, member in zip(names, members, strict=True)
+        name: parse_npy(archive.read(member)) for name, member in zip(names, members, strict=True)
     }
-
-
-def _parse_npy(raw: bytes) -> np.ndarray:
-    stream = io.BytesIO(raw)
-    version = np.lib.format.read_magic(stream)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # NumPy warns of headers that it never writes
-        shape, fortran, dtype = read[version](stream)
-    count = math.prod(shape)
-    if dtype.kind not in _NUMBERS_AND_STRINGS or any(length < 0 for length in shape):
-        raise ValueError(f"an array's header says {dtype} {shape}")
-    if count * dtype.itemsize != len(raw) - stream.tell():
-        raise ValueError(f"an array's header says {dtype} {shape}, which its bytes are not")
-    if not count:
-        return np.empty(shape, dtype)
-    array = np.frombuffer(raw, dtype, offset=stream.tell()).copy()
-    return array.reshape(shape, order="F" if fortran else "C")

@@ -31,20 +31,33 @@ LIBRARY = [
     "curvature",
     "transformations",
     "weights",
+    "adapters",
+    "adapters.array_files",
+    "adapters.equinox",
+    "adapters.flax",
+    "adapters.huggingface",
+    "adapters.onnx",
+    "adapters.pixels",
+    "adapters.recorded",
+    "adapters.sklearn",
+    "adapters.torch",
 ]
 EXTRAS = [
     "PIL",
     "array_record",
     "datasets",
+    "equinox",
     "fcntl",  # Windows has none
     "huggingface_hub",
     "importlib_resources",
     "jinja2",
     "matplotlib",
+    "onnxruntime",
     "pandas",
     "pyarrow",
     "safetensors",
     "sklearn",
+    "skops",
     "tensorflow_datasets",
     "tokenizers",
     "torch",
@@ -102,3 +115,35 @@ def test_losses_responses_and_similarities_work_without_the_extras(tmp_path: Pat
         np.testing.assert_array_equal(again.values, given.values)
         assert linear_cka(given, again) > 0.999
     """)
+
+
+def test_adapters_say_what_to_install_and_read_functions_without(tmp_path: Path) -> None:
+    for name in ("m.onnx", "m.skops", "m.safetensors", "m.parquet", "config.json"):
+        (tmp_path / name).write_text("{}")
+    printed = without_extras(f"""
+        import numpy as np
+        from mgmp_jax import adapters
+        from mgmp_jax.queries import QuerySet
+
+        queries = QuerySet.rows(np.eye(4))
+        assert len(adapters.record(lambda rows: rows, queries)) == 4
+        folder = {str(tmp_path)!r}
+        open(folder + "/model.safetensors", "w").close()
+        for line in ("onnx:m.onnx", "sklearn:m.skops", "torch:m.py:load", "equinox:m.py:load",
+                     "hf:", "recorded:m.safetensors", "recorded:m.parquet"):
+            adapter, _, target = line.partition(":")
+            try:
+                path = folder + "/" + target
+                adapters.record(adapters.open_model(adapter + ":" + path), queries)
+            except ImportError as error:
+                print(adapter, error)
+    """)
+    assert printed.splitlines() == [
+        "onnx this needs onnxruntime: pip install 'mgmp_jax[onnx]'",
+        "sklearn this needs sklearn: pip install 'mgmp_jax[sklearn]'",
+        "torch this needs torch: pip install 'mgmp_jax[torch]'",
+        "equinox this needs equinox: pip install 'mgmp_jax[equinox]'",
+        "hf this needs torch: pip install 'mgmp_jax[hf]'",
+        "recorded this needs safetensors: pip install 'mgmp_jax[text]'",
+        "recorded this needs pyarrow: pip install 'mgmp_jax[text]'",
+    ]

@@ -17,14 +17,14 @@ from mgmp_jax.responses import ResponseKind
 __all__ = ["ADAPTERS", "Queries", "open_model", "record"]
 
 ADAPTERS = {
+    "recorded": "mgmp_jax.adapters.recorded",
+    "onnx": "mgmp_jax.adapters.onnx",
+    "hf": "mgmp_jax.adapters.huggingface",
     "torch": "mgmp_jax.adapters.torch",
     "flax": "mgmp_jax.adapters.flax",
     "equinox": "mgmp_jax.adapters.equinox",
-    "onnx": "mgmp_jax.adapters.onnx",
     "sklearn": "mgmp_jax.adapters.sklearn",
-    "hf": "mgmp_jax.adapters.huggingface",
-    "recorded": "mgmp_jax.adapters.recorded",
-    "python": "mgmp_jax.adapters.python",
+    "python": "mgmp_jax.adapters.python",  # last: it reads whatever can be called
 }
 """The module of each adapter. It has ``reads(model)``, ``record(model, queries, ...)`` and
 ``open_model(target)``."""

@@ -1,25 +1,27 @@
-"""Equinox modules of one example, as ``jax.vmap`` maps them over a batch."""
+"""Equinox modules, which answer one query at a time and are vectorised here."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-import jax
+import numpy as np
 
-from mgmp_jax.adapters import batches
-from mgmp_jax.adapters.flax import asking
-from mgmp_jax.adapters.frameworks import import_framework, is_of
-from mgmp_jax.adapters.pixels import Pixels
-from mgmp_jax.adapters.python import open_model
+from mgmp_jax.adapters import batches, python
+from mgmp_jax.adapters.frameworks import explaining, import_framework, is_of
+from mgmp_jax.adapters.pixels import Pixels, Reader, prepare
 from mgmp_jax.answers import Answers
 from mgmp_jax.responses import ResponseKind
 
 __all__ = ["open_model", "reads", "record"]
 
+_PIXELS = Pixels()
+
 
 def reads(model: Any) -> bool:
-    """Says whether a model is an Equinox module."""
+    """Says whether a model is an Equinox module, or a pair of one and its ``equinox.nn.State``."""
+    if isinstance(model, tuple) and len(model) == 2:
+        return reads(model[0]) and is_of(model[1], "equinox", "State")
     return is_of(model, "equinox", "Module")
 
 
@@ -30,30 +32,65 @@ def record(
     kind: ResponseKind = "logits",
     name: str = "",
     batch_size: int = 256,
-    pixels: Pixels = Pixels(),
+    pixels: Reader = _PIXELS,
+    tokenize: Reader | None = None,
 ) -> Answers:
-    """Records what an Equinox module answers, in inference mode.
+    """Records what an Equinox module answers in inference mode, vectorised over the batch.
+
+    It is compiled once a shape: for whole batches, and for the last one where that is smaller.
+    Its answer is an array, or the first of a tuple.
 
     Args:
-        model: a module of one float image ``[3, h, w]`` or one row ``[f]``, without state.
-        queries: images or rows. For texts give a function that tokenises them.
-        kind: what the numbers are.
+        model: a module that takes one query, such as float32 ``[3, h, w]``; or a pair of a module
+            and its state, which takes both and gives the answer first.
+        queries: one query set, or several by name.
+        kind: what its numbers are.
         name: of the model.
         batch_size: how many queries are asked at once.
-        pixels: what the module reads; channels always come first.
+        pixels: how uint8 images ``[b, h, w, 3]`` are fed to it: by default as float32
+            ``[b, 3, h, w]`` from 0 to 1.
+        tokenize: a function of a list of strings; arrays by name become keyword arguments.
+
+    Returns:
+        Responses, or responses by the names of the query sets.
 
     Raises:
-        ValueError: the queries are texts, or the answers are no array, one row a query.
+        ValueError: the answers are no numbers, or not one row a query.
         ImportError: Equinox is not installed.
     """
-    equinox = import_framework("equinox", "equinox")
-    pixels = dataclasses.replace(pixels, channels_first=True)
-    arrays, static = equinox.partition(equinox.nn.inference_mode(model), equinox.is_array)
-    apply = jax.jit(lambda arrays, x: jax.vmap(equinox.combine(arrays, static))(x))
-    return batches.record(
-        asking(lambda x: apply(arrays, x), batch_size, pixels),
-        queries,
-        kind=kind,
-        name=name,
-        batch_size=batch_size,
-    )
+    eqx: Any = import_framework("equinox", "'mgmp_jax[equinox]'")
+    module, *state = model if isinstance(model, tuple) else (model,)
+
+    @eqx.filter_jit
+    def forward(module: Any, inputs: Any) -> Any:
+        def one(inputs: Any) -> Any:
+            named = isinstance(inputs, Mapping)
+            given = module(*state, **inputs) if named else module(inputs, *state)
+            return given[0] if isinstance(given, list | tuple) else given
+
+        return eqx.filter_vmap(one, axis_name="batch")(inputs)
+
+    module = eqx.nn.inference_mode(module)
+
+    def ask(batch: Any) -> np.ndarray:
+        inputs = prepare(batch, pixels, tokenize)
+        with explaining(inputs):
+            return np.asarray(forward(module, inputs))
+
+    return batches.record(ask, queries, kind=kind, name=name, batch_size=batch_size)
+
+
+def open_model(target: str) -> Any:
+    """Runs ``FILE.py`` and calls its function ``NAME``, which gives the module.
+
+    Args:
+        target: ``FILE.py:NAME``, for example ``my_models.py:load_flowers``. **The file is run.**
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the target is of another form, or the function gives no module.
+        ImportError: Equinox is not installed.
+    """
+    import_framework("equinox", "'mgmp_jax[equinox]'")
+    expected = "an equinox.Module, or a pair of one and its equinox.nn.State"
+    return python.open_of(target, reads, expected)

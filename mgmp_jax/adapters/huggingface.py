@@ -1,115 +1,202 @@
-"""Folders of Hugging Face classifiers, with their own tokenizer or image processor."""
+"""Folders of Hugging Face classifiers: safetensors, with their own tokenizer or image processor."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mgmp_jax.adapters import batches
+from mgmp_jax import files
+from mgmp_jax.adapters import batches, torch
 from mgmp_jax.adapters.frameworks import import_framework
+from mgmp_jax.adapters.pixels import Reader
 from mgmp_jax.answers import Answers
 from mgmp_jax.responses import ResponseKind
 
-__all__ = ["Classifier", "open_model", "reads", "record"]
+__all__ = ["Folder", "open_model", "reads", "record"]
+
+_LONGEST = 100_000  # tokens: tokenizers without a limit name a far larger number
+_CLASSES = {
+    "ForImageClassification": "AutoModelForImageClassification",
+    "ForSequenceClassification": "AutoModelForSequenceClassification",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Classifier:
-    """A classifier of texts or images with what prepares its inputs.
+class Folder:
+    """A classifier with what reads its raw inputs, as :func:`open_model` gives it.
 
     Args:
-        model: of ``transformers``, in PyTorch.
-        prepare: its tokenizer or its image processor.
-        is_text: whether it reads texts.
+        model: the module of transformers.
+        read: takes a batch of raw queries, gives the module's arguments by name.
+        modality: ``"images"`` or ``"texts"``.
+        pads: whether texts of unequal length can be asked at once.
     """
 
     model: Any
-    prepare: Any
-    is_text: bool
+    read: Reader
+    modality: str
+    pads: bool = True
 
 
 def reads(model: Any) -> bool:
-    """Says whether a model is a :class:`Classifier`."""
-    return isinstance(model, Classifier)
-
-
-def open_model(target: str) -> Classifier:
-    """Opens a folder with ``config.json``, safetensors, and a tokenizer or an image processor.
-
-    Nothing is downloaded, no code in the folder is run, and no pickle is read.
-
-    Raises:
-        FileNotFoundError: there is no such folder, or no weights as safetensors in it.
-        ValueError: it holds no classifier that transformers knows.
-        ImportError: transformers or PyTorch is not installed.
-    """
-    transformers = import_framework("transformers", "'mgmp_jax[hf]'")
-    import_framework("torch", "torch")
-    folder = Path(target)
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"no config.json in {target}; expected a Hugging Face folder")
-    if not list(folder.glob("*.safetensors")):
-        raise FileNotFoundError(
-            f"no weights as safetensors in {target}; pickled weights (pytorch_model.bin) are not "
-            "read: save the model again with safe_serialization=True"
-        )
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder, **local)
-        is_text = type(config) in transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
-        kind = "SequenceClassification" if is_text else "ImageClassification"
-        model = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
-            folder, use_safetensors=True, **local
-        )
-        prepare = transformers.AutoTokenizer if is_text else transformers.AutoImageProcessor
-        return Classifier(model.eval(), prepare.from_pretrained(folder, **local), is_text)
-    except Exception as error:  # damaged folders raise many kinds
-        raise ValueError(
-            f"{target} is no readable Hugging Face classifier ({type(error).__name__}: "
-            f"{str(error)[:300]})"
-        ) from error
+    """Says whether a model is a :class:`Folder`, or the path of a folder with a ``config.json``."""
+    is_path = isinstance(model, str | Path)
+    return isinstance(model, Folder) or (is_path and (Path(model) / "config.json").is_file())
 
 
 def record(
-    model: Classifier,
+    model: Any,
     queries: batches.Queries,
     *,
     kind: ResponseKind = "logits",
     name: str = "",
-    batch_size: int = 32,
+    batch_size: int = 256,
 ) -> Answers:
-    """Records what a classifier answers to raw texts or images.
+    """Records what a classifier answers on raw queries, read by its own tokenizer or processor.
+
+    It computes in float32 on the CPU; ``open_model(folder).model.to("cuda")`` moves it. Texts are
+    cut to the length that tokenizer and model take. Its logits are converted to the wanted kind.
 
     Args:
-        model: from :func:`open_model`.
-        queries: texts or images, as the classifier reads them. Texts are cut to the model's length.
-        kind: what the numbers are; the classifier gives logits.
+        model: path of the folder, or what :func:`open_model` gave.
+        queries: one query set, or several by name.
+        kind: logits, or what can be made of them.
         name: of the model.
-        batch_size: how many queries are asked at once.
+        batch_size: how many queries are asked at once; one, where the tokenizer cannot pad.
+
+    Returns:
+        Responses, or responses by the names of the query sets.
 
     Raises:
-        ValueError: the queries are of another kind than the classifier reads.
-        ImportError: PyTorch is not installed.
+        FileNotFoundError: there is no such folder.
+        ValueError: it is no such folder, or reads another kind of query.
+        ImportError: transformers or PyTorch is not installed.
     """
-    torch = import_framework("torch", "torch")
+    folder = model if isinstance(model, Folder) else open_model(str(model))
 
-    def answer(inputs: Any) -> np.ndarray:
-        is_text = isinstance(inputs, list)
-        if is_text != model.is_text or (not is_text and inputs.ndim != 4):
-            wanted = "texts" if model.is_text else "images"
-            raise ValueError(f"the classifier reads {wanted}, but the queries are none")
-        if is_text:
-            length = getattr(model.model.config, "max_position_embeddings", 512)
-            longest = min(length, model.prepare.model_max_length)
-            prepared = model.prepare(
-                inputs, padding=True, truncation=True, max_length=longest, return_tensors="pt"
+    for one in queries.values() if isinstance(queries, Mapping) else (queries,):
+        if one.modality != folder.modality:
+            raise ValueError(
+                f"{name or 'the folder'} classifies {folder.modality}, and the queries are "
+                f"{one.modality}; ask it about {folder.modality}"
             )
-        else:
-            prepared = model.prepare(list(inputs), return_tensors="pt")
-        with torch.no_grad():
-            return model.model(**prepared).logits.float().cpu().numpy()
+    answers = torch.record(
+        folder.model,
+        queries,
+        name=name,
+        batch_size=batch_size if folder.pads else 1,
+        pixels=folder.read,
+        tokenize=folder.read,
+    )
+    if isinstance(answers, Mapping):
+        return {of: responses.to(kind) for of, responses in answers.items()}
+    return answers.to(kind)
 
-    return batches.record(answer, queries, kind=kind, name=name, batch_size=batch_size)
+
+def open_model(target: str) -> Any:
+    """Reads a folder that ``save_pretrained`` wrote: no network, no pickle, no code of its own.
+
+    Args:
+        target: the folder with ``config.json``, safetensors, and the tokenizer or image processor.
+
+    Returns:
+        A :class:`Folder`.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: it lacks one of these, is damaged, lacks some of the classifier's weights, or
+            is no classifier of texts or images.
+        ImportError: transformers or PyTorch is not installed.
+    """
+    path = Path(target)
+    if not (path / "config.json").is_file():
+        raise FileNotFoundError(f"no folder of a Hugging Face model at {path}: no config.json")
+    if not any(path.glob("*.safetensors")):
+        raise ValueError(
+            f"{path} holds no safetensors, and pickles such as pytorch_model.bin are not read; "
+            "write the model with save_pretrained(FOLDER, safe_serialization=True) where you "
+            "trust it"
+        )
+    for module in ("torch", "transformers"):
+        import_framework(module, "'mgmp_jax[hf]'")
+    names = files.read_settings(path / "config.json").get("architectures") or [""]
+    ending = next((end for end in _CLASSES if str(names[0]).endswith(end)), None)
+    if ending is None:
+        raise ValueError(
+            f"{path}/config.json names the architecture {names[0]!r}; expected a classifier, whose "
+            f"name ends in one of {', '.join(_CLASSES)}"
+        )
+    model = _load_weights(path, _CLASSES[ending])
+    if ending == "ForImageClassification":
+        return Folder(model, _image_reader(path), "images")
+    return _of_texts(path, model)
+
+
+def _load(path: Path, name: str, what: str, **options: Any) -> Any:
+    transformers: Any = import_framework("transformers", "'mgmp_jax[hf]'")
+    try:
+        return getattr(transformers, name).from_pretrained(
+            path, local_files_only=True, trust_remote_code=False, **options
+        )
+    except Exception as error:  # of a file that others wrote, in as many forms as it has fields
+        raise ValueError(
+            f"{path}: its {what} cannot be read ({type(error).__name__}: {str(error)[:300]})"
+        ) from error
+
+
+def _load_weights(path: Path, name: str) -> Any:
+    model, about = _load(
+        path, name, "weights", dtype="float32", use_safetensors=True, output_loading_info=True
+    )
+    if lacking := sorted(about["missing_keys"]):
+        raise ValueError(
+            f"{path} lacks weights of the classifier that its config names: {lacking[:5]}; they "
+            "would be random numbers"
+        )
+    return model
+
+
+def _image_reader(path: Path) -> Reader:
+    processor = _load(path, "AutoImageProcessor", "image processor", backend="pil")
+
+    def read(images: Any) -> Any:
+        return dict(
+            processor(images=list(images), return_tensors="np", input_data_format="channels_last")
+        )
+
+    return read
+
+
+def _of_texts(path: Path, model: Any) -> Folder:
+    tokenizer = _load(path, "AutoTokenizer", "tokenizer")
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # made up where the files are absent
+        raise ValueError(
+            f"{path} has no tokenizer with a vocabulary; save it there with "
+            "tokenizer.save_pretrained(FOLDER)"
+        )
+    longest = [tokenizer.model_max_length, _positions(model.config)]
+    longest = min((n for n in longest if n and n < _LONGEST), default=None)
+    pads = tokenizer.pad_token is not None and model.config.pad_token_id is not None
+
+    def read(texts: Any) -> Any:
+        return dict(
+            tokenizer(
+                texts,
+                padding=pads,
+                truncation=longest is not None,
+                max_length=longest,
+                return_tensors="np",
+            )
+        )
+
+    return Folder(model, read, "texts", pads)
+
+
+def _positions(config: Any) -> int | None:
+    """How many tokens the model has positions for; RoBERTa counts from after the padding on."""
+    count = getattr(config, "max_position_embeddings", None)
+    if count and "roberta" in config.model_type:
+        return count - 1 - (config.pad_token_id or 0)
+    return count

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mgmp_jax.adapters.batches import record
 
-__all__ = ["open_model", "reads", "record"]
+__all__ = ["open_model", "open_of", "reads", "record"]
 
 
 def reads(model: Any) -> bool:
@@ -40,3 +41,24 @@ def open_model(target: str) -> Any:
             f"{path} has no function {name!r}; write one without arguments that gives the model"
         )
     return getattr(module, name)()
+
+
+def open_of(target: str, reads: Callable[[Any], bool], expected: str) -> Any:
+    """Opens a model as :func:`open_model` does, and checks what kind of model it is.
+
+    Args:
+        target: ``FILE.py:NAME``. **The file is run.**
+        reads: says whether a model is of that kind.
+        expected: what that is, in words.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the target is of another form, or the function gives another kind of model.
+    """
+    model = open_model(target)
+    if not reads(model):
+        raise ValueError(
+            f"{target.rpartition(':')[2]} in {target.rpartition(':')[0]} gave a "
+            f"{type(model).__module__}.{type(model).__qualname__}; expected {expected}"
+        )
+    return model

@@ -1,8 +1,7 @@
-"""Answers that somebody recorded already: arrays in files."""
+"""Answers that somebody recorded as arrays: .npy, .npz, safetensors, parquet and CSV."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,143 +9,156 @@ from typing import Any
 
 import numpy as np
 
-from mgmp_jax import files
-from mgmp_jax.adapters.batches import Queries
-from mgmp_jax.adapters.frameworks import import_framework
-from mgmp_jax.answers import Answers
+from mgmp_jax.adapters import batches
+from mgmp_jax.adapters.array_files import NAMED, SUFFIXES, is_own, read_array_file
+from mgmp_jax.answers import Answers, answers_to, load_answers
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.responses import ResponseKind, Responses
 
 __all__ = ["Recorded", "open_model", "reads", "record"]
 
-_LARGEST = 4 * 2**30
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Recorded:
-    """Arrays ``[n, d]``, or labels ``[n]``, row ``i`` for query ``i``.
+    """A file of recorded answers, one row a query.
 
     Args:
-        arrays: one of each query set by name; the only one may have any name.
-        path: of the file.
+        path: of an ``.npy``, ``.npz``, ``.safetensors``, ``.parquet`` or ``.csv`` file.
     """
 
-    arrays: Mapping[str, np.ndarray]
-    path: str
+    path: str | Path
 
 
 def reads(model: Any) -> bool:
-    """Says whether a model is :class:`Recorded`."""
+    """Says whether a model is a file of recorded answers."""
     return isinstance(model, Recorded)
 
 
-def open_model(target: str) -> Recorded:
-    """Reads a file of arrays; nothing in it is ever executed.
-
-    Args:
-        target: ``.npy``; ``.npz`` or ``.safetensors`` with an array of each query set by name;
-            ``.parquet`` with a column a coordinate; ``.csv`` with a line a query, with or without
-            a header.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or has another ending.
-        ImportError: Parquet or safetensors need a package that is not installed.
-    """
-    path = Path(target)
-    read = {
-        ".npy": lambda path: {"": files.read_npy(path)},
-        ".npz": _read_npz,
-        ".safetensors": _read_safetensors,
-        ".parquet": _read_parquet,
-        ".csv": _read_csv,
-    }.get(path.suffix)
-    if read is None:
-        raise ValueError(f"{target} must end in .npy, .npz, .safetensors, .parquet or .csv")
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {target}")
-    try:
-        return Recorded(read(path), target)
-    except (ImportError, FileNotFoundError):
-        raise
-    except Exception as error:  # damage takes many forms
-        raise ValueError(
-            f"{target} is no readable file of numbers ({type(error).__name__}: {str(error)[:200]})"
-        ) from error
-
-
 def record(
-    model: Recorded,
-    queries: Queries,
+    model: Any,
+    queries: batches.Queries,
     *,
     kind: ResponseKind = "logits",
     name: str = "",
     batch_size: int = 256,
 ) -> Answers:
-    """Makes responses of recorded arrays.
+    """Takes recorded answers over, row ``i`` for query ``i``.
+
+    An ``.npz`` of this library knows its kind and its queries: these stand, and are compared with
+    the queries given. Other files hold one array; or, in ``.npz`` and ``.safetensors``, one for
+    each query set by its name. Columns of a table are classes in their order. Labels may be class
+    numbers, or words, which become places among the sorted words of that file.
 
     Args:
-        model: from :func:`open_model`.
-        queries: what was asked, in the order of the rows.
+        model: a :class:`Recorded`.
+        queries: one query set, or several by name.
         kind: what the numbers are.
         name: of the model.
-        batch_size: not needed.
+        batch_size: of no importance here.
+
+    Returns:
+        Responses, or responses by the names of the query sets.
 
     Raises:
-        ValueError: there are several query sets and no array of that name, or another number of
-            rows than of queries.
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, unpacks to more than 2 GiB, or holds no numbers, or not one row
+            a query.
+        ImportError: safetensors or pyarrow is needed and not installed.
     """
-    if isinstance(queries, QuerySet):
-        if len(model.arrays) != 1:
+    path = _check(model.path)
+    several = isinstance(queries, Mapping)
+    asked: Mapping[str, QuerySet] = queries if several else {"": queries}
+    if is_own(path):
+        found = {of: _own(path, of, one, name) for of, one in asked.items()}
+    else:
+        if several and path.suffix not in NAMED:
             raise ValueError(
-                f"{model.path} holds the arrays {list(model.arrays)}; expected one for one query "
-                "set"
+                f"{path} holds one table, and there are the query sets {list(queries)}; give an "
+                ".npz or .safetensors file with an array for each, by its name"
             )
-        (array,) = model.arrays.values()
-        return Responses(array, kind, queries, name)
-    missing = [of for of in queries if of not in model.arrays]
-    if missing:
+        arrays = read_array_file(path, len(asked.get("", ())))
+        if not several and len(arrays) == 1:
+            arrays = {"": next(iter(arrays.values()))}
+        if lacking := [of for of in asked if of not in arrays]:
+            wanted = f"one for each query set: {lacking} are missing" if several else "one"
+            raise ValueError(f"{path} holds the arrays {list(arrays)}; expected {wanted}")
+        labelled = _numbered({of: arrays[of] for of in asked}, path, kind)
+        found = {
+            of: Responses(_rows(labelled[of], path, len(one)), kind, one, name)
+            for of, one in asked.items()
+        }
+    return found if several else found[""]
+
+
+def open_model(target: str) -> Any:
+    """Finds a file of recorded answers.
+
+    Args:
+        target: its path.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it has another suffix than those that are read.
+    """
+    return Recorded(_check(target))
+
+
+def _check(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path} is none of the files that are read: {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    return path
+
+
+def _own(path: Path, of: str, queries: QuerySet, name: str) -> Responses:
+    answers = load_answers(path)
+    if not of and isinstance(answers, Mapping):
+        same = [key for key, one in answers.items() if one.queries == queries.digest]
+        of = same[0] if same else next(iter(answers))
+    one = answers_to(answers, of)
+    if one.queries != queries.digest:
         raise ValueError(
-            f"{model.path} holds the arrays {list(model.arrays)}, but none of the query set "
-            f"{missing[0]!r}; give an .npz or .safetensors with one array of each query set"
+            f"{path} holds answers to other queries (digest {one.queries[:12]}) than were given "
+            f"({queries.digest[:12]}); record them on the same query set"
         )
-    return {of: Responses(model.arrays[of], kind, one, name) for of, one in queries.items()}
+    return Responses(one.values, one.kind, queries, name or one.model)
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    if path.stat().st_size > _LARGEST:
-        raise ValueError("it is larger than 4 GiB")
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        unpacked = sum(member.file_size for member in archive.zip.infolist())
-        if unpacked > _LARGEST:
-            raise ValueError("its arrays are larger than 4 GiB")
-        return {name: archive[name] for name in archive.files}
+def _rows(array: np.ndarray, path: Path, count: int) -> np.ndarray:
+    if not array.ndim or len(array) != count:
+        raise ValueError(
+            f"{path} holds an array of shape {array.shape} for {count} queries; expected one row "
+            "a query"
+        )
+    return array
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    return import_framework("safetensors.numpy", "safetensors").load_file(path)
+def _numbered(
+    arrays: Mapping[str, np.ndarray], path: Path, kind: ResponseKind
+) -> dict[str, np.ndarray]:
+    """Brings labels to whole numbers ``[n]``: words by their places among those of all arrays."""
+    flat = {
+        of: array[:, 0] if kind == "labels" and array.ndim == 2 and array.shape[1] == 1 else array
+        for of, array in arrays.items()
+    }
+    worded = [array for array in flat.values() if array.dtype.kind in "SU"]
+    if worded and (kind != "labels" or len(worded) < len(flat)):
+        raise ValueError(
+            f"{path} holds words, such as {str(worded[0].flat[0])!r}; expected numbers of kind "
+            f"{kind!r}, or words everywhere of kind 'labels'"
+        )
+    if worded:
+        words = np.unique(np.concatenate([array.ravel() for array in worded]))
+        return {of: np.searchsorted(words, array) for of, array in flat.items()}
+    if kind != "labels":
+        return flat
+    return {
+        of: array.astype(np.int64) if array.dtype.kind == "f" and _whole(array) else array
+        for of, array in flat.items()
+    }
 
 
-def _read_parquet(path: Path) -> dict[str, np.ndarray]:
-    parquet = import_framework("pyarrow.parquet", "pyarrow")
-    with parquet.ParquetFile(path) as file:
-        described = file.metadata
-        if described.num_rows * described.num_columns * 8 > _LARGEST:
-            raise ValueError("its numbers are larger than 4 GiB")
-        table = file.read()
-    columns = [np.asarray(column.to_numpy()) for column in table.columns]
-    return {"": columns[0] if len(columns) == 1 else np.stack(columns, axis=1)}
-
-
-def _read_csv(path: Path) -> dict[str, np.ndarray]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.reader(file) if row]
-    try:
-        [float(cell) for cell in rows[0]]
-    except ValueError:
-        rows = rows[1:]
-    numbers = np.array(rows, np.float64)
-    if numbers.shape[1] > 1:
-        return {"": numbers}
-    whole = numbers[:, 0].astype(np.int64)
-    return {"": whole if (whole == numbers[:, 0]).all() else numbers}
+def _whole(labels: np.ndarray) -> bool:
+    return labels.ndim == 1 and bool(np.isfinite(labels).all() and (labels % 1 == 0).all())

@@ -33,10 +33,10 @@ class Record(Command):
     """Of the model, in reports; by default the name of the file."""
     batch_size: int = 256
     """How many queries are asked at once."""
-    mean: tuple[float, ...] = ()
-    """Of images: subtracted from pixels of 0 to 1, one number or three."""
-    std: tuple[float, ...] = ()
-    """Of images: what pixels are divided by then."""
+    mean: tuple[float, float, float] | None = None
+    """Of images: subtracted from pixels of 0 to 1, by channel."""
+    std: tuple[float, float, float] | None = None
+    """Of images: what pixels are divided by then, by channel."""
     size: tuple[int, int] | None = None
     """Of images: height and width to resize to."""
 
@@ -65,4 +65,6 @@ class Record(Command):
 
         if not (self.mean or self.std or self.size):
             return {}
-        return {"pixels": Pixels(self.mean or (0.0,), self.std or (1.0,), self.size)}
+        mean, std = self.mean or (0.0, 0.0, 0.0), self.std or (1.0, 1.0, 1.0)
+        channels_first = not self.model.startswith("flax:")
+        return {"pixels": Pixels(mean, std, self.size, channels_first)}

@@ -1,84 +1,226 @@
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mgmp_jax import adapters
+from mgmp_jax.adapters.recorded import Recorded
+from mgmp_jax.answers import save_answers
 from mgmp_jax.queries import QuerySet
+from mgmp_jax.responses import Responses
 
-ROWS = QuerySet.rows(np.random.default_rng(0).normal(size=(6, 4)))
-VALUES = np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)
+RNG = np.random.default_rng(51)
+QUERIES = QuerySet.rows(RNG.normal(size=(9, 2)))
+UNSEEN = QuerySet.rows(RNG.normal(size=(5, 2)))
+VALUES = RNG.normal(size=(9, 4)).astype(np.float32)
+LABELS = RNG.integers(4, size=9)
+WORDS = np.array(["rose", "aster", "lily", "bluebell"])
 
 
-def recorded(path: Path, queries: object = ROWS, **options: str):
-    return adapters.record(adapters.open_model(f"recorded:{path}"), queries, **options)
+def read(path: Path, **options):
+    return adapters.record(adapters.open_model(f"recorded:{path}"), QUERIES, **options)
 
 
-def write(path: Path, values: np.ndarray) -> None:
+def write(path: Path, values: np.ndarray, **more: np.ndarray) -> Path:
+    """Writes an array in the format of the suffix."""
     if path.suffix == ".npy":
         np.save(path, values)
     elif path.suffix == ".npz":
-        np.savez_compressed(path, logits=values)
+        np.savez_compressed(path, a=values, **more)
+    elif path.suffix == ".csv":
+        rows = values.tolist() if values.ndim == 2 else values[:, None].tolist()
+        path.write_text("\n".join(",".join(map(str, row)) for row in rows) + "\n")
     elif path.suffix == ".safetensors":
-        pytest.importorskip("safetensors.numpy", reason="pip install safetensors").save_file(
-            {"logits": values}, path
-        )
-    elif path.suffix == ".parquet":
-        pandas = pytest.importorskip("pandas", reason="pip install pandas pyarrow")
-        pytest.importorskip("pyarrow", reason="pip install pyarrow")
-        pandas.DataFrame(values).rename(columns=str).to_parquet(path)
+        save = pytest.importorskip("safetensors.numpy", reason="pip install 'mgmp_jax[text]'")
+        save.save_file({"a": values, **more}, path)
     else:
-        np.savetxt(path, values, delimiter=",", header="a,b,c", comments="")
+        arrow = pytest.importorskip("pyarrow", reason="pip install 'mgmp_jax[text]'")
+        parquet = pytest.importorskip("pyarrow.parquet", reason="pip install 'mgmp_jax[text]'")
+        columns = values.T if values.ndim == 2 else values[None]
+        parquet.write_table(arrow.table({f"c{i}": c for i, c in enumerate(columns)}), path)
+    return path
 
 
-@pytest.mark.parametrize("ending", [".npy", ".npz", ".safetensors", ".parquet", ".csv"])
-def test_arrays_in_files_become_responses(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"answers{ending}"
-    write(path, VALUES)
-    found = recorded(path, name="m")
-    np.testing.assert_allclose(found.values, VALUES, rtol=1e-6)
-    assert found.about == {"kind": "logits", "queries": ROWS.digest, "model": "m"}
-    with pytest.raises(ValueError, match=r"have 6 rows for 4 queries"):
-        recorded(path, ROWS.take(4))
+FORMATS = pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".parquet", ".csv"])
+
+
+@FORMATS
+def test_numbers_are_read(suffix: str, tmp_path: Path) -> None:
+    found = read(write(tmp_path / f"m{suffix}", VALUES), kind="embedding", name="theirs")
+    np.testing.assert_array_equal(found.values, VALUES)
+    assert found.about == {"kind": "embedding", "queries": QUERIES.digest, "model": "theirs"}
+
+
+@FORMATS
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_labels_are_read(suffix: str, dtype, tmp_path: Path) -> None:
+    found = read(write(tmp_path / f"m{suffix}", LABELS.astype(dtype)), kind="labels")
+    assert found.values.argmax(axis=1).tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet", ".csv"])
+def test_labels_may_be_words(suffix: str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"m{suffix}", WORDS[LABELS])
+    found = read(path, kind="labels")
+    assert np.unique(WORDS[LABELS])[found.values.argmax(axis=1)].tolist() == WORDS[LABELS].tolist()
+    with pytest.raises(ValueError, match=r"holds words, such as '\w+'; expected numbers of kind"):
+        read(path)
+
+
+@FORMATS
+@pytest.mark.parametrize("count", [8, 10, 20])
+def test_the_rows_must_be_those_of_the_queries(suffix: str, count: int, tmp_path: Path) -> None:
+    path = write(tmp_path / f"m{suffix}", np.resize(VALUES, (count, 4)))
+    if (suffix, count) == (".csv", 10):  # one row more is taken for the header
+        path.write_text(path.read_text() + "1,2,3,4\n")
+    with pytest.raises(
+        ValueError, match=rf"({count}, 4\) for 9 queries|has \d+ rows.* for 9 quer)"
+    ):
+        read(path)
+
+
+@FORMATS
+def test_a_file_that_is_cut_or_a_pickle_is_refused(suffix: str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"m{suffix}", VALUES)
     whole = path.read_bytes()
-    if ending != ".csv":
-        path.write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(ValueError, match=r"is damaged|is no readable file of numbers"):
-            recorded(path)
-    path.write_bytes(pickle.dumps(VALUES))
-    with pytest.raises(ValueError, match=r"is damaged|is no readable file of numbers"):
-        recorded(path)
+    for content in (whole[:0], whole[:20], whole[: len(whole) // 2], pickle.dumps({"a": 1})):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"m{suffix} .*(damaged|cannot be read)"):
+            read(path)
 
 
-def test_labels_may_be_a_column(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_text("label\n0\n2\n1\n1\n0\n2\n")
-    found = recorded(tmp_path / "labels.csv", kind="labels")
-    assert found.values.argmax(axis=1).tolist() == [0, 2, 1, 1, 0, 2]
+@FORMATS
+def test_flipped_bytes_give_a_sentence_or_an_answer(suffix: str, tmp_path: Path) -> None:
+    path, rng = write(tmp_path / f"m{suffix}", VALUES), np.random.default_rng(52)
+    whole = path.read_bytes()
+    places = [*range(len(whole) - 120, len(whole)), *rng.integers(len(whole), size=60)]
+    refused = 0
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x5A
+        path.write_bytes(damaged)
+        try:
+            assert len(read(path, kind="embedding")) == 9
+        except ValueError:
+            refused += 1
+    assert refused > 3
 
 
-def test_several_query_sets_need_an_array_each(tmp_path: Path) -> None:
-    np.savez(tmp_path / "m.npz", training=VALUES, unseen=2 * VALUES)
-    sets = {"training": ROWS, "unseen": QuerySet.rows(-ROWS.inputs)}
-    found = recorded(tmp_path / "m.npz", sets)
-    np.testing.assert_array_equal(found["unseen"].values, 2 * VALUES)
-    with pytest.raises(ValueError, match=r"expected one for one query set"):
-        recorded(tmp_path / "m.npz")
-    np.save(tmp_path / "m.npy", VALUES)
-    with pytest.raises(ValueError, match=r"but none of the query set 'training'; give an .npz"):
-        recorded(tmp_path / "m.npy", sets)
+def test_arrays_of_objects_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", np.array([{}] * 9))
+    np.savez(tmp_path / "m.npz", a=np.array([{}] * 9))
+    for suffix in ("npy", "npz"):
+        with pytest.raises(ValueError, match=r"cannot be read.*header says object"):
+            read(tmp_path / f"m.{suffix}")
 
 
-def test_files_that_unpack_to_too_much_and_other_files_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(ValueError, match=r"must end in .npy, .npz"):
-        recorded(tmp_path / "m.pkl")
+def test_bombs_are_refused_before_they_unpack(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="pip install 'mgmp_jax[text]'")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install 'mgmp_jax[text]'")
+    column = arrow.array(np.zeros(2_000_000, np.int8))
+    parquet.write_table(arrow.table({"a": column}), tmp_path / "m.parquet")
+    assert (tmp_path / "m.parquet").stat().st_size < 20_000
+    with pytest.raises(ValueError, match=r"has 2000000 rows or more for 9 queries"):
+        read(tmp_path / "m.parquet")
+    parquet.write_table(arrow.table({"a": ["x" * 10_000_000] * 9}), tmp_path / "m.parquet")
+    with pytest.raises(ValueError, match=r"a label is longer than 1000 letters"):
+        read(tmp_path / "m.parquet", kind="labels")
+    with zipfile.ZipFile(tmp_path / "m.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", b"")
+    damaged = bytearray((tmp_path / "m.npz").read_bytes())
+    place = damaged.index(b"PK\x01\x02")
+    damaged[place + 24 : place + 28] = (2**32 - 2).to_bytes(4, "little")
+    (tmp_path / "m.npz").write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"unpacks to more than 2 GiB"):
+        read(tmp_path / "m.npz")
+
+
+def test_headers_and_the_index_of_pandas_are_left_out(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas", reason="pip install pandas")
+    pytest.importorskip("pyarrow", reason="pip install 'mgmp_jax[text]'")
+    table = pandas.DataFrame(VALUES, columns=list("abcd"), index=range(20, 29))
+    table.to_csv(tmp_path / "m.csv")
+    table.sample(frac=1, random_state=0).sort_index().to_parquet(tmp_path / "m.parquet")
+    for suffix in ("csv", "parquet"):
+        np.testing.assert_allclose(read(tmp_path / f"m.{suffix}").values, VALUES, rtol=1e-6)
+    pandas.DataFrame(VALUES).to_csv(tmp_path / "m.csv", index=False)
+    np.testing.assert_allclose(read(tmp_path / "m.csv").values, VALUES, rtol=1e-6)
+    words = pandas.DataFrame({"label": WORDS[LABELS]})
+    words.to_parquet(tmp_path / "w.parquet")
+    words.to_csv(tmp_path / "w.csv", index=False)
+    assert read(tmp_path / "w.parquet", kind="labels").digest == (
+        read(tmp_path / "w.csv", kind="labels").digest
+    )
+    (tmp_path / "w.csv").write_text("\n".join([*WORDS[LABELS], WORDS[LABELS[0]]]))
+    with pytest.raises(ValueError, match=r"has 10 rows or more for 9 queries"):
+        read(tmp_path / "w.csv", kind="labels")
+
+
+def test_columns_of_a_table_must_be_numbers(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("1,a\n" * 9)
+    with pytest.raises(ValueError, match=r"cannot be read.*could not convert"):
+        read(tmp_path / "m.csv")
+    (tmp_path / "m.csv").write_text("1,2\n" * 8 + "1\n")
+    with pytest.raises(ValueError, match=r"unequal numbers of columns"):
+        read(tmp_path / "m.csv")
+    arrow = pytest.importorskip("pyarrow", reason="pip install 'mgmp_jax[text]'")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install 'mgmp_jax[text]'")
+    parquet.write_table(arrow.table({"a": [1.0] * 9, "b": ["x"] * 9}), tmp_path / "m.parquet")
+    with pytest.raises(ValueError, match=r"the column 'b' of string holds no numbers"):
+        read(tmp_path / "m.parquet")
+    parquet.write_table(arrow.table({"a": [*"abcdefgh", None]}), tmp_path / "m.parquet")
+    with pytest.raises(ValueError, match=r"1 of its labels are missing"):
+        read(tmp_path / "m.parquet", kind="labels")
+    parquet.write_table(arrow.table({"a": [*range(8), None]}), tmp_path / "m.parquet")
+    with pytest.raises(ValueError):
+        read(tmp_path / "m.parquet")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_several_query_sets_take_arrays_by_name(suffix: str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"m{suffix}", VALUES, b=VALUES[:5])
+    found = adapters.record(Recorded(path), {"a": QUERIES, "b": UNSEEN})
+    np.testing.assert_array_equal(found["b"].values, VALUES[:5])
+    with pytest.raises(ValueError, match=r"one for each query set: \['c'\] are missing"):
+        adapters.record(Recorded(path), {"a": QUERIES, "c": UNSEEN})
+    with pytest.raises(ValueError, match=r"holds the arrays \['a', 'b'\]; expected one"):
+        read(path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".csv", ".parquet"])
+def test_one_table_is_not_enough_for_several_query_sets(suffix: str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"m{suffix}", VALUES)
+    with pytest.raises(ValueError, match=r"holds one table, and there are the query sets"):
+        adapters.record(Recorded(path), {"a": QUERIES})
+
+
+def test_files_of_this_library_know_their_queries_and_kind(tmp_path: Path) -> None:
+    one = Responses(np.abs(VALUES) / 10, "probabilities", QUERIES, "mine")
+    path = tmp_path / "own.npz"
+    save_answers(path, one)
+    found = read(path)
+    assert (found.kind, found.model, found.digest) == ("probabilities", "mine", one.digest)
+    with pytest.raises(ValueError, match=r"holds answers to other queries"):
+        adapters.record(Recorded(path), UNSEEN)
+    save_answers(path, {"training": one, "unseen": Responses(VALUES[:5], "logits", UNSEEN)})
+    assert read(path, name="x").about == one.about | {"model": "x"}
+    both = adapters.record(Recorded(path), {"training": QUERIES, "unseen": UNSEEN})
+    assert both["unseen"].kind == "logits"
+    with pytest.raises(ValueError, match=r"none called 'other'"):
+        adapters.record(Recorded(path), {"other": QUERIES})
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"m.pkl is none of the files that are read: .npy"):
+        adapters.open_model(f"recorded:{tmp_path}/m.pkl")
     with pytest.raises(FileNotFoundError, match=r"no file"):
-        recorded(tmp_path / "m.npy")
-    monkeypatch.setattr("mgmp_jax.adapters.recorded._LARGEST", 100_000)
-    for name in ("zeros.npz", "zeros.parquet"):
-        write(tmp_path / name, np.zeros((10_000, 3), np.float32))
-        assert (tmp_path / name).stat().st_size < 20_000
-        with pytest.raises(ValueError, match=r"are larger than 4 GiB"):
-            recorded(tmp_path / name)
+        adapters.open_model(f"recorded:{tmp_path}/m.npy")
+
+
+def test_safetensors_may_be_bfloat16(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="pip install 'mgmp_jax[torch]'")
+    save = pytest.importorskip("safetensors.torch", reason="pip install 'mgmp_jax[text]'")
+    save.save_file({"a": torch.tensor(VALUES).bfloat16()}, tmp_path / "m.safetensors")
+    np.testing.assert_allclose(read(tmp_path / "m.safetensors").values, VALUES, rtol=1e-2)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mgmp_jax.cli import main
+from mgmp_jax.query_folder import QueryFolder
 
 pytest.importorskip("tyro", reason="pip install 'mgmp_jax[cli]'")
 
@@ -177,6 +178,22 @@ def test_files_say_what_they_are(story: Path, capsys, path: str, what: str) -> N
     code, about = asked(capsys, "inspect", story / path)
     assert (code, about["is"]) == (0, what)
     assert main(["inspect", str(story / "models.py")]) == 2
+
+
+def test_pixels_are_normalised_as_the_command_says(story: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="pip install torch")
+    from mgmp_jax.answers import load_answers
+
+    (story / "net.py").write_text("import torch\n\n\ndef load():\n    return torch.nn.Flatten()\n")
+    normalise = ("--mean", "0.1", "0.2", "0.3", "--std", "0.5", "0.5", "0.5")
+    more = ("--kind", "embedding", *normalise)
+    assert record(story, f"torch:{story}/net.py:load", "net.npz", *more) == 0
+    found = load_answers(story / "net.npz")["training"].values.reshape(400, 3, 4, 4)
+    raw = QueryFolder.load(story / "queries").sets["training"].inputs
+    expected = (raw.transpose(0, 3, 1, 2) / 255 - np.reshape([0.1, 0.2, 0.3], (3, 1, 1))) / 0.5
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    wrong = record(story, f"python:{story}/models.py:m0", "net.npz", *normalise)
+    assert wrong == 2
 
 
 def test_wrong_input_is_said_in_a_sentence(story: Path, capsys, tmp_path: Path) -> None:

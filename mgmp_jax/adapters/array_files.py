@@ -1,0 +1,175 @@
+"""Reads arrays of numbers from files that others wrote, with suspicion."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mgmp_jax import files
+from mgmp_jax.adapters.frameworks import import_framework
+
+__all__ = ["NAMED", "SUFFIXES", "is_own", "read_array_file"]
+
+NAMED = (".npz", ".safetensors")
+"""Suffixes of files that hold arrays by name."""
+
+SUFFIXES = (".npy", *NAMED, ".parquet", ".csv")
+"""Suffixes of all files that are read."""
+
+_LARGEST = 2**31
+_LONGEST_WORD = 1000
+_INSTALL = "'mgmp_jax[text]'"
+
+
+def read_array_file(path: Path, rows: int) -> dict[str, np.ndarray]:
+    """Reads the arrays of a file; nothing in it is ever executed.
+
+    Columns of a table become columns of one array ``[rows, columns]``, or words ``[rows]`` where
+    there is one column of words. A first row of CSV beyond ``rows`` is its header, unless it holds
+    answers. The index that pandas writes beside a table is left out.
+
+    Args:
+        path: of a file with one of :data:`SUFFIXES`.
+        rows: how many a table must have.
+
+    Returns:
+        Arrays by name; one by the name ``""`` where the file knows no names.
+
+    Raises:
+        ValueError: it is damaged, unpacks to more than 2 GiB, or has other columns or another
+            number of rows.
+        ImportError: safetensors or pyarrow is needed and not installed.
+    """
+    try:
+        return _READERS[path.suffix](path, rows)
+    except (ImportError, FileNotFoundError):
+        raise
+    except Exception as error:  # damage takes many forms in files that others wrote
+        raise ValueError(
+            f"{path} cannot be read as recorded answers ({type(error).__name__}: "
+            f"{str(error)[:300]})"
+        ) from error
+
+
+def is_own(path: Path) -> bool:
+    """Says whether an ``.npz`` is one of this library, which says what its arrays are."""
+    if path.suffix != ".npz":
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "about.npy" in archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False  # damaged: reading it says how
+
+
+def _read_npy(path: Path, rows: int) -> dict[str, np.ndarray]:
+    return {"": files.read_npy(path)}
+
+
+def _read_npz(path: Path, rows: int) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        _check_size(sum(member.file_size for member in members))
+        return {
+            member.filename.removesuffix(".npy"): files.parse_npy(archive.read(member))
+            for member in members
+        }
+
+
+def _read_safetensors(path: Path, rows: int) -> dict[str, np.ndarray]:
+    safetensors: Any = import_framework("safetensors", _INSTALL)
+    with safetensors.safe_open(path, "numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _read_parquet(path: Path, rows: int) -> dict[str, np.ndarray]:
+    """Reads numeric columns, or one of words; what the file says of its size is checked first."""
+    parquet: Any = import_framework("pyarrow.parquet", _INSTALL)
+    types: Any = import_framework("pyarrow.types", _INSTALL)
+    with parquet.ParquetFile(path) as file:
+        fields = [f for f in file.schema_arrow if not f.name.startswith("__index_level_")]
+        about, names = file.metadata, [field.name for field in fields]
+        _check_rows(about.num_rows, rows)
+        groups = (about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+        _check_size(max(sum(groups), about.num_rows * about.num_columns * 8))
+    words = len(fields) == 1 and _is_text(types, fields[0].type)
+    wrong = [f for f in fields if not (types.is_integer(f.type) or types.is_floating(f.type))]
+    if wrong and not words:
+        raise ValueError(
+            f"the column {wrong[0].name!r} of {wrong[0].type} holds no numbers; keep one column a "
+            "class, or one of labels"
+        )
+    with parquet.ParquetFile(path, read_dictionary=names if words else None) as file:
+        table = file.read(columns=names)
+    if not words:
+        return {"": np.stack([column.to_numpy() for column in table.columns], axis=1)}
+    column = table.column(0).combine_chunks()
+    if column.null_count:
+        raise ValueError(f"{column.null_count} of its labels are missing")
+    return {"": _words(column.dictionary.to_pylist())[column.indices.to_numpy()]}
+
+
+def _read_csv(path: Path, rows: int) -> dict[str, np.ndarray]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        found = list(itertools.islice((row for row in csv.reader(file) if row), rows + 2))
+    if len(found) == rows + 1 and _is_header(found[0], found[1:]):
+        header, *found = found
+        if not header[0] and len(header) > 1:  # above the index
+            found = [row[1:] for row in found]
+    _check_rows(len(found), rows)
+    if len({len(row) for row in found}) > 1:
+        raise ValueError("its rows have unequal numbers of columns")
+    try:
+        return {"": np.array([[float(cell) for cell in row] for row in found])}
+    except ValueError:
+        if len(found[0]) > 1:
+            raise
+    return {"": _words([row[0] for row in found])}
+
+
+def _is_header(row: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
+    """Says whether a row names columns: by words of their own, or by their numbers from 0 on."""
+    if list(row) == [str(i) for i in range(len(row))] and len(row) > 1:
+        return True
+    try:
+        for cell in row:
+            float(cell)
+    except ValueError:
+        return list(row) not in map(list, others)
+    return False
+
+
+def _is_text(types: Any, of: Any) -> bool:
+    return types.is_string(of) or types.is_large_string(of)
+
+
+def _words(words: Sequence[str]) -> np.ndarray:
+    if max(map(len, words)) > _LONGEST_WORD:
+        raise ValueError(f"a label is longer than {_LONGEST_WORD} letters")
+    return np.array(words)
+
+
+def _check_rows(found: int, rows: int) -> None:
+    if found != rows:
+        more = " or more" if found > rows else ""
+        raise ValueError(f"it has {found} rows{more} for {rows} queries; expected one row a query")
+
+
+def _check_size(size: int) -> None:
+    if size > _LARGEST:
+        raise ValueError(f"it unpacks to more than {_LARGEST / 2**30:.0f} GiB")
+
+
+_READERS: dict[str, Callable[[Path, int], dict[str, np.ndarray]]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".parquet": _read_parquet,
+    ".csv": _read_csv,
+}
