@@ -25,15 +25,15 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml
-	$(PIP) install --editable '.[experiments]'
+	$(PIP) install --editable '.[experiments,report]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/bin/python pyproject.toml
-	$(PIP) install --editable '.[experiments,text,test]'
+	$(PIP) install --editable '.[experiments,report,text,test]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/bin/python pyproject.toml
-	$(PIP) install --editable '.[experiments,text,test,dev]'
+	$(PIP) install --editable '.[experiments,report,text,test,dev]'
 	touch $@
 
 clean:
