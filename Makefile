@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint tables clean
+.PHONY: demo test lint docs tables clean
 
 demo: $(VENV)/installed
 	$(BIN)/python experiments/cifar.py --preset demo --data glyphs \
@@ -17,6 +17,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 tables: $(VENV)/installed
 	$(BIN)/python experiments/tables.py
@@ -37,6 +40,6 @@ $(VENV)/installed-dev: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info .jax_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) runs build dist site story *.egg-info .jax_cache .hypothesis .import_linter_cache
 	rm -rf .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
