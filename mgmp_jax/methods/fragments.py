@@ -21,6 +21,7 @@ __all__ = [
     "gather_pair",
     "gather_trimmed_pair",
     "make_fragments",
+    "make_source_fragments",
     "pool_arrays",
     "read_as",
 ]
@@ -74,6 +75,25 @@ def make_fragments(
     if config.align:
         s, t = standardise(s), dna.align(s, t)
     return np.asarray(s), np.asarray(t)
+
+
+def make_source_fragments(
+    config: MGMPConfig, source: Responses, latents: np.ndarray | None
+) -> np.ndarray:
+    """Makes the fragments ``[n, o]`` of the source, which no target changes (Eq. 4).
+
+    Args:
+        config: of the MGMP.
+        source: responses of the source, as :func:`read_as` gives them.
+        latents: as of :func:`make_fragments`.
+
+    Raises:
+        ValueError: the latents are too wide for the queries.
+    """
+    fragments, _ = make_fragments(config.replace(align=False), source, source, latents)
+    if config.align and (latents is None or config.assemble != "residual"):
+        fragments = np.asarray(standardise(jnp.asarray(fragments)))
+    return fragments
 
 
 def pool_arrays(

@@ -24,6 +24,7 @@ from mgmp_jax.methods.fragments import (
     gather_pair,
     gather_trimmed_pair,
     make_fragments,
+    make_source_fragments,
     pool_arrays,
     read_as,
 )
@@ -239,6 +240,14 @@ class FittedMGMP:
         """
         self.source.check_same_queries(suspect)
         return make_fragments(self.config, self.source, read_as(self.config, suspect), self.latents)
+
+    def source_fragments(self) -> Float[np.ndarray, "n o"]:
+        """Computes the DNA of the source alone (Eq. 4).
+
+        Raises:
+            ValueError: the latents are too wide for the queries.
+        """
+        return make_source_fragments(self.config, self.source, self.latents)
 
     def fragment_scores(self, suspect: Responses) -> Float[np.ndarray, " n"]:
         """Computes ``f_p`` for each query: near 1 where the fragment looks homologous (Eq. 9).
