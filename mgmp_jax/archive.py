@@ -26,6 +26,7 @@ __all__ = ["Dna", "check_dna", "read_dna", "write_dna"]
 
 _FORMAT = "mgmp_jax.dna.v1"
 _JSON, _TENSORS = "dna.json", "dna.safetensors"
+_KINDS = {FittedMGMP: "MGMP", FittedSiblingTest: "sibling test", FittedSimilarity: "similarity"}
 _LARGEST_JSON = 2**20
 _SEAL = re.compile(rb'"sha256": "([0-9a-f]{64})"\n}\n\Z')
 
@@ -189,7 +190,7 @@ def _describe(
 
 def _describe_method(method: Fitted) -> tuple[dict[str, Any], np.ndarray | None]:
     about: dict[str, Any] = {
-        "kind": type(method).__name__.removeprefix("Fitted"),
+        "kind": _KINDS[type(method)],
         "name": method.name,
         "question": method.question,
         "query_set": method.asks,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +55,9 @@ def sign(
             config.use_elliptic_key_signer(private_key=private_key, password=secret)
         else:
             config.use_certificate_signer(
-                private_key=private_key, signing_certificate=certificate, certificate_chain=chain
+                private_key=private_key,
+                signing_certificate=certificate,
+                certificate_chain=chain or [certificate],  # it refuses an empty one
             )
     except Exception as error:  # every library below has its own
         raise ValueError(
@@ -122,8 +125,7 @@ def check_signature(
         config.verify(path, beside)
     except Exception as error:  # every library below has its own
         if str(error).startswith("Signature mismatch: "):
-            what = str(error).removeprefix("Signature mismatch: ").strip("[]")
-            raise ValueError(f"{path} is not what was signed: {what}") from error
+            raise ValueError(f"{path} is not what was signed: {_differences(error)}") from error
         raise ValueError(
             f"the signature {beside} is not by the given key, or is damaged: "
             f"{str(error) or type(error).__name__}"
@@ -147,6 +149,12 @@ def _hashing(hashing: Any, path: Path, signature: Path) -> Any:
     """All files count, Git's too, but for a signature that lies among them."""
     inside = [signature.relative_to(path)] if path in signature.parents else []
     return hashing.Config().set_ignored_paths(paths=inside, ignore_git_paths=False)
+
+
+def _differences(error: Exception) -> str:
+    """What was changed, added or removed, without the digests."""
+    text = str(error).removeprefix("Signature mismatch: ")
+    return "; ".join(line.partition(": Expected ")[0] for line in ast.literal_eval(text))
 
 
 def _import(module: str) -> Any:

@@ -11,19 +11,19 @@ import pytest
 from mgmp_jax.archive import Dna, check_dna, read_dna, write_dna
 from mgmp_jax.methods import EXTENDED, MGMP, PAPER_WITHOUT_GENERATOR, SiblingTest
 from mgmp_jax.queries import QuerySet
-from mgmp_jax.references import ReferenceSet
+from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.responses import Responses
 from mgmp_jax.verifier import Verifier
 from tests.families import Family
 
 CREATED = "2026-01-31T12:00:00+00:00"
-QUERIES = QuerySet.rows(np.random.default_rng(5).normal(size=(60, 7)))
+QUERIES = QuerySet.rows(np.random.default_rng(5).normal(size=(80, 7)))
 WITH_SIBLINGS = ["training", "unseen"]
 
 
 @pytest.fixture(scope="module")
 def references() -> ReferenceSet:
-    return Family(60, queries=QUERIES.digest).references(2, siblings=3, controls=3)
+    return Family(80, queries=QUERIES.digest).references(2, siblings=3, controls=3)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_what_is_written_is_read(verifier: Verifier, tmp_path: Path, name: str) 
     assert found.about["source"] == "source" and found.about["created"] == CREATED
     assert [one["name"] for one in found.about["query_sets"]] == WITH_SIBLINGS
     for one in found.about["query_sets"]:
-        assert (one["digest"], one["modality"], one["count"]) == (QUERIES.digest, "rows", 60)
+        assert (one["digest"], one["modality"], one["count"]) == (QUERIES.digest, "rows", 80)
     np.testing.assert_array_equal(
         found.fragments["methods/0/source"], verifier.methods[0].source_fragments()
     )
@@ -52,18 +52,28 @@ def test_what_is_written_is_read(verifier: Verifier, tmp_path: Path, name: str) 
     check_dna(found, verifier)
 
 
-def test_the_source_has_the_fragments_that_every_suspect_meets(
-    references: ReferenceSet, verifier: Verifier
-) -> None:
+@pytest.fixture(scope="module")
+def as_wide() -> ReferenceSet:
+    """Models as wide as the source, for methods without alignment."""
+    family = Family(80, queries=QUERIES.digest)
+    pairs = [
+        Pair(str(i), [family.tuned(family.own, 6)], [family.tuned(family.noise(), 6)])
+        for i in range(2)
+    ]
+    siblings = [family.model(family.noise()) for _ in range(2)]
+    return ReferenceSet(family.model(family.own, "source"), pairs, siblings)
+
+
+def test_the_source_has_the_fragments_that_every_suspect_meets(as_wide: ReferenceSet) -> None:
     for config in (
         EXTENDED,
         EXTENDED.replace(align=False),
         PAPER_WITHOUT_GENERATOR.replace(align=True),
         PAPER_WITHOUT_GENERATOR,
     ):
-        mgmp = MGMP(config.replace(epochs=1)).fit(references)
+        mgmp = MGMP(config.replace(epochs=1)).fit(as_wide)
         source = mgmp.source_fragments()
-        for suspect in (references.siblings[0], references.source):
+        for suspect in (as_wide.siblings[0], as_wide.source):
             np.testing.assert_allclose(mgmp.fragments(suspect)[0], source, atol=1e-5)
 
 
@@ -142,19 +152,17 @@ def test_no_response_no_latent_and_no_query_is_shown(
     assert np.float32(mgmp.source_fragments()[3, 2]).tobytes() in raw  # the search finds what is
 
 
-def test_fragments_that_are_responses_are_withheld(
-    references: ReferenceSet, tmp_path: Path
-) -> None:
+def test_fragments_that_are_responses_are_withheld(as_wide: ReferenceSet, tmp_path: Path) -> None:
     bare = MGMP(PAPER_WITHOUT_GENERATOR.replace(epochs=1), name="bare")
     with pytest.raises(ValueError, match=r"no DNA to show: without latents .* are the source's"):
-        write_dna(tmp_path / "a", Verifier.fit(references, [bare]), created=CREATED)
+        write_dna(tmp_path / "a", Verifier.fit(as_wide, [bare]), created=CREATED)
     with pytest.raises(ValueError, match=r"no DNA to show: the verifier has no MGMP"):
-        write_dna(tmp_path / "a", Verifier.fit(references, [SiblingTest()]), created=CREATED)
-    generator = Responses(Family(60, seed=9).noise(), "embedding", QUERIES.digest)
+        write_dna(tmp_path / "a", Verifier.fit(as_wide, [SiblingTest()]), created=CREATED)
+    generator = Responses(Family(80, seed=9).noise(), "embedding", QUERIES.digest)
     config = PAPER_WITHOUT_GENERATOR.replace(epochs=1)
     joined = MGMP(config.replace(assemble="concatenation"), generator, name="joined")
     added = MGMP(config, generator, name="added")
-    both = Verifier.fit(references, [joined, bare, added])
+    both = Verifier.fit(as_wide, [joined, bare, added])
     assert not (tmp_path / "a").exists()
     methods = write_dna(tmp_path / "a", both, created=CREATED).about["methods"]
     assert "under concatenation" in methods[0]["withheld"] and methods[0]["fragments"] is None

@@ -22,15 +22,21 @@ LIBRARY = [
     "curvature",
     "transformations",
     "weights",
+    "archive",
+    "signing",
+    "statements",
 ]
 EXTRAS = [
     "PIL",
     "array_record",
+    "cyclonedx",
     "datasets",
     "fcntl",  # Windows has none
     "huggingface_hub",
     "importlib_resources",
+    "in_toto_attestation",
     "matplotlib",
+    "model_signing",
     "pandas",
     "pyarrow",
     "safetensors",

@@ -52,7 +52,7 @@ def report_to_cyclonedx(
             "notes": f"{claim(report.lineage, suspect, source)}. {limits(report.lineage)}",
         }
     text = json.dumps([content, source, assessor], sort_keys=True, allow_nan=False)
-    tool = {"type": "library", **content["library"]}
+    tool = {"type": "library"} | {name: content["library"][name] for name in ("name", "version")}
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.7.schema.json",
         "bomFormat": "CycloneDX",

@@ -68,6 +68,9 @@ def report_from_json(content: Mapping[str, Any]) -> Report:
     try:
         if content["schema"] != SCHEMA:
             raise ValueError(f"its schema is {content['schema']!r}, expected {SCHEMA!r}")
+        check_time(content["created"])
+        for name in ("name", "version"):
+            _text(content["library"], name)
         answers = [_answer_from_json(one) for one in content["answers"]]
         asked = tuple(answer for answer in answers if answer.method)
         report = Report(_text(content, "suspect"), asked)
