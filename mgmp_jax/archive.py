@@ -86,7 +86,7 @@ def write_dna(
     about["tensors"] = {"file": _TENSORS, "sha256": hashlib.sha256(tensors).hexdigest()}
     text = _seal(about)
     path = Path(path)
-    if path.suffix == ".zip":
+    if path.suffix.lower() == ".zip":
         raw = _zip({_JSON: text, _TENSORS: tensors})
         with files.replacing(path) as unfinished:
             unfinished.write_bytes(raw)

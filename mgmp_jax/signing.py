@@ -39,11 +39,13 @@ def sign(
 
     Raises:
         FileNotFoundError: there is no such file, folder, key or certificate.
-        ValueError: the key or a certificate cannot be read or do not belong together, or the
-            folder is empty or has symbolic links.
+        ValueError: the key or a certificate cannot be read or do not belong together, a password
+            and a certificate are given, or the folder is empty or has symbolic links.
         ImportError: ``model_signing`` is not installed.
         OSError: the signature cannot be written.
     """
+    if certificate is not None and password is not None:
+        raise ValueError("a key with a certificate must have no password; decrypt the key first")
     path, beside = _resolve(path, signature)
     signing, hashing = _import("signing"), _import("hashing")
     for file in (private_key, *([certificate] if certificate else []), *chain):

@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 import subprocess
 import sys
@@ -175,7 +176,9 @@ def test_the_private_verifier_is_checked_against_it(
     references: ReferenceSet, verifier: Verifier, tmp_path: Path
 ) -> None:
     verifier.save(tmp_path / "v")
+    file = (tmp_path / "v" / "verifier.npz").read_bytes()
     dna = write_dna(tmp_path / "dna", verifier, created=CREATED, queries=QUERIES)
+    assert dna.about["verifier"]["sha256"] == hashlib.sha256(file).hexdigest()
     check_dna(dna, Verifier.load(tmp_path / "v"))
     other = Verifier.fit(references, [MGMP(EXTENDED.replace(epochs=2)), SiblingTest()])
     with pytest.raises(ValueError, match=r"made of another verifier: its verifier is"):

@@ -178,6 +178,8 @@ def test_another_key_is_refused(keys: Path, signed: Path) -> None:
         check_signature(signed, public_key=keys / "other.pub")
     with pytest.raises(ValueError, match=r"either the signer's public key or a chain"):
         check_signature(signed)
+    with pytest.raises(ValueError, match=r"must have no password"):
+        sign(signed, keys / "mine.pem", certificate=keys / "leaf.crt", password="x")
 
 
 def test_keys_that_cannot_be_read_are_named(keys: Path, signed: Path, tmp_path: Path) -> None:

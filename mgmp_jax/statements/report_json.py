@@ -40,8 +40,6 @@ def report_to_json(
     Raises:
         ValueError: a score is not finite, or the time is none.
     """
-    first = (report.knowledge, report.lineage)
-    answers = [*report.answers, *(answer for answer in first if not answer.method)]
     return {
         "schema": SCHEMA,
         "created": check_time(created),
@@ -51,8 +49,8 @@ def report_to_json(
         "threshold": float(threshold),
         "level": float(level),
         "suspect": report.suspect,
-        "verdicts": {answer.question: answer.verdict for answer in first},
-        "answers": [_answer_to_json(answer) for answer in answers],
+        "verdicts": _verdicts(report),
+        "answers": _answers(report),
     }
 
 
@@ -74,14 +72,27 @@ def report_from_json(content: Mapping[str, Any]) -> Report:
         answers = [_answer_from_json(one) for one in content["answers"]]
         asked = tuple(answer for answer in answers if answer.method)
         report = Report(_text(content, "suspect"), asked)
-        verdicts = {a.question: a.verdict for a in (report.knowledge, report.lineage)}
-        if content["verdicts"] != verdicts:
-            raise ValueError(f"its verdicts are {content['verdicts']}, its answers say {verdicts}")
+        if content["verdicts"] != _verdicts(report):
+            raise ValueError(
+                f"its verdicts are {content['verdicts']}, its answers say {_verdicts(report)}"
+            )
+        if content["answers"] != _answers(report):
+            raise ValueError("it answers a question that nobody asked")
         return report
     except (AttributeError, LookupError, TypeError) as error:
         raise ValueError(f"no readable report: {type(error).__name__} {error}") from error
     except ValueError as error:
         raise ValueError(f"no readable report: {error}") from error
+
+
+def _verdicts(report: Report) -> dict[str, str]:
+    return {answer.question: answer.verdict for answer in (report.knowledge, report.lineage)}
+
+
+def _answers(report: Report) -> list[dict[str, Any]]:
+    """What all methods answered, and that a question was not asked where it was not."""
+    missing = [answer for answer in (report.knowledge, report.lineage) if not answer.method]
+    return [_answer_to_json(answer) for answer in (*report.answers, *missing)]
 
 
 def _answer_to_json(answer: Answer) -> dict[str, Any]:

@@ -96,6 +96,9 @@ def test_a_report_that_was_changed_contradicts_itself() -> None:
         inner[place[-1]] = value
         with pytest.raises(ValueError, match=f"no readable report: .*{message}"):
             report_from_json(changed)
+    unasked = {**content["answers"][0], "method": ""}
+    with pytest.raises(ValueError, match=r"answers a question that nobody asked"):
+        report_from_json({**content, "answers": [*content["answers"], unasked]})
     for name in ("schema", "suspect", "verdicts", "answers"):
         with pytest.raises(ValueError, match=r"no readable report: KeyError"):
             report_from_json({key: value for key, value in content.items() if key != name})
