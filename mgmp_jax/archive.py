@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = ["Dna", "check_dna", "read_dna", "write_dna"]
 _FORMAT = "mgmp_jax.dna.v1"
 _JSON, _TENSORS = "dna.json", "dna.safetensors"
 _KINDS = {FittedMGMP: "MGMP", FittedSiblingTest: "sibling test", FittedSimilarity: "similarity"}
+_ALIKE = 0.99
 _LARGEST_JSON = 2**20
 _SEAL = re.compile(rb'"sha256": "([0-9a-f]{64})"\n}\n\Z')
 
@@ -80,8 +82,13 @@ def write_dna(
         ValueError: there is no DNA that could be shown, the queries are not those that were
             asked, or the time is none.
         OSError: the disk is full or the folder cannot be written.
+
+    Warns:
+        UserWarning: fragments are almost the source's responses.
     """
     about, fragments = _describe(verifier, check_time(created), queries)
+    for name, made in fragments.items():
+        _warn_if_alike(verifier.methods[int(name.split("/")[1])], made)
     tensors = format_tensors(fragments)
     about["tensors"] = {"file": _TENSORS, "sha256": hashlib.sha256(tensors).hexdigest()}
     text = _seal(about)
@@ -222,6 +229,23 @@ def _why_withheld(config: MGMPConfig, latents: np.ndarray | None) -> str | None:
     if config.assemble == "concatenation":
         return "under concatenation the fragments hold the latents and the source's responses"
     return None
+
+
+def _warn_if_alike(method: Fitted, fragments: np.ndarray) -> None:
+    """Warns where fragments and responses differ by little more than their scale."""
+    if not isinstance(method, FittedMGMP) or method.source.values.shape != fragments.shape:
+        return
+    one, other = (x - x.mean(axis=0) for x in (fragments, method.source.values))
+    scale = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
+    alike = float(np.mean(np.abs(np.sum(one * other, axis=0)) / np.where(scale > 0, scale, 1)))
+    if alike > _ALIKE:
+        warnings.warn(
+            f"the fragments of {method.name} are almost the source's responses (correlation "
+            f"{alike:.3f}), which the DNA file shows to whoever reads it: background or latents "
+            "explain too little; give the reference set siblings, or do not publish it",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _asked(method: Fitted) -> tuple[str, int]:

@@ -172,6 +172,15 @@ def test_fragments_that_are_responses_are_withheld(as_wide: ReferenceSet, tmp_pa
     assert list(read_dna(tmp_path / "a").fragments) == ["methods/2/source"]
 
 
+def test_fragments_that_are_almost_responses_are_warned_of(
+    as_wide: ReferenceSet, tmp_path: Path
+) -> None:
+    small = Responses(1e-2 * Family(80, seed=9).noise(), "embedding", QUERIES.digest)
+    verifier = Verifier.fit(as_wide, [MGMP(PAPER_WITHOUT_GENERATOR.replace(epochs=1), small)])
+    with pytest.warns(UserWarning, match=r"MGMP are almost the source's responses \(correlation 1"):
+        write_dna(tmp_path, verifier, created=CREATED)
+
+
 def test_the_private_verifier_is_checked_against_it(
     references: ReferenceSet, verifier: Verifier, tmp_path: Path
 ) -> None:

@@ -14,7 +14,9 @@ _CLAIMS = {
         "{suspect} does not answer as models do that know what {source} knows"
     ),
     ("knowledge", "inconclusive"): "whether {suspect} knows what {source} knows is left open",
-    ("lineage", "homologous"): "{suspect} depends on the very training run that made {source}",
+    ("lineage", "homologous"): (
+        "judged by its answers, {suspect} depends on the very training run that made {source}"
+    ),
     ("lineage", "not homologous"): (
         "no dependence of {suspect} on the training run that made {source} was found"
     ),
@@ -46,14 +48,18 @@ _LIMITS = {
 
 
 def claim(answer: Answer, suspect: str, source: str) -> str:
-    """Says what a verdict claims, and no more.
+    """Says what a verdict claims, and no more; of a homologous suspect with the p-value.
 
     Args:
         answer: to one of the two questions.
         suspect: the name of the model that was asked about.
         source: the name of the owner's model.
     """
-    return _CLAIMS[answer.question, answer.verdict].format(suspect=suspect, source=source)
+    said = _CLAIMS[answer.question, answer.verdict].format(suspect=suspect, source=source)
+    if answer.verdict != "homologous":
+        return said
+    p = "no p-value" if answer.p_value is None else f"p = {answer.p_value:.3g}, m = {answer.m}"
+    return f"{said} ({p})"
 
 
 def limits(answer: Answer) -> str:

@@ -42,9 +42,8 @@ def report_to_model_card(content: Mapping[str, Any], *, source: str) -> str:
         "",
     ]
     for answer in both:
-        said = claim(answer, suspect, owner)
         lines.append(
-            f"- **{answer.question.capitalize()}:** {said[0].upper()}{said[1:]}. "
+            f"- **{answer.question.capitalize()}:** {claim(answer, suspect, owner)}. "
             f"{_plain(answer.reason)} {limits(answer)}"
         )
     digests = {answer.responses for answer in both if answer.responses}

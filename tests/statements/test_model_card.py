@@ -10,6 +10,9 @@ def test_a_card_says_both_verdicts_and_their_limits(knowledge: str, lineage: str
     card = report_to_model_card(as_json(report(knowledge, lineage)), source="mine")
     assert f"| knowledge | **{knowledge}** | MGMP | 0.950 | 0.05 | 19 | 0.05 |" in card
     assert f"| lineage | **{lineage}** | sibling test | 3.500 | 0.05 | 19 | 0.05 |" in card
+    assert ("depends on the very training run that made mine (p = 0.05, m = 19)." in card) == (
+        lineage == "homologous"
+    )
     assert DIGEST in card and "linear CKA" not in card
     assert "base_model" not in card and "base model" not in card.lower() and "---\n" not in card
     assert ("this says nothing of descent" in card) == (knowledge == "homologous")
