@@ -28,6 +28,12 @@ __all__ = ["Dna", "check_dna", "read_dna", "write_dna"]
 _FORMAT = "mgmp_jax.dna.v1"
 _JSON, _TENSORS = "dna.json", "dna.safetensors"
 _KINDS = {FittedMGMP: "MGMP", FittedSiblingTest: "sibling test", FittedSimilarity: "similarity"}
+_FIELDS = {
+    "library": ("name", "version"),
+    "query_sets": ("name", "digest", "modality", "count"),
+    "methods": ("kind", "name", "question", "query_set", "config", "fragments", "withheld"),
+    "verifier": ("file", "sha256"),
+}
 _ALIKE = 0.99
 _LARGEST_JSON = 2**20
 _SEAL = re.compile(rb'"sha256": "([0-9a-f]{64})"\n}\n\Z')
@@ -295,11 +301,13 @@ def _parse(text: bytes, tensors: bytes) -> Dna:
     said = [one["fragments"] for one in about["methods"] if one["fragments"] is not None]
     if shapes != {one["tensor"]: one["shape"] for one in said}:
         raise ValueError(f"{_TENSORS} holds other fragments than {_JSON} says")
-    for one in about["query_sets"]:
-        _ = one["name"], one["digest"], one["modality"], one["count"]
-    for name in ("source", "created", "calibration", "verifier", "library"):
-        _ = about[name]
     check_time(about["created"])
+    for part, names in _FIELDS.items():
+        for one in about[part] if isinstance(about[part], list) else [about[part]]:
+            missing = [name for name in names if name not in one]
+            if missing:
+                raise ValueError(f"{_JSON} lacks {missing[0]!r} in {part}")
+    _ = about["source"], about["calibration"]
     return Dna(about, fragments)
 
 

@@ -129,6 +129,9 @@ def test_a_dna_file(verifier: Verifier, tmp_path: Path, name: str) -> None:
     if folder.suffix:
         with zipfile.ZipFile(folder) as archive:
             assert archive.namelist() == ["dna.json", "dna.safetensors"]
+            for member in archive.infolist():
+                assert member.date_time == (1980, 1, 1, 0, 0, 0)
+                assert (member.create_system, member.external_attr) == (3, 0o644 << 16)
             archive.extractall(folder := tmp_path / "out")
     text = (folder / "dna.json").read_bytes()
     tail = b'"\n}\n'
