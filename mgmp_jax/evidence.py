@@ -5,8 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-import importlib.metadata
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -21,13 +19,13 @@ from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest, FittedSimila
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.report import Answer, Report, Verdict
 from mgmp_jax.responses import Responses, can_convert
+from mgmp_jax.stamps import library_version, versions
 from mgmp_jax.verifier import Verifier
 
 __all__ = ["Conditions", "Evidence", "Fragments", "gather_evidence"]
 
 _FORMAT = "mgmp_jax.evidence.v1"
 _MOST_FRAGMENTS = 300
-_PACKAGES = ("mgmp_jax", "jax", "flax", "numpy", "scipy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +77,7 @@ class Evidence:
         source: the name of the owner's model; empty where none was given.
         threshold: δ.
         level: the largest p-value of a homologous suspect.
+        verifier: SHA-256 of the file of the verifier.
         conditions: how each method of the report asked.
         references: how many responses of each part of the reference set the verifier knows.
         references_digest: SHA-256 of the digests of all of them, sorted, a line each.
@@ -94,6 +93,7 @@ class Evidence:
     source: str
     threshold: float
     level: float
+    verifier: str
     conditions: tuple[Conditions, ...]
     references: Mapping[str, int]
     references_digest: str
@@ -193,16 +193,14 @@ def gather_evidence(
         ),
         threshold,
         level,
+        verifier.digest,
         tuple(_conditions(method, responses) for method, responses in asked),
         _count(verifier),
         hashlib.sha256(digests.encode()).hexdigest(),
         tuple(sorted(digest for digest, place in verifier.known.items() if place == "source")),
         next(filter(None, (_fragments(method, responses) for method, responses in asked)), None),
         growth,
-        {
-            "Python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _PACKAGES},
-        },
+        {"mgmp_jax": library_version(), **versions()},
         seed,
         created,
     )

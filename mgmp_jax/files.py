@@ -16,6 +16,7 @@ import numpy as np
 
 __all__ = [
     "expand",
+    "parse_json",
     "parse_npy",
     "read_arrays",
     "read_json",
@@ -141,7 +142,7 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
         size = _regular_size(path)
         with zipfile.ZipFile(path) as archive:
             arrays = _parse_members(archive, size)
-        found = _parse_json(arrays.pop(_ABOUT).tobytes())
+        found = parse_json(arrays.pop(_ABOUT).tobytes())
         about, digests = dict(found["about"]), dict(found["sha256"])
         wrong = sorted(
             name
@@ -258,10 +259,20 @@ def _regular_size(path: Path) -> int:
 def _load_json(path: Path) -> Any:
     if _regular_size(path) > _LARGEST_JSON:
         raise ValueError(f"it is larger than {_LARGEST_JSON / 2**20:.0f} MiB")
-    return _parse_json(path.read_bytes())
+    return parse_json(path.read_bytes())
 
 
-def _parse_json(raw: bytes) -> Any:
+def parse_json(raw: bytes) -> Any:
+    """Parses JSON in UTF-8, with or without byte-order mark, whose numbers are finite.
+
+    Args:
+        raw: the bytes of the text.
+
+    Raises:
+        ValueError: it is no such JSON.
+        RecursionError: it is nested too deeply.
+    """
+
     def finite(text: str) -> float:
         if not math.isfinite(float(text)):
             raise ValueError(f"{text[:20]} is no finite number")

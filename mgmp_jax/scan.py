@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -88,12 +87,7 @@ def scan(
         ValueError: the journal is of another verifier, threshold or level.
         OSError: the disk is full or the folder cannot be written.
     """
-    known = json.dumps(sorted(verifier.known.items()))
-    head = {
-        "verifier": hashlib.sha256(known.encode()).hexdigest(),
-        "threshold": threshold,
-        "level": level,
-    }
+    head = {"verifier": verifier.digest, "threshold": threshold, "level": level}
     journal = Path(journal)
     before = _read_journal(journal, head)
     journal.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -213,6 +216,13 @@ class Verifier:
             "known": dict(self.known),
         }
         files.write_arrays(Path(folder) / _FILE, arrays, about)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file that :meth:`save` writes."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(folder)
+            return hashlib.sha256((Path(folder) / _FILE).read_bytes()).hexdigest()
 
     @classmethod
     def load(cls, folder: str | Path) -> Verifier:

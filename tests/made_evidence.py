@@ -54,6 +54,7 @@ def make_evidence(
         source=source,
         threshold=0.9,
         level=0.1,
+        verifier="f" * 64,
         conditions=tuple(
             Conditions(a.method, a.question, "training", 100, "logits", 10, settings[a.question])
             for a in answers

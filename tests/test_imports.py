@@ -41,17 +41,23 @@ LIBRARY = [
     "adapters.recorded",
     "adapters.sklearn",
     "adapters.torch",
+    "archive",
+    "signing",
+    "statements",
 ]
 EXTRAS = [
     "PIL",
     "array_record",
+    "cyclonedx",
     "datasets",
     "equinox",
     "fcntl",  # Windows has none
     "huggingface_hub",
     "importlib_resources",
+    "in_toto_attestation",
     "jinja2",
     "matplotlib",
+    "model_signing",
     "onnxruntime",
     "pandas",
     "pyarrow",

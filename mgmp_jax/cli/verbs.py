@@ -1,12 +1,15 @@
 """All verbs of ``mgmp``."""
 
+from mgmp_jax.cli.check import Check
 from mgmp_jax.cli.command import Command
+from mgmp_jax.cli.dna import Dna
 from mgmp_jax.cli.fit import Fit
 from mgmp_jax.cli.inspect import Inspect
 from mgmp_jax.cli.queries import Queries
 from mgmp_jax.cli.record import Record
 from mgmp_jax.cli.report import Report
 from mgmp_jax.cli.scan import Scan
+from mgmp_jax.cli.sign import Sign
 from mgmp_jax.cli.verify import Verify
 
 VERBS: dict[str, type[Command]] = {
@@ -16,5 +19,8 @@ VERBS: dict[str, type[Command]] = {
     "verify": Verify,
     "scan": Scan,
     "report": Report,
+    "dna": Dna,
+    "sign": Sign,
+    "check": Check,
     "inspect": Inspect,
 }

@@ -12,7 +12,9 @@ from tyro.conf import Positional
 from mgmp_jax.cli.command import HOMOLOGOUS, INCONCLUSIVE, NOT_HOMOLOGOUS, Command, Outcome
 
 if TYPE_CHECKING:
+    from mgmp_jax.answers import Answers
     from mgmp_jax.report import Report
+    from mgmp_jax.verifier import Verifier
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,34 +43,37 @@ class Verify(Command):
     def run(self) -> Outcome:
         """Verifies it."""
         from mgmp_jax.answers import load_answers
+        from mgmp_jax.statements import report_to_json
         from mgmp_jax.verifier import Verifier
 
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         verifier, suspect = Verifier.load(self.verifier), load_answers(self.suspect)
+        limits = {"threshold": self.threshold, "level": self.level}
         if self.evidence is None and self.report is None:
-            report = verifier.verify(suspect, threshold=self.threshold, level=self.level)
-            return outcome_of(report)
+            report = verifier.verify(suspect, **limits)
+        else:
+            report = self._gather(verifier, suspect, now, limits)
+        content = report_to_json(report, created=now, verifier=verifier.digest, **limits)
+        return Outcome(str(report), content, exit_code(report))
+
+    def _gather(
+        self, verifier: Verifier, suspect: Answers, now: str, limits: dict[str, float]
+    ) -> Report:
         from mgmp_jax.evidence import gather_evidence
 
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        evidence = gather_evidence(
-            verifier, suspect, threshold=self.threshold, level=self.level, created=now
-        )
+        evidence = gather_evidence(verifier, suspect, created=now, **limits)
         if self.evidence is not None:
             evidence.save(self.evidence)
         if self.report is not None:
             from mgmp_jax.reporting import write_page
 
             write_page(self.report, evidence, suspect_file=self.suspect)
-        return outcome_of(evidence.report)
+        return evidence.report
 
 
-def outcome_of(report: Report) -> Outcome:
-    """Says a report in words, in JSON and as an exit code.
-
-    3 homologous, to one question or both; 0 not homologous; 4 inconclusive.
-    """
+def exit_code(report: Report) -> int:
+    """Says a report in one number: 3 homologous, 0 not homologous, 4 inconclusive."""
     verdicts = {report.knowledge.verdict, report.lineage.verdict}
-    code = NOT_HOMOLOGOUS if "not homologous" in verdicts else INCONCLUSIVE
     if "homologous" in verdicts:
-        code = HOMOLOGOUS
-    return Outcome(str(report), dataclasses.asdict(report), code)
+        return HOMOLOGOUS
+    return NOT_HOMOLOGOUS if "not homologous" in verdicts else INCONCLUSIVE

@@ -21,6 +21,7 @@ __all__ = [
     "fragment_maker",
     "gather_pair",
     "gather_trimmed_pair",
+    "make_source_fragments",
     "pool_arrays",
     "read_as",
 ]
@@ -82,6 +83,25 @@ def fragment_maker(
         return np.asarray(s), np.asarray(t)
 
     return make
+
+
+def make_source_fragments(
+    config: MGMPConfig, source: Responses, latents: np.ndarray | None
+) -> np.ndarray:
+    """Makes the fragments ``[n, o]`` of the source, which no target changes (Eq. 4).
+
+    Args:
+        config: of the MGMP.
+        source: responses of the source, as :func:`read_as` gives them.
+        latents: as of :func:`fragment_maker`.
+
+    Raises:
+        ValueError: the latents are too wide for the queries.
+    """
+    fragments, _ = fragment_maker(config.replace(align=False), source, latents)(source)
+    if config.align and (latents is None or config.assemble != "residual"):
+        fragments = np.asarray(standardise(jnp.asarray(fragments)))
+    return fragments
 
 
 def pool_arrays(

@@ -24,6 +24,7 @@ from mgmp_jax.methods.fragments import (
     fragment_maker,
     gather_pair,
     gather_trimmed_pair,
+    make_source_fragments,
     pool_arrays,
     read_as,
 )
@@ -243,6 +244,14 @@ class FittedMGMP:
     @functools.cached_property
     def _make(self) -> Callable[[Responses], tuple[np.ndarray, np.ndarray]]:
         return fragment_maker(self.config, self.source, self.latents)
+
+    def source_fragments(self) -> Float[np.ndarray, "n o"]:
+        """Computes the DNA of the source alone (Eq. 4).
+
+        Raises:
+            ValueError: the latents are too wide for the queries.
+        """
+        return make_source_fragments(self.config, self.source, self.latents)
 
     def fragment_scores(self, suspect: Responses) -> Float[np.ndarray, " n"]:
         """Computes ``f_p`` for each query: near 1 where the fragment looks homologous (Eq. 9).

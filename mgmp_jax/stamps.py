@@ -1,0 +1,47 @@
+"""Stamps: when a file was made, and by which versions of what."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+
+__all__ = ["check_time", "library_version", "versions"]
+
+_BESIDE = ("flax", "jax", "numpy", "scipy")
+
+
+def check_time(created: str) -> str:
+    """Gives a time back as it is, where it is one with a time zone in ISO 8601.
+
+    Args:
+        created: for example ``"2026-01-31T12:00:00+00:00"``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        if datetime.datetime.fromisoformat(created).tzinfo is not None:
+            return created
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"created must be a time with its zone, such as 2026-01-31T12:00:00+00:00; got {created!r}"
+    )
+
+
+def library_version() -> str:
+    """Says which version of this library is installed, ``"unknown"`` where none is."""
+    return _version("mgmp_jax")
+
+
+def versions() -> dict[str, str]:
+    """Says which versions of Python and of the libraries below this one are running."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in _BESIDE}}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

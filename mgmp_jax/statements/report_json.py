@@ -1,0 +1,148 @@
+"""A report as JSON of a versioned schema, ``report.schema.json`` beside this file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from mgmp_jax.methods.protocol import Question
+from mgmp_jax.report import Answer, Report, Verdict
+from mgmp_jax.stamps import check_time, library_version, versions
+
+__all__ = ["SCHEMA", "report_from_json", "report_to_json"]
+
+SCHEMA = "mgmp_jax.report.v1"
+
+
+def report_to_json(
+    report: Report,
+    *,
+    created: str,
+    threshold: float = 0.9,
+    level: float = 0.05,
+    verifier: str = "",
+    beside: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Writes a report down for machines, with all that it rests on.
+
+    Args:
+        report: what :meth:`mgmp_jax.verifier.Verifier.verify` said.
+        created: when, in ISO 8601 with a time zone.
+        threshold: as it was given to ``verify``.
+        level: as it was given to ``verify``.
+        verifier: the SHA-256 of ``verifier.npz`` (:attr:`mgmp_jax.verifier.Verifier.digest`).
+        beside: versions of Python and of the libraries below this one; by default those that run.
+
+    Returns:
+        What JSON holds: the verdict of each question, and the answers of all methods.
+
+    Raises:
+        ValueError: a score is not finite, or the time is none.
+    """
+    return {
+        "schema": SCHEMA,
+        "created": check_time(created),
+        "library": {"name": "mgmp_jax", "version": library_version()},
+        "versions": dict(versions() if beside is None else beside),
+        "verifier": {"file": "verifier.npz", "sha256": verifier},
+        "threshold": float(threshold),
+        "level": float(level),
+        "suspect": report.suspect,
+        "verdicts": _verdicts(report),
+        "answers": _answers(report),
+    }
+
+
+def report_from_json(content: Mapping[str, Any]) -> Report:
+    """Makes the report again from what :func:`report_to_json` gave.
+
+    Args:
+        content: what JSON held.
+
+    Raises:
+        ValueError: it is of another schema, lacks a field, or contradicts itself.
+    """
+    try:
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {content['schema']!r}, expected {SCHEMA!r}")
+        check_time(content["created"])
+        for name in ("name", "version"):
+            _text(content["library"], name)
+        answers = [_answer_from_json(one) for one in content["answers"]]
+        asked = tuple(answer for answer in answers if answer.method)
+        report = Report(_text(content, "suspect"), asked)
+        if content["verdicts"] != _verdicts(report):
+            raise ValueError(
+                f"its verdicts are {content['verdicts']}, its answers say {_verdicts(report)}"
+            )
+        if content["answers"] != _answers(report):
+            raise ValueError("it answers a question that nobody asked")
+        return report
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(f"no readable report: {type(error).__name__} {error}") from error
+    except ValueError as error:
+        raise ValueError(f"no readable report: {error}") from error
+
+
+def _verdicts(report: Report) -> dict[str, str]:
+    return {answer.question: answer.verdict for answer in (report.knowledge, report.lineage)}
+
+
+def _answers(report: Report) -> list[dict[str, Any]]:
+    """What all methods answered, and that a question was not asked where it was not."""
+    missing = [answer for answer in (report.knowledge, report.lineage) if not answer.method]
+    return [_answer_to_json(answer) for answer in (*report.answers, *missing)]
+
+
+def _answer_to_json(answer: Answer) -> dict[str, Any]:
+    numbers = [answer.score, answer.p_value, *(score for _, score in answer.others)]
+    if not all(number is None or math.isfinite(number) for number in numbers):
+        raise ValueError(
+            f"the {answer.question} of {answer.method} has a score that is not finite, which JSON "
+            "cannot say; verify the suspect again"
+        )
+    return {
+        "question": answer.question,
+        "method": answer.method,
+        "verdict": answer.verdict,
+        "reason": answer.reason,
+        "score": answer.score,
+        "p_value": answer.p_value,
+        "m": answer.m,
+        "least_p": answer.least_p,
+        "false_positive_bound": answer.false_positive_bound,
+        "others": [{"name": name, "score": score} for name, score in answer.others],
+        "queries": answer.queries,
+        "responses": answer.responses,
+    }
+
+
+def _answer_from_json(content: Mapping[str, Any]) -> Answer:
+    for name, allowed in (("question", get_args(Question)), ("verdict", get_args(Verdict))):
+        if content[name] not in allowed:
+            raise ValueError(f"{name} must be one of {allowed}, got {content[name]!r}")
+    answer = Answer(
+        content["question"],
+        _text(content, "method"),
+        content["verdict"],
+        _text(content, "reason"),
+        _number(content, "score"),
+        _number(content, "p_value"),
+        tuple((_text(one, "name"), float(one["score"])) for one in content["others"]),
+        _text(content, "queries"),
+        _text(content, "responses"),
+    )
+    if _answer_to_json(answer) != dict(content):
+        raise ValueError(f"the {answer.question} of {answer.method!r} contradicts itself")
+    return answer
+
+
+def _text(content: Mapping[str, Any], name: str) -> str:
+    if not isinstance(content[name], str):
+        raise ValueError(f"{name} must be text, got {type(content[name]).__name__}")
+    return content[name]
+
+
+def _number(content: Mapping[str, Any], name: str) -> float | None:
+    return None if content[name] is None else float(content[name])
