@@ -16,6 +16,7 @@ from mgmp_jax.responses import ResponseKind
 __all__ = ["ADAPTERS", "Queries", "open_model", "record"]
 
 ADAPTERS = {
+    "http": "mgmp_jax.adapters.http",
     "python": "mgmp_jax.adapters.python",
 }
 """The module of each adapter. It has ``reads(model)``, ``record(model, queries, ...)`` and
@@ -63,7 +64,8 @@ def open_model(line: str) -> Any:
     """Opens a model by its adapter and its target.
 
     Args:
-        line: ``ADAPTER:TARGET``, for example ``python:my_models.py:answer``.
+        line: ``ADAPTER:TARGET``, for example ``python:my_models.py:answer``, or the address of an
+            endpoint, for example ``http://127.0.0.1:8080/v2/models/m/infer``.
 
     Raises:
         ValueError: there is no such adapter, or the target is not what it expects.
@@ -71,6 +73,8 @@ def open_model(line: str) -> Any:
         ImportError: the framework is not installed; the message says what to install.
     """
     adapter, _, target = line.partition(":")
+    if line.startswith(("http://", "https://")):
+        adapter, target = "http", line
     if adapter not in ADAPTERS or not target:
         raise ValueError(
             f"a model is given as ADAPTER:TARGET with one of the adapters {', '.join(ADAPTERS)}; "
