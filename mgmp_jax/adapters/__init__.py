@@ -73,7 +73,7 @@ def open_model(line: str) -> Any:
         ImportError: the framework is not installed; the message says what to install.
     """
     adapter, _, target = line.partition(":")
-    if line.startswith(("http://", "https://")):
+    if adapter.lower() in ("http", "https") and target.startswith("//"):
         adapter, target = "http", line
     if adapter not in ADAPTERS or not target:
         raise ValueError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import email.utils
 import json
+import math
 import random
 import threading
 import time
@@ -21,6 +23,7 @@ from mgmp_jax.queries import QuerySet
 __all__ = ["Batch", "Client", "StoppedError"]
 
 _AGAIN = (408, 425, 429)
+_NOT_SERVED = (400, 404, 405)
 _LONGEST_BACKOFF = 60.0
 
 
@@ -95,8 +98,10 @@ class Client:
         for attempt in range(self.endpoint.retries + 1):
             try:
                 return self._exchange("GET", url, None)
-            except _RefusedError:
-                return None
+            except _RefusedError as error:
+                if error.status in _NOT_SERVED:
+                    return None
+                raise EndpointError(f"{self.endpoint.place}: {error}") from None
             except _FailedError as error:
                 self._wait_or_give_up(attempt, error, "the model's metadata")
         raise AssertionError("not reached")
@@ -154,9 +159,10 @@ class Client:
         if 200 <= status < 300:
             return
         if 300 <= status < 400:
+            location = response.headers.get("location", "").partition("?")[0]
             raise _RefusedError(
                 f"status {status}, a redirect, which is not followed; give the address that it "
-                f"leads to: {self._clean(response.headers.get('location', ''))!r}"
+                f"leads to: {self._clean(location)!r}"
             )
         try:
             start = self._read(response, end, 800, whole=False).decode("utf-8", "replace")
@@ -164,7 +170,7 @@ class Client:
             start = ""
         message = f"status {status}: {self._clean(start)!r}"
         if status < 500 and status not in _AGAIN:
-            raise _RefusedError(message)
+            raise _RefusedError(message, status)
         raise _FailedError(message, wait=_retry_after(response.headers.get("retry-after", "")))
 
     def _read(self, response: Any, end: float, most: int, *, whole: bool = True) -> bytes:
@@ -225,13 +231,15 @@ class Client:
 class _RefusedError(Exception):
     """A request failed in a way that will not pass."""
 
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
 
 def _retry_after(value: str) -> float:
     """Seconds to wait, from a number or a date; 0 where it is neither."""
-    try:
-        return max(float(int(value)), 0.0)
-    except ValueError:
-        pass
+    with contextlib.suppress(ValueError):
+        return max(float(value), 0.0) if math.isfinite(float(value)) else 0.0
     try:
         date = email.utils.parsedate_to_datetime(value)
     except (ValueError, TypeError):

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mgmp_jax.adapters.http_formats import Rows
 
 __all__ = ["BudgetExhaustedError", "EndpointError", "Journal"]
@@ -154,7 +156,8 @@ class Journal:
         name, start, stop = self._open.pop(number)
         if len(rows) != stop - start or any((name, i) in self._rows for i in range(start, stop)):
             raise ValueError(f"request {number} is answered twice, or with other rows than asked")
-        self._rows |= {(name, start + i): row for i, row in enumerate(rows)}
+        for i, row in enumerate(rows, start):
+            self._rows[name, i] = row if _named(row) else np.asarray(row, np.float64)
         self.answered = len(self._rows)
 
     def _check_width(self, rows: Rows) -> None:

@@ -114,6 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.owner.metadata is None:
             self.reply(404, b"{}")
+        elif "status" in self.owner.metadata:
+            self.reply(self.owner.metadata["status"], b"not for you")
         else:
             self.reply(200, json.dumps(self.owner.metadata).encode())
 
@@ -143,6 +145,8 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(float(detail))
         elif word == "cut":
             self.reply(200, raw, cut=True)
+        elif word == "drip":
+            self.reply(200, raw, pause=float(detail) / len(raw))
         elif word == "hang-up":
             self.close_connection = True
         elif word == "say":
@@ -153,12 +157,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.reply(200, raw)
 
     def reply(
-        self, status: int, raw: bytes, headers: Mapping[str, str] | None = None, cut: bool = False
+        self,
+        status: int,
+        raw: bytes,
+        headers: Mapping[str, str] | None = None,
+        cut: bool = False,
+        pause: float = 0.0,
     ) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
-        self.wfile.write(raw[: len(raw) // 2] if cut else raw)
+        if pause:
+            for i in range(len(raw)):
+                self.wfile.write(raw[i : i + 1])
+                time.sleep(pause)
+        else:
+            self.wfile.write(raw[: len(raw) // 2] if cut else raw)
         self.close_connection = self.close_connection or cut

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -91,6 +92,13 @@ def test_v2_without_metadata_takes_what_is_given() -> None:
     assert len(found["unseen"]) == 2
 
 
+def test_v2_metadata_that_are_refused_are_no_metadata_that_lack() -> None:
+    server = Server(metadata={"status": 401})
+    with server.running() as url, pytest.raises(EndpointError, match=r"status 401: 'not for you'"):
+        adapters.record(Endpoint(f"{url}/v2/models/m"), ROWS)
+    assert server.requests == 0
+
+
 def test_v2_images_of_bytes_are_sent_as_they_are() -> None:
     with Server(metadata=metadata([-1, -1, -1, 3], "UINT8")).running() as url:
         found = adapters.record(adapters.open_model(f"{url}/v2/models/m"), IMAGES)
@@ -126,6 +134,7 @@ def test_labels_that_lack_a_score_are_zero_in_top_k(top_k: int) -> None:
 FAULTS = {
     "every third fails": lambda i: "status 503" if i % 3 == 0 else "",
     "hangs": lambda i: "hang 0.6" if i == 3 else "",
+    "drips": lambda i: "drip 1" if i == 3 else "",
     "asks to wait": lambda i: "later 1" if i == 2 else "",
     "cuts the body": lambda i: "cut" if i % 4 == 0 else "",
     "hangs up": lambda i: "hang-up" if i % 4 == 0 else "",
@@ -264,6 +273,48 @@ def test_the_rate_is_kept() -> None:
         ask(url, rate=50.0, concurrency=4, batch_size=6)
     assert server.requests == 10
     assert server.times[-1] - server.times[0] >= 9 / 50 - 0.02
+
+
+def test_what_was_answered_before_an_interruption_is_kept(tmp_path: Path) -> None:
+    def interrupt(answered: int, _: int) -> None:
+        if answered >= 8:
+            raise KeyboardInterrupt
+
+    server = Server(delay=0.02)
+    with server.running() as url:
+        with pytest.raises(KeyboardInterrupt):
+            ask(url, journal=tmp_path / "j", progress=interrupt, batch_size=2, concurrency=2)
+        assert 8 <= server.queries < 60
+        assert is_right(ask(url, journal=tmp_path / "j"))
+    assert server.queries == 60
+
+
+@pytest.mark.parametrize("last", [1, 2, 9, 10])
+def test_a_full_disk_loses_nothing(
+    last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, calls, sync = Server(), [], os.fsync
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > last:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    with server.running() as url:
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=r"No space left"):
+            ask(url, journal=tmp_path / "j")
+        monkeypatch.undo()
+        asked = server.queries
+        assert asked == sum(
+            entry["sent"][3] - entry["sent"][2]
+            for entry in entries(tmp_path / "j")
+            if "sent" in entry
+        )
+        done = sum(len(entry["rows"]) for entry in entries(tmp_path / "j") if "answer" in entry)
+        assert is_right(ask(url, journal=tmp_path / "j"))
+    assert server.queries == asked + 60 - done
 
 
 def test_a_journal_of_something_else_is_refused(tmp_path: Path) -> None:
