@@ -96,6 +96,7 @@ class Client:
         if url is None:
             return None
         for attempt in range(self.endpoint.retries + 1):
+            self._await_turn()
             try:
                 return self._exchange("GET", url, None)
             except _RefusedError as error:
@@ -217,7 +218,7 @@ class Client:
             with self._lock:
                 self._paused = max(self._paused, time.monotonic() + error.wait)
         pause = min(self.endpoint.backoff * 2**attempt, _LONGEST_BACKOFF)
-        if self._stop.wait(max(error.wait, pause * random.uniform(0.5, 1))):
+        if self._stop.wait(pause * random.uniform(0.5, 1)):
             raise StoppedError
 
     def _clean(self, what: object) -> str:
