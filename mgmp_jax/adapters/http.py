@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -93,14 +94,9 @@ def record(
         "kind": kind,
         "batch_size": batch_size,
     }
-    kept = Journal(None if journal is None else Path(journal), about)
-    try:
+    with contextlib.closing(Journal(None if journal is None else Path(journal), about)) as kept:
         _ask_all(endpoint, sets, kept, batch_size, progress)
-        labels = kept.finish()
-        rows = {of: kept.rows(of, len(one)) for of, one in sets.items()}
-    finally:
-        kept.close()
-    found = {of: _responses(rows[of], labels, kind, one, name) for of, one in sets.items()}
+        found = _responses(kept, sets, kind, name)
     return found if isinstance(queries, Mapping) else found[""]
 
 
@@ -175,16 +171,21 @@ def _batches(sets: Mapping[str, QuerySet], journal: Journal, size: int) -> Itera
 
 
 def _responses(
-    rows: list[Any], labels: list[str], kind: ResponseKind, queries: QuerySet, name: str
-) -> Responses:
-    values, incomplete = gather(rows, labels)
-    if kind == "labels" and labels:
-        values = values.argmax(axis=1)
-    elif kind == "labels" and values.shape[1] == 1:
-        values = _whole(values[:, 0])
-    elif kind == "probabilities" and incomplete:
+    journal: Journal, sets: Mapping[str, QuerySet], kind: ResponseKind, name: str
+) -> dict[str, Responses]:
+    labels = journal.finish()
+    rows = {of: journal.rows(of, len(one)) for of, one in sets.items()}
+    if kind == "probabilities" and any(len(row) < len(labels) for of in rows for row in rows[of]):
         kind = "top-k"
-    return Responses(values, kind, queries, name)
+    found = {}
+    for of, queries in sets.items():
+        values = gather(rows[of], labels)
+        if kind == "labels" and labels:
+            values = values.argmax(axis=1)
+        elif kind == "labels" and values.shape[1] == 1:
+            values = _whole(values[:, 0])
+        found[of] = Responses(values, kind, queries, name)
+    return found
 
 
 def _whole(values: np.ndarray) -> np.ndarray:

@@ -234,20 +234,16 @@ def _by_label(row: Any) -> dict[str, float]:
     return found
 
 
-def gather(rows: Rows, labels: Sequence[str]) -> tuple[np.ndarray, bool]:
-    """Puts the rows of an endpoint into one array.
+def gather(rows: Rows, labels: Sequence[str]) -> np.ndarray:
+    """Puts the rows of an endpoint into one array ``[n, d]``.
 
     Args:
         rows: of all queries of a set, as :func:`decode` gives them.
-        labels: in their order, where rows are scores by label.
-
-    Returns:
-        Numbers ``[n, d]``, and whether some labels had no score and are 0.
+        labels: in their order, where rows are scores by label; a label without a score becomes 0.
 
     Raises:
         ValueError: rows have unequal lengths.
     """
     if not labels:
-        return as_numbers(rows, "the endpoint's answers"), False
-    array = np.array([[row.get(label, 0.0) for label in labels] for row in rows])
-    return array, any(len(row) < len(labels) for row in rows)
+        return as_numbers(rows, "the endpoint's answers")
+    return np.array([[row.get(label, 0.0) for label in labels] for row in rows])
