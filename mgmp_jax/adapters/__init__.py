@@ -17,6 +17,7 @@ from mgmp_jax.responses import ResponseKind
 __all__ = ["ADAPTERS", "Queries", "open_model", "record"]
 
 ADAPTERS = {
+    "http": "mgmp_jax.adapters.http",
     "recorded": "mgmp_jax.adapters.recorded",
     "onnx": "mgmp_jax.adapters.onnx",
     "hf": "mgmp_jax.adapters.huggingface",
@@ -79,7 +80,8 @@ def open_model(line: str) -> Any:
     """Opens a model by its adapter and its target.
 
     Args:
-        line: ``ADAPTER:TARGET``, for example ``python:my_models.py:answer``.
+        line: ``ADAPTER:TARGET``, for example ``python:my_models.py:answer``, or the address of an
+            endpoint, for example ``http://127.0.0.1:8080/v2/models/m/infer``.
 
     Raises:
         ValueError: there is no such adapter, or the target is not what it expects.
@@ -87,6 +89,8 @@ def open_model(line: str) -> Any:
         ImportError: the framework is not installed; the message says what to install.
     """
     adapter, _, target = line.partition(":")
+    if adapter.lower() in ("http", "https") and target.startswith("//"):
+        adapter, target = "http", line
     if adapter not in ADAPTERS or not target:
         raise ValueError(
             f"a model is given as ADAPTER:TARGET with one of the adapters {', '.join(ADAPTERS)}; "

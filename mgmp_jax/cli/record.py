@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,9 @@ class Record(Command):
     mgmp record --model torch:my_models.py:load_flowers --queries queries/ --out pool/flowers.npz
 
     The model is given as ADAPTER:TARGET. python, torch, flax and equinox run a Python file and
-    call a function in it, without arguments, which gives the model.
+    call a function in it, without arguments, which gives the model. Options of an endpoint follow a
+    #: http://host/v2/models/m/infer#budget=5000&token_env=API_TOKEN. Its answers are kept as they
+    come, in a journal beside --out; rerun to resume.
     """
 
     model: str
@@ -55,6 +58,7 @@ class Record(Command):
             name=self.out.stem if self.name is None else self.name,
             batch_size=self.batch_size,
             **self._options(),
+            **self._journal(),
         )
         save_answers(self.out, answers)
         shapes = {name: list(answers_to(answers, name).values.shape) for name in frozen.sets}
@@ -68,3 +72,14 @@ class Record(Command):
         mean, std = self.mean or (0.0, 0.0, 0.0), self.std or (1.0, 1.0, 1.0)
         channels_first = not self.model.startswith("flax:")
         return {"pixels": Pixels(mean, std, self.size, channels_first)}
+
+    def _journal(self) -> dict[str, Any]:
+        """Of an endpoint, what was answered is written down at once and shown."""
+        if not self.model.startswith(("http://", "https://")):
+            return {}
+
+        def show(answered: int, total: int) -> None:
+            print(f"\r{answered} of {total} answered", end="", file=sys.stderr, flush=True)
+
+        journal = self.out.with_name(self.out.name + ".journal")
+        return {"journal": journal, "progress": show if sys.stderr.isatty() else None}

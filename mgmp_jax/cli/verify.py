@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
@@ -48,7 +48,7 @@ class Verify(Command):
 
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         verifier, suspect = Verifier.load(self.verifier), load_answers(self.suspect)
-        limits = {"threshold": self.threshold, "level": self.level}
+        limits: dict[str, Any] = {"threshold": self.threshold, "level": self.level}
         if self.evidence is None and self.report is None:
             report = verifier.verify(suspect, **limits)
         else:
@@ -57,7 +57,7 @@ class Verify(Command):
         return Outcome(str(report), content, exit_code(report))
 
     def _gather(
-        self, verifier: Verifier, suspect: Answers, now: str, limits: dict[str, float]
+        self, verifier: Verifier, suspect: Answers, now: str, limits: dict[str, Any]
     ) -> Report:
         from mgmp_jax.evidence import gather_evidence
 

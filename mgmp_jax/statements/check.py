@@ -53,7 +53,8 @@ def check_report(content: Mapping[str, Any], verifier: Verifier, suspect: Answer
         for one, other in scores:
             if (one is None) != (other is None) or not _close(one or 0.0, other or 0.0):
                 raise ValueError(
-                    f"the report's scores of {said.question} are not the verifier's: {one} is {other}"
+                    f"the report's scores of {said.question} are not the verifier's: {one} is "
+                    f"{other}"
                 )
 
 
