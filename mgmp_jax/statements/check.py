@@ -42,7 +42,7 @@ def check_report(content: Mapping[str, Any], verifier: Verifier, suspect: Answer
             f"the report has {len(stated.answers)} answers, the verifier {len(found.answers)}"
         )
     for said, made in zip(stated.answers, found.answers, strict=False):
-        for name in ("question", "method", "verdict", "p_value", "m", "queries", "responses"):
+        for name in ("question", "method", "queries", "responses", "verdict", "p_value", "m"):
             if getattr(said, name) != getattr(made, name):
                 raise ValueError(
                     f"the report's {name} of {said.question} is {getattr(said, name)}, the "

@@ -115,11 +115,70 @@ def test_a_page_is_written_of_evidence(story: Path, capsys, tmp_path: Path) -> N
         "knowledge": "homologous",
         "lineage": "homologous",
     }
-    again = ("report", tmp_path / "evidence.npz", "--out", page)
-    more = ("--suspect", suspect, "--queries", story / "queries")
-    assert main(list(map(str, again + more))) == 0
-    assert main(list(map(str, ("report", suspect, "--out", page)))) == 2
-    assert len(page.read_text("utf-8")) >= len(first)
+    folder = tmp_path / "report"
+    report = ("report", tmp_path / "evidence.npz", "--suspect", suspect, "--out", folder)
+    code, about = asked(capsys, *report, "--queries", story / "queries")
+    assert code == 0
+    assert {path.name for path in folder.iterdir()} == set(about["files"])
+    statement = json.loads((folder / "in-toto.json").read_text())
+    assert statement["predicate"] == json.loads((folder / "report.json").read_text())
+    assert main(list(map(str, ("report", suspect, "--suspect", suspect, "--out", folder)))) == 2
+
+
+def test_what_was_signed_is_checked(story: Path, capsys, tmp_path: Path) -> None:
+    pytest.importorskip("model_signing", reason="pip install 'mgmp_jax[signing]'")
+    private, public = make_keys(tmp_path)
+    suspect, evidence = story / "suspects/stolen.npz", tmp_path / "evidence.npz"
+    report, dna = tmp_path / "report", tmp_path / "dna.zip"
+    assert asked(capsys, "verify", story / "verifier", suspect, "--evidence", evidence)[0] == 3
+    assert asked(capsys, "report", evidence, "--suspect", suspect, "--out", report)[0] == 0
+    assert asked(capsys, "dna", story / "verifier", "--out", dna)[0] == 0
+    again = ("--verifier", story / "verifier")
+    for path, more in ((report, (*again, "--suspect", suspect)), (dna, again)):
+        assert asked(capsys, "sign", path, "--private-key", private)[0] == 0
+        code, about = asked(capsys, "check", path, "--public-key", public, *more)
+        assert code == 0 and len(about["checked"]) == 2
+    other = story / "suspects/innocent0.npz"
+    assert "responses of knowledge" in refused(capsys, "check", report, *again, "--suspect", other)
+    page = report / "report.html"
+    page.write_bytes(page.read_bytes().replace(b"homologous", b"homoiogous", 1))
+    assert "is not what was signed" in refused(capsys, "check", report, "--public-key", public)
+    stated = json.loads((report / "report.json").read_text())
+    stated["answers"][1]["score"] += 1
+    (report / "report.json").write_text(json.dumps(stated))
+    said = refused(capsys, "check", report, *again, "--suspect", suspect)
+    assert "scores of lineage are not the verifier's" in said
+    assert "nothing to check" in refused(capsys, "check", report)
+
+
+def make_keys(folder: Path) -> tuple[Path, Path]:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    private, public = folder / "key.pem", folder / "public.pem"
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    public.write_bytes(
+        key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    return private, public
+
+
+def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
+    """What is said of wrong input, in one sentence on one line."""
+    capsys.readouterr()
+    assert main(list(map(str, arguments))) == 2
+    said = capsys.readouterr()
+    assert not said.out and said.err.startswith("error: ") and said.err.count("\n") == 1
+    return said.err
 
 
 def test_labels_only_are_read(story: Path, capsys) -> None:
@@ -198,11 +257,7 @@ def test_pixels_are_normalised_as_the_command_says(story: Path, tmp_path: Path) 
 
 def test_wrong_input_is_said_in_a_sentence(story: Path, capsys, tmp_path: Path) -> None:
     def error(*arguments: object) -> str:
-        capsys.readouterr()
-        assert main(list(map(str, arguments))) == 2
-        said = capsys.readouterr()
-        assert not said.out and said.err.startswith("error: ") and said.err.count("\n") == 1
-        return said.err
+        return refused(capsys, *arguments)
 
     frozen = ("queries", story / "train.npy", "--out")
     assert "stay as they are" in error(*frozen, story / "queries", "--count", 10)
@@ -220,7 +275,9 @@ def test_wrong_input_is_said_in_a_sentence(story: Path, capsys, tmp_path: Path) 
 
 
 def test_help_answers_at_once() -> None:
-    for verb in ("", "queries", "record", "fit", "verify", "scan", "report", "inspect"):
+    from mgmp_jax.cli.verbs import VERBS
+
+    for verb in ("", *VERBS):
         start = time.perf_counter()
         command = [sys.executable, "-m", "mgmp_jax.cli", *verb.split(), "--help"]
         done = subprocess.run(command, capture_output=True, text=True)
