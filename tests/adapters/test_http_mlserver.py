@@ -1,11 +1,5 @@
 """A real MLServer on loopback: what is recorded of it is what its model answers."""
 
-import json
-import shutil
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +8,9 @@ import pytest
 
 from mgmp_jax import adapters
 from mgmp_jax.queries import QuerySet
+from tests.mlserver import mlserver
 
 pytest.importorskip("httpx", reason="pip install 'mgmp_jax[http]'")
-MLSERVER = shutil.which("mlserver")
-pytestmark = pytest.mark.skipif(MLSERVER is None, reason="pip install mlserver==1.7.1")
 
 RUNTIME = """
 import numpy as np
@@ -57,49 +50,8 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder: Path = tmp_path_factory.mktemp("mlserver")
-    (folder / "runtimes.py").write_text(RUNTIME)
-    for name, tensor in MODELS.items():
-        about = {"name": name, "implementation": f"runtimes.{name}", "inputs": [tensor]}
-        (folder / name).mkdir()
-        (folder / name / "model-settings.json").write_text(json.dumps(about))
-        (folder / name / "runtimes.py").write_text(RUNTIME)
-    ports = [_free_port() for _ in range(2)]
-    settings = {
-        "host": "127.0.0.1",
-        "http_port": ports[0],
-        "grpc_port": ports[1],
-        "metrics_endpoint": None,
-        "parallel_workers": 0,
-    }
-    (folder / "settings.json").write_text(json.dumps(settings))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(MLSERVER), "start", "."], cwd=folder, stdout=log, stderr=log
-        )
-    try:
-        _await_ready(f"http://127.0.0.1:{ports[0]}/v2/health/ready", process, folder / "log")
-        yield f"http://127.0.0.1:{ports[0]}"
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def _await_ready(url: str, process: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"MLServer did not start: {log.read_text()[-2000:]}")
+    with mlserver(tmp_path_factory.mktemp("mlserver"), MODELS, RUNTIME) as found:
+        yield found
 
 
 def test_images_are_answered_as_the_model_would(address: str, tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mgmp_jax.answers import load_answers
 from mgmp_jax.cli import main
+from tests.mlserver import mlserver
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
 pytest.importorskip("tyro", reason="pip install 'mgmp_jax[cli]'")
@@ -23,6 +26,27 @@ REFERENCES = {
     **{f"pool/task{i}/non_homologous": f"task{i}_non_homologous" for i in range(3)},
 }
 INNOCENT = ("from_sibling", "scratch", "scratch_other")
+
+RUNTIME = """
+import onnxruntime
+from mlserver import MLModel
+from mlserver.codecs import NumpyCodec
+from mlserver.types import InferenceResponse
+
+
+class Stolen(MLModel):
+    async def load(self):
+        self.session = onnxruntime.InferenceSession({path!r})
+        return True
+
+    async def predict(self, payload):
+        images = NumpyCodec.decode_input(payload.inputs[0]).astype("float32")
+        (name,) = [one.name for one in self.session.get_inputs()]
+        (logits,) = self.session.run(None, {{name: images}})
+        return InferenceResponse(
+            model_name=self.name, outputs=[NumpyCodec.encode_output("logits", logits)]
+        )
+"""
 
 ANSWER = '''
 import importlib.util
@@ -105,23 +129,62 @@ def test_labels_alone_betray_the_descendant(story: Path, capsys) -> None:
     assert answers["lineage"]["verdict"] == "homologous"
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_its_onnx_export_answers_alike(story: Path, capsys) -> None:
+@pytest.fixture(scope="module")
+def exported(story: Path) -> Path:
     pytest.importorskip("onnxruntime", reason="pip install 'mgmp_jax[onnx]'")
     pytest.importorskip("onnxscript", reason="pip install onnxscript")
     from mgmp_jax.adapters.python import open_model
-    from mgmp_jax.answers import load_answers
 
-    net = open_model(f"{MODELS}:stolen")
-    batch = ({0: torch.export.Dim("b")},)
-    program = torch.onnx.export(
-        net, (torch.zeros(2, 3, 32, 32),), dynamo=True, dynamic_shapes=batch, verbose=False
-    )
+    net, batch = open_model(f"{MODELS}:stolen"), ({0: torch.export.Dim("b")},)
+    with warnings.catch_warnings(action="ignore"):
+        program = torch.onnx.export(
+            net, (torch.zeros(2, 3, 32, 32),), dynamo=True, dynamic_shapes=batch, verbose=False
+        )
     program.save(story / "stolen.onnx")
-    suspect = record(story, f"onnx:{story}/stolen.onnx", "onnx.npz")
-    exported, own = load_answers(suspect), load_answers(story / "suspects/stolen.npz")
-    np.testing.assert_allclose(exported["unseen"].values, own["unseen"].values, atol=1e-3)
+    return story / "stolen.onnx"
+
+
+def answers_alike(story: Path, suspect: Path) -> None:
+    found, own = load_answers(suspect), load_answers(story / "suspects/stolen.npz")
+    for queries in ("training", "unseen"):
+        np.testing.assert_allclose(found[queries].values, own[queries].values, atol=1e-3)
+
+
+def test_its_onnx_export_answers_alike(story: Path, exported: Path, capsys) -> None:
+    suspect = record(story, f"onnx:{exported}", "onnx.npz")
+    answers_alike(story, suspect)
     assert verdicts(capsys, story, suspect)[0] == 3
+
+
+def test_it_is_found_behind_a_server(story: Path, exported: Path, capsys, tmp_path: Path) -> None:
+    pytest.importorskip("httpx", reason="pip install 'mgmp_jax[http]'")
+    tensor = {"name": "images", "datatype": "FP32", "shape": [-1, 3, 32, 32]}
+    runtime = RUNTIME.format(path=str(exported))
+    with mlserver(tmp_path, {"Stolen": tensor}, runtime) as address:
+        model = f"{address}/v2/models/Stolen/infer#scale=unit&budget=2000"
+        suspect = record(story, model, "served.npz", "--batch-size", "50")
+    answers_alike(story, suspect)
+    assert verdicts(capsys, story, suspect)[0] == 3
+    assert record(story, model, "served.npz") == suspect  # the server is gone, the journal is not
+
+
+def test_the_verdict_is_signed_and_checked(story: Path, tmp_path: Path) -> None:
+    for package in ("model_signing", "jinja2", "matplotlib"):
+        pytest.importorskip(package, reason="pip install 'mgmp_jax[signing,report]'")
+    suspect, evidence = story / "suspects/stolen.npz", tmp_path / "evidence.npz"
+    key, public, report = tmp_path / "key.pem", tmp_path / "public.pem", tmp_path / "report"
+    openssl = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key]
+    subprocess.run(openssl, check=True, capture_output=True)
+    openssl = ["openssl", "ec", "-in", key, "-pubout", "-out", public]
+    subprocess.run(openssl, check=True, capture_output=True)
+    assert mgmp("verify", story / "verifier", suspect, "--evidence", evidence) == 3
+    about = ("--suspect", suspect, "--queries", story / "queries")
+    assert mgmp("report", evidence, "--out", report, *about) == 0
+    assert mgmp("sign", report, "--private-key", key) == 0
+    again = ("--verifier", story / "verifier", "--suspect", suspect)
+    assert mgmp("check", report, "--public-key", public, *again) == 0
+    bom = json.loads((report / "cyclonedx.json").read_text())
+    assert bom["metadata"]["component"]["pedigree"]["variants"][0]["name"] == "source"
 
 
 def test_a_scan_puts_it_first(story: Path, capsys) -> None:
