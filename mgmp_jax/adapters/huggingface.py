@@ -136,6 +136,8 @@ def open_model(target: str) -> Any:
 
 def _load(path: Path, name: str, what: str, **options: Any) -> Any:
     transformers: Any = import_framework("transformers", "'mgmp_jax[hf]'")
+    shows_progress = transformers.logging.is_progress_bar_enabled()
+    transformers.logging.disable_progress_bar()
     try:
         return getattr(transformers, name).from_pretrained(
             path, local_files_only=True, trust_remote_code=False, **options
@@ -144,6 +146,9 @@ def _load(path: Path, name: str, what: str, **options: Any) -> Any:
         raise ValueError(
             f"{path}: its {what} cannot be read ({type(error).__name__}: {str(error)[:300]})"
         ) from error
+    finally:
+        if shows_progress:
+            transformers.logging.enable_progress_bar()
 
 
 def _load_weights(path: Path, name: str) -> Any:

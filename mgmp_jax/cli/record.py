@@ -50,10 +50,13 @@ class Record(Command):
         from mgmp_jax.query_folder import QueryFolder
 
         frozen = QueryFolder.load(self.queries)
+        sets: Any = frozen.sets
+        if len(sets) == 1:  # answers to the only query set need no name: every method asks it
+            (sets,) = sets.values()
         model = adapters.open_model(self.model)
         answers = adapters.record(
             model,
-            frozen.sets,
+            sets,
             kind=self.kind,
             name=self.out.stem if self.name is None else self.name,
             batch_size=self.batch_size,
