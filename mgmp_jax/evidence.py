@@ -22,7 +22,7 @@ from mgmp_jax.responses import Responses, can_convert
 from mgmp_jax.stamps import library_version, versions
 from mgmp_jax.verifier import Verifier
 
-__all__ = ["Conditions", "Evidence", "Fragments", "gather_evidence"]
+__all__ = ["Conditions", "Evidence", "Fragments", "gather_evidence", "source_name"]
 
 _FORMAT = "mgmp_jax.evidence.v1"
 _MOST_FRAGMENTS = 300
@@ -188,9 +188,7 @@ def gather_evidence(
     digests = "\n".join(sorted(verifier.known))
     return Evidence(
         report,
-        next(
-            (m.source.model for m, _ in asked if isinstance(m, FittedMGMP | FittedSimilarity)), ""
-        ),
+        source_name(verifier),
         threshold,
         level,
         verifier.digest,
@@ -204,6 +202,14 @@ def gather_evidence(
         seed,
         created,
     )
+
+
+def source_name(verifier: Verifier) -> str:
+    """Finds the name of the owner's model; empty where the verifier knows none."""
+    named = (
+        m.source.model for m in verifier.methods if isinstance(m, FittedMGMP | FittedSimilarity)
+    )
+    return next(named, "")
 
 
 def _answer(found: dict[str, Any]) -> Answer:
@@ -230,7 +236,7 @@ def _conditions(method: Fitted, suspect: Responses) -> Conditions:
     elif isinstance(method, FittedSiblingTest):
         settings = {
             "siblings": len(method.candidates) - 1,
-            "controls": len(method.controls),
+            "controls": len(method.controls) if method.has_controls else 0,
             "regressed out": method.background,
         }
     n, width = suspect.values.shape

@@ -110,7 +110,14 @@ def restrict(method: Fitted, places: np.ndarray, queries: str) -> Fitted:
     if background == "others":
         background = default_background(n, (count - 1) * d)
     controls = tuple(control.take(places, queries) for control in method.controls)
-    return FittedSiblingTest(candidates, controls, background, queries, method.asks, method.name)
+    return dataclasses.replace(
+        method,
+        candidates=candidates,
+        controls=controls,
+        background=background,
+        queries=queries,
+        _centres={},
+    )
 
 
 def _score(

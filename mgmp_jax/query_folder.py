@@ -12,6 +12,7 @@ import numpy as np
 
 from mgmp_jax import files
 from mgmp_jax.queries import QuerySet
+from mgmp_jax.seal import seal, unseal
 
 __all__ = ["QueryFolder"]
 
@@ -61,7 +62,8 @@ class QueryFolder:
         }
         for name, queries in sets.items():
             files.write_arrays(folder / f"{name}.npz", _to_arrays(queries), about[name])
-        files.write_json(folder / _FILE, {"format": _FORMAT, "created": now, "sets": about})
+        with files.replacing(folder / _FILE) as unfinished:
+            unfinished.write_bytes(seal({"format": _FORMAT, "created": now, "sets": about}))
         return cls(dict(sets), now)
 
     @classmethod
@@ -75,8 +77,8 @@ class QueryFolder:
         path = Path(folder) / _FILE
         if not path.exists():
             raise FileNotFoundError(f"no queries in {folder}; `mgmp queries` freezes some")
-        found = files.read_settings(path)
         try:
+            found = unseal(path.read_bytes())
             if found["format"] != _FORMAT:
                 raise ValueError(f"its format is {found['format']!r}, expected {_FORMAT!r}")
             sets = {name: _read(Path(folder), about) for name, about in found["sets"].items()}

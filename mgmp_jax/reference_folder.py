@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mgmp_jax.answers import Answers, load_answers
@@ -22,7 +23,8 @@ def read_references(folder: str | Path) -> ReferenceSet:
         folder: ``source.npz`` is the source; of each task in ``pool/TASK/``, ``homologous*.npz``
             started from it and ``non_homologous*.npz`` did not; ``siblings/``, ``controls/`` and
             ``calibration/`` hold a file a model. Several files of a side are taken in the order of
-            their names. Hidden files are left out.
+            their names, numbers in them by size; the last of a side stands for its checkpoints.
+            Hidden files are left out.
 
     Raises:
         FileNotFoundError: there is no such folder, or no source in it.
@@ -34,7 +36,7 @@ def read_references(folder: str | Path) -> ReferenceSet:
     groups: dict[str, list[Answers]] = {"siblings": [], "controls": [], "calibration": []}
     pairs: dict[str, dict[str, list[Answers]]] = {}
     source: Answers | None = None
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted((p for p in folder.rglob("*") if p.is_file()), key=_natural):
         place = path.relative_to(folder).parts
         if any(part.startswith(".") for part in place):
             continue
@@ -58,3 +60,11 @@ def read_references(folder: str | Path) -> ReferenceSet:
         raise FileNotFoundError(f"no source.npz in {folder}; {_LAYOUT}")
     pool = [Pair(task, pair[""], pair["non_"]) for task, pair in pairs.items()]
     return ReferenceSet(source, pool, groups["siblings"], groups["controls"], groups["calibration"])
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """A key by which 2 comes before 10."""
+    return [
+        (int(part or -1), "") if i % 2 else (0, part)
+        for i, part in enumerate(re.split(r"(\d+)", str(path)))
+    ]

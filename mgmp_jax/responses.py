@@ -91,6 +91,8 @@ class Responses:
                 "queries must be the QuerySet that was asked, or its digest; got "
                 f"{type(queries).__name__}: QuerySet.images, .texts and .rows make one"
             )
+        if not isinstance(model, str):
+            raise ValueError(f"model must be the name of the model, got {type(model).__name__}")
         matrix = _of_labels(values, name) if kind == "labels" else None
         if matrix is None:
             matrix = as_matrix(_without_zero_logarithms(values, kind, name), name)

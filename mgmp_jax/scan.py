@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ def fewest_found(suspects: int, m: int, alpha: float) -> int:
         suspects: how many there are.
         m: how many calibration models or siblings.
         alpha: the false discovery rate.
+
+    Returns:
+        The least number; above ``suspects`` nothing can be found.
     """
     return math.ceil(round(suspects / (alpha * (m + 1)), 9))
 
@@ -43,21 +47,25 @@ def fewest_found(suspects: int, m: int, alpha: float) -> int:
 def find_suspects(paths: Sequence[str | Path]) -> list[Path]:
     """Lists the files of answers among files and below folders, each once, in order.
 
+    Args:
+        paths: files, or folders of ``.npz``.
+
     Raises:
         FileNotFoundError: there is no such file or folder, or no ``.npz`` in a folder.
         ValueError: none is given.
     """
     if not paths:
         raise ValueError("give at least one file of answers, or a folder of them; got none")
-    found: list[Path] = []
+    found: dict[Path, Path] = {}
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(f"no file or folder {path}")
         within = sorted(path.rglob("*.npz")) if path.is_dir() else [path]
         if not within:
             raise FileNotFoundError(f"no .npz of answers in {path}; `mgmp record` writes them")
-        found += within
-    return list(dict.fromkeys(found))
+        for one in within:
+            found.setdefault(one.resolve(), one)
+    return list(found.values())
 
 
 def scan(
@@ -67,9 +75,10 @@ def scan(
     *,
     threshold: float = 0.9,
     level: float = 0.05,
-    done: Callable[[], None] = lambda: None,
 ) -> Iterator[dict[str, Any]]:
     """Verifies one suspect after the other; those in the journal are not verified again.
+
+    A file that was changed since, or could not be verified, is verified again.
 
     Args:
         verifier: that is asked.
@@ -77,30 +86,37 @@ def scan(
         journal: a file to which every row is appended as it is made.
         threshold: as of :meth:`Verifier.verify`.
         level: as of :meth:`Verifier.verify`.
-        done: called after each suspect.
 
     Yields:
         A row of :data:`COLUMNS` a suspect, without q-values. Of a file that cannot be verified,
         ``error`` says why.
 
     Raises:
-        ValueError: the journal is of another verifier, threshold or level.
+        ValueError: the journal is damaged, of another verifier, threshold or level, or holds
+            suspects that are not asked for: q-values count all tests that were made.
         OSError: the disk is full or the folder cannot be written.
     """
     head = {"verifier": verifier.digest, "threshold": threshold, "level": level}
     journal = Path(journal)
     before = _read_journal(journal, head)
+    forgotten = sorted(set(before or {}) - {str(path) for path in suspects})
+    if forgotten:
+        raise ValueError(
+            f"{journal} holds {len(forgotten)} suspects that are not given now, the first is "
+            f"{forgotten[0]}. All tests that were made count: give them too, or choose another "
+            "--out"
+        )
     journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as file:
         if before is None:
             file.write(json.dumps(head) + "\n")
         for path in suspects:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
             row = (before or {}).get(str(path))
-            if row is None:
-                row = _verify(verifier, path, threshold, level)
+            if row is None or row["sha256"] != digest or row.get("error") is not None:
+                row = {**_verify(verifier, path, threshold, level), "sha256": digest}
                 file.write(json.dumps(row) + "\n")
                 file.flush()
-            done()
             yield row
 
 
@@ -109,6 +125,9 @@ def rank(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
     Args:
         rows: of :func:`scan`.
+
+    Returns:
+        The same rows with all of :data:`COLUMNS`, sorted by lineage, then by knowledge.
     """
     ranked = [dict.fromkeys(COLUMNS) | row for row in rows]
     for question in _QUESTIONS:
@@ -139,7 +158,7 @@ def write_table(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
         with files.replacing(path) as unfinished, unfinished.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({name: _plain(row[name]) for name in COLUMNS} for row in rows)
     elif path.suffix == ".parquet":
         try:
             import pyarrow as pa
@@ -155,6 +174,11 @@ def write_table(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
             pq.write_table(pa.Table.from_pylist(list(rows), pa.schema(fields)), unfinished)
     else:
         raise ValueError(f"the table must end in .csv or .parquet, got {path}")
+
+
+def _plain(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
 
 
 def _verify(verifier: Verifier, path: Path, threshold: float, level: float) -> dict[str, Any]:
@@ -177,7 +201,13 @@ def _read_journal(path: Path, head: dict[str, Any]) -> dict[str, dict[str, Any]]
     if not path.exists():
         return None
     whole, _, cut = path.read_bytes().rpartition(b"\n")
-    lines = [json.loads(line) for line in whole.splitlines()]
+    try:
+        lines = [files.parse_json(line) for line in whole.splitlines()]
+        rows = {row["file"]: row for row in lines[1:] if row["sha256"]}
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"the journal {path} is damaged ({error}); delete it to scan anew"
+        ) from error
     if cut:
         with path.open("rb+") as file:
             file.truncate(len(whole) + bool(whole))
@@ -188,7 +218,7 @@ def _read_journal(path: Path, head: dict[str, Any]) -> dict[str, dict[str, Any]]
             f"{path} was begun with another verifier, threshold or level; choose another --out, or "
             "delete it to scan anew"
         )
-    return {row["file"]: row for row in lines[1:]}
+    return rows
 
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:

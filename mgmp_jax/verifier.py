@@ -22,7 +22,7 @@ from mgmp_jax.methods import (
     Method,
     SiblingTest,
 )
-from mgmp_jax.references import ReferenceSet
+from mgmp_jax.references import ReferenceSet, same_numbers
 from mgmp_jax.report import Answer, Report, Verdict
 from mgmp_jax.responses import ResponseKind, Responses, can_convert
 
@@ -149,6 +149,7 @@ class Verifier:
         for i, method in enumerate(self.methods):
             responses = answers_to(suspect, method.asks)
             self._check_new(responses, "the suspect")
+            self._check_unlike(responses, method.asks)
             check_varied(responses.values, responses.model or "the suspect")
             name = name or responses.model
             reason = method.reads(responses)
@@ -295,6 +296,19 @@ class Verifier:
                 "another model's answers"
             )
 
+    def _check_unlike(self, suspect: Responses, asks: str) -> None:
+        """Refuses what a calibration model answers, rounded or in another kind too."""
+        for i, answers in enumerate(self.calibration):
+            model = answers_to(answers, asks)
+            if can_convert(model.kind, suspect.kind) and same_numbers(
+                model.to(suspect.kind).values, suspect.values
+            ):
+                raise ValueError(
+                    f"{suspect.model or 'the suspect'} answers as calibration model {i} "
+                    f"({model.model or 'no name'}) does: no p-value holds for it. Give another "
+                    "model's answers"
+                )
+
 
 def _default_methods(references: ReferenceSet) -> list[Method]:
     methods: list[Method] = []
@@ -316,7 +330,7 @@ def _lineage(method: FittedSiblingTest, suspect: Responses, level: float) -> Ans
         verdict: Verdict = "homologous"
         reason = (
             "It resembles the source more than its siblings, which differ by the seed alone: it "
-            f"depends on this very training run.{'' if method.controls else _NO_CONTROLS}"
+            f"depends on this very training run.{'' if method.has_controls else _NO_CONTROLS}"
         )
     elif 1 / (m + 1) > level:
         verdict = "inconclusive"

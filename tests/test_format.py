@@ -111,7 +111,9 @@ def test_a_verifier(verifier: Verifier, tmp_path: Path) -> None:
     assert mgmp["kind"] == "MGMP" and mgmp["source"] == similarity["source"] == source
     wanted = {"kind", "config", "source", "asks", "name", "knows_siblings"}
     assert mgmp.keys() == wanted and similarity.keys() == {"kind", "name", "asks", "source"}
-    assert sibling.keys() == {"kind", "controls", "background", "queries", "asks", "name"}
+    assert sibling.keys() == {
+        *("kind", "controls", "background", "queries", "asks", "name", "has_controls")
+    }
     assert (sibling["kind"], similarity["kind"]) == ("sibling test", "similarity")
     shapes = {name: shape for name, (_, shape, _) in arrays.items()}
     assert shapes["methods/0/source"] == shapes["methods/2/source"] == (80, 6)

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +5,7 @@ import pytest
 
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.query_folder import QueryFolder
+from mgmp_jax.seal import seal, unseal
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), np.uint8)
 SETS = {
@@ -37,15 +37,20 @@ def test_what_was_changed_is_noticed(tmp_path: Path) -> None:
         QueryFolder.load(tmp_path)
     QueryFolder.freeze(tmp_path, SETS)
     path = tmp_path / "queries.json"
-    about = json.loads(path.read_text())
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"created": "2', b'"created": "1'))
+    with pytest.raises(ValueError, match=r"its SHA-256 differs"):
+        QueryFolder.load(tmp_path)
+    about = unseal(whole)
+    del about["sha256"]
     about["sets"]["training"]["digest"] = SETS["rows"].digest
-    path.write_text(json.dumps(about))
+    path.write_bytes(seal(about))
     with pytest.raises(ValueError, match=r"training.npz holds other queries than were frozen"):
         QueryFolder.load(tmp_path)
     about["sets"]["training"]["file"] = "../../elsewhere.npz"
-    path.write_text(json.dumps(about))
+    path.write_bytes(seal(about))
     with pytest.raises((ValueError, FileNotFoundError), match=r"elsewhere.npz"):
         QueryFolder.load(tmp_path)
-    path.write_text('{"format": "of another"}')
+    path.write_bytes(seal({"format": "of another"}))
     with pytest.raises(ValueError, match=r"its format is 'of another'"):
         QueryFolder.load(tmp_path)

@@ -107,6 +107,15 @@ def test_methods_are_chosen_by_what_there_is(family: Family) -> None:
         Verifier.fit(dataclasses.replace(siblings, siblings=[]))
 
 
+def test_a_calibration_model_is_no_suspect_rounded_or_as_labels(family: Family) -> None:
+    references = family.references(0, siblings=3, controls=3)
+    verifier, control = Verifier.fit(references), references.controls[1]
+    rounded = Responses(np.round(control.values, 5), "logits", control.queries)
+    for suspect in (rounded, control.to("labels")):
+        with pytest.raises(ValueError, match=r"answers as calibration model 1"):
+            verifier.verify(suspect)
+
+
 @pytest.mark.parametrize("controls", [0, 5])
 def test_lineage_without_controls_says_so(family: Family, controls: int) -> None:
     verifier = Verifier.fit(family.references(0, siblings=19, controls=controls))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,14 @@ def open_model(target: str) -> Any:
         raise ValueError(f"expected FILE.py:NAME, got {target!r}")
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file {path}")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    folder = str(Path(path).resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # as for a script, which imports what lies beside it
+    known_as = f"mgmp_model_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(known_as, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[known_as] = module
     spec.loader.exec_module(module)
     if not callable(getattr(module, name, None)):
         raise ValueError(

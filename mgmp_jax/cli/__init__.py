@@ -39,10 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         outcome = command.run()
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
         return WRONG_INPUT
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return STOPPED
-    print(json.dumps(outcome.about, indent=1) if command.json else outcome.text)
+    print(json.dumps(outcome.about, indent=1) if command.json else _printable(outcome.text))
     return outcome.code
+
+
+def _printable(text: str) -> str:
+    """Text in which names from files cannot command a terminal."""
+    return "".join(
+        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode()
+        for one in text
+    )

@@ -22,7 +22,9 @@ class Check(Command):
     path: Positional[Path]
     """What to check: anything signed, a DNA file, or the folder of a report."""
     public_key: Path | None = None
-    """PEM file of the signer's public key."""
+    """PEM file of the signer's public key; or"""
+    chain: tuple[Path, ...] = ()
+    """PEM files of the certificates that are trusted, the root among them."""
     signature: Path | None = None
     """The signature; by default PATH.sig."""
     verifier: Path | None = None
@@ -33,15 +35,20 @@ class Check(Command):
     def run(self) -> Outcome:
         """Does all checks that were asked for."""
         done = []
-        if self.public_key is not None:
+        if self.public_key is not None or self.chain:
             from mgmp_jax.signing import check_signature
 
-            check_signature(self.path, public_key=self.public_key, signature=self.signature)
+            check_signature(
+                self.path,
+                public_key=self.public_key,
+                chain=self.chain,
+                signature=self.signature,
+            )
             done.append("the signature is by this key, and nothing was changed since")
         if self.verifier is not None:
             done.append(self._make_again(self.verifier))
         if not done:
-            raise ValueError("nothing to check: give --public-key, --verifier or both")
+            raise ValueError("nothing to check: give --public-key or --chain, --verifier, or both")
         return Outcome("\n".join(done), {"path": str(self.path), "checked": done})
 
     def _make_again(self, folder: Path) -> str:
@@ -57,7 +64,16 @@ class Check(Command):
             raise ValueError("give --suspect, the answers that the report judged")
         from mgmp_jax import files
         from mgmp_jax.answers import load_answers
-        from mgmp_jax.statements import check_report
+        from mgmp_jax.evidence import source_name
+        from mgmp_jax.statements import check_report, check_statements
 
         check_report(files.read_settings(report), verifier, load_answers(self.suspect))
-        return "the verifier says the same of these answers"
+        same = "the verifier says of these answers what report.json says"
+        if not self.path.is_dir():
+            return same
+        source = source_name(verifier) or "source"
+        checked = check_statements(self.path, self.suspect, source)
+        more = sorted({path.name for path in self.path.iterdir()} - set(checked))
+        return (
+            f"{same}, and so do {', '.join(checked[1:])}; not read: {', '.join(more) or 'nothing'}"
+        )

@@ -35,6 +35,10 @@ class Fit(Command):
         from mgmp_jax.verifier import Verifier
 
         references = read_references(self.references)
+        if (self.out / "verifier.npz").exists():
+            raise FileExistsError(
+                f"{self.out} holds a verifier already, which reports may name; choose another --out"
+            )
         working = self.out / ".training"
         console.stderr = True
         try:

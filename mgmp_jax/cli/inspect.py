@@ -19,7 +19,7 @@ class Inspect(Command):
     """
 
     path: Positional[Path]
-    """Frozen queries, recorded answers or a verifier."""
+    """Frozen queries, recorded answers, a verifier, evidence, a DNA file or a report."""
 
     def run(self) -> Outcome:
         """Reads it, which checks it."""
@@ -36,9 +36,33 @@ class Inspect(Command):
             return self._verifier()
         if self.path.suffix == ".npz":
             return self._answers()
+        if self.path.suffix == ".zip" or (self.path / "dna.json").exists():
+            return self._dna()
+        report = self.path / "report.json" if self.path.is_dir() else self.path
+        if report.suffix == ".json" and report.exists():
+            return self._report(report)
         raise ValueError(
-            f"{self.path} is none of frozen queries, recorded answers (.npz) and a verifier"
+            f"{self.path} is none of frozen queries, recorded answers, evidence, a verifier, a DNA "
+            "file and a report"
         )
+
+    def _dna(self) -> dict[str, Any]:
+        from mgmp_jax.archive import read_dna
+
+        dna = read_dna(self.path)
+        methods = ", ".join(method["name"] for method in dna.about["methods"])
+        about = {"source": str(dna.about["source"]), "methods": methods, "digest": dna.digest}
+        return {"is": "a DNA file", "created": dna.about["created"], **about}
+
+    def _report(self, path: Path) -> dict[str, Any]:
+        from mgmp_jax import files
+        from mgmp_jax.statements import report_from_json
+
+        content = files.read_settings(path)
+        report = report_from_json(content)
+        verdicts = {one.question: one.verdict for one in (report.knowledge, report.lineage)}
+        about = {"created": content["created"], "suspect": report.suspect}
+        return {"is": "a report", **about, **verdicts}
 
     def _queries(self) -> dict[str, Any]:
         from mgmp_jax.query_folder import QueryFolder

@@ -50,7 +50,7 @@ class Queries(Command):
         unseen = self.unseen or (self.data if is_named else None)
         sets = {TRAINING: self._draw(self.data, "train")}
         if unseen is not None:
-            drawn = self._draw(unseen, "test")
+            drawn = self._draw(unseen, "test", besides=self._read(self.data, "train"))
             if drawn.modality == "images":
                 drawn = QuerySet.images(halves(drawn.inputs))
             sets[UNSEEN] = drawn
@@ -65,20 +65,36 @@ class Queries(Command):
         text = "\n".join([f"Frozen in {self.out} at {frozen.created}", *lines])
         return Outcome(text, {"folder": str(self.out), "created": frozen.created, "sets": about})
 
-    def _draw(self, name: str, split: str) -> QuerySet:
+    def _draw(self, name: str, split: str, besides: QuerySet | None = None) -> QuerySet:
+        """Draws queries, none of them among those besides."""
         import numpy as np
 
-        from mgmp_jax import data
-        from mgmp_jax.data.raw import read_raw
-        from mgmp_jax.queries import QuerySet
-
-        if name in data.NUM_CLASSES and not Path(name).exists():
-            whole = QuerySet.images(data.load(name, split, self.data_dir).inputs)
-        else:
-            whole = read_raw(name)
+        whole = self._read(name, split)
+        if besides is not None:
+            known = set(map(_raw, besides.inputs))
+            fresh = [i for i, one in enumerate(whole.inputs) if _raw(one) not in known]
+            if not fresh:
+                raise ValueError(
+                    f"all of {name} are among the training examples; --unseen must be new"
+                )
+            whole = whole.take(np.array(fresh))
         if not 1 <= self.count <= len(whole):
             raise ValueError(
                 f"--count must be from 1 to the {len(whole)} of {name}, got {self.count}"
             )
         drawn = np.random.default_rng(self.seed).permutation(len(whole))[: self.count]
         return whole.take(np.sort(drawn))
+
+    def _read(self, name: str, split: str) -> QuerySet:
+        from mgmp_jax import data
+        from mgmp_jax.data.raw import read_raw
+        from mgmp_jax.queries import QuerySet
+
+        if name in data.NUM_CLASSES and not Path(name).exists():
+            return QuerySet.images(data.load(name, split, self.data_dir).inputs)
+        return read_raw(name)
+
+
+def _raw(one: Any) -> Any:
+    """What tells an example from all others."""
+    return one if isinstance(one, str) else one.tobytes()

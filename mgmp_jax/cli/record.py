@@ -21,7 +21,7 @@ class Record(Command):
     The model is given as ADAPTER:TARGET. python, torch, flax and equinox run a Python file and
     call a function in it, without arguments, which gives the model. Options of an endpoint follow a
     #: http://host/v2/models/m/infer#budget=5000&token_env=API_TOKEN. Its answers are kept as they
-    come, in a journal beside --out; rerun to resume.
+    come, in a hidden journal beside --out; rerun to resume.
     """
 
     model: str
@@ -44,12 +44,16 @@ class Record(Command):
     """Of images: height and width to resize to."""
 
     def run(self) -> Outcome:
-        """Asks the model, or says that it was asked before."""
+        """Asks the model."""
         from mgmp_jax import adapters
         from mgmp_jax.answers import answers_to, save_answers
         from mgmp_jax.query_folder import QueryFolder
 
         frozen = QueryFolder.load(self.queries)
+        if self.out.exists():
+            raise FileExistsError(
+                f"{self.out} is there already; choose another --out, or delete it"
+            )
         sets: Any = frozen.sets
         if len(sets) == 1:  # answers to the only query set need no name: every method asks it
             (sets,) = sets.values()
@@ -73,7 +77,7 @@ class Record(Command):
         if not (self.mean or self.std or self.size):
             return {}
         mean, std = self.mean or (0.0, 0.0, 0.0), self.std or (1.0, 1.0, 1.0)
-        channels_first = not self.model.startswith("flax:")
+        channels_first = not self.model.startswith(("flax:", "sklearn:"))
         return {"pixels": Pixels(mean, std, self.size, channels_first)}
 
     def _journal(self) -> dict[str, Any]:
@@ -84,5 +88,5 @@ class Record(Command):
         def show(answered: int, total: int) -> None:
             print(f"\r{answered} of {total} answered", end="", file=sys.stderr, flush=True)
 
-        journal = self.out.with_name(self.out.name + ".journal")
+        journal = self.out.with_name(f".{self.out.name}.journal")
         return {"journal": journal, "progress": show if sys.stderr.isatty() else None}

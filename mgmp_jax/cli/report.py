@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
 from mgmp_jax.cli.command import Command, Outcome
+
+if TYPE_CHECKING:
+    from mgmp_jax.evidence import Evidence
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,6 @@ class Report(Command):
         """Writes all files."""
         from mgmp_jax import files, statements
         from mgmp_jax.evidence import Evidence
-        from mgmp_jax.query_folder import QueryFolder
         from mgmp_jax.reporting import write_page
 
         evidence = Evidence.load(self.evidence)
@@ -46,6 +49,7 @@ class Report(Command):
             threshold=evidence.threshold,
             level=evidence.level,
             verifier=evidence.verifier,
+            ran=evidence.versions,
         )
         declared = statements.report_to_cyclonedx(content, source=source, assessor=self.assessor)
         made = {
@@ -53,7 +57,7 @@ class Report(Command):
             "in-toto.json": statements.report_to_in_toto(content, self.suspect),
             "cyclonedx.json": declared,
         }
-        frozen = "" if self.queries is None else QueryFolder.load(self.queries).created
+        frozen = self._frozen(evidence)
         write_page(self.out / "report.html", evidence, suspect_file=self.suspect, frozen=frozen)
         for name, one in made.items():
             files.write_json(self.out / name, one)
@@ -64,3 +68,15 @@ class Report(Command):
         return Outcome(
             f"{self.out}: {', '.join(written)}", {"folder": str(self.out), "files": written}
         )
+
+    def _frozen(self, evidence: Evidence) -> str:
+        """When the queries were frozen that the suspect was asked."""
+        from mgmp_jax.query_folder import QueryFolder
+
+        if self.queries is None:
+            return ""
+        frozen = QueryFolder.load(self.queries)
+        digests = {queries.digest for queries in frozen.sets.values()}
+        if not {answer.queries for answer in evidence.report.answers} <= digests:
+            raise ValueError(f"the suspect was asked other queries than those in {self.queries}")
+        return frozen.created

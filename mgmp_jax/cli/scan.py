@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
-from mgmp_jax.cli.command import Command, Outcome
+from mgmp_jax.cli.command import HOMOLOGOUS, INCONCLUSIVE, Command, Outcome
 
 if TYPE_CHECKING:
     from mgmp_jax.verifier import Verifier
 
+_QUESTIONS = ("lineage", "knowledge")
 _SHOWN = 20
 
 
@@ -24,7 +25,9 @@ class Scan(Command):
     mgmp scan verifier/ suspects/ --out scan.parquet
 
     Rerun to resume. Each question has a q-value of its own: a p-value adjusted for all suspects by
-    Benjamini and Hochberg. Exit code 3 where one suspect has a q-value of at most --alpha.
+    Benjamini and Hochberg. Found is a suspect with the verdict homologous and a q-value of at most
+    --alpha. Exit code 3 where one is found, to either question; 4 where none is and a file could
+    not be verified; else 0.
     """
 
     verifier: Positional[Path]
@@ -34,9 +37,11 @@ class Scan(Command):
     out: Path
     """Table, .csv or .parquet; beside it a journal of what is done."""
     alpha: float = 0.05
-    """False discovery rate."""
+    """False discovery rate, of each question."""
     threshold: float = 0.9
     """The paper's δ, of single verdicts."""
+    level: float = 0.05
+    """The largest p-value of a single verdict homologous."""
 
     def run(self) -> Outcome:
         """Verifies all suspects that are not in the journal yet."""
@@ -51,19 +56,20 @@ class Scan(Command):
         verifier, suspects = Verifier.load(self.verifier), scan.find_suspects(self.suspects)
         self._say_what_is_possible(verifier, len(suspects))
         journal = self.out.with_name(self.out.name + ".journal")
-        rows = scan.scan(verifier, suspects, journal, threshold=self.threshold, level=self.alpha)
+        rows = scan.scan(verifier, suspects, journal, threshold=self.threshold, level=self.level)
         console = Console(stderr=True)
         shown = track(
             rows, "verified", len(suspects), console=console, disable=not console.is_terminal
         )
         ranked = scan.rank(list(shown))
         scan.write_table(self.out, ranked)
-        found = [row for row in ranked if self._is_found(row)]
+        found = {q: sum(self._is_found(row, q) for row in ranked) for q in _QUESTIONS}
         failed = sum(row["error"] is not None for row in ranked)
-        head = f"{len(found)} of {len(ranked)} found at α = {self.alpha:g}, {failed} not verified"
-        lines = [self._line(row) for row in ranked[:_SHOWN]]
-        about = {"table": str(self.out), "found": len(found), "failed": failed, "rows": ranked}
-        return Outcome("\n".join([head, *lines, f"All: {self.out}"]), about, 3 if found else 0)
+        head = [f"{q}: {n} of {len(ranked)} found at α = {self.alpha:g}" for q, n in found.items()]
+        lines = [*head, f"{failed} not verified", *map(self._line, ranked[:_SHOWN])]
+        about = {"table": str(self.out), "found": found, "failed": failed, "rows": ranked}
+        code = HOMOLOGOUS if any(found.values()) else INCONCLUSIVE if failed else 0
+        return Outcome("\n".join([*lines, f"All: {self.out}"]), about, code)
 
     def _say_what_is_possible(self, verifier: Verifier, suspects: int) -> None:
         from mgmp_jax.methods import FittedSiblingTest
@@ -84,15 +90,15 @@ class Scan(Command):
                 file=sys.stderr,
             )
 
-    def _is_found(self, row: dict[str, Any]) -> bool:
-        q_values = (row["lineage_q_value"], row["knowledge_q_value"])
-        return any(q is not None and q <= self.alpha for q in q_values)
+    def _is_found(self, row: dict[str, Any], question: str) -> bool:
+        q = row[f"{question}_q_value"]
+        return row[f"{question}_verdict"] == "homologous" and q is not None and q <= self.alpha
 
     def _line(self, row: dict[str, Any]) -> str:
         if row["error"] is not None:
             return f"{row['file']}: not verified: {row['error']}"
         parts = []
-        for question in ("lineage", "knowledge"):
+        for question in _QUESTIONS:
             p, q = row[f"{question}_p_value"], row[f"{question}_q_value"]
             numbers = "" if p is None else f" (p {p:.3g}, q {q:.3g})"
             parts.append(f"{question} {row[f'{question}_verdict']}{numbers}")

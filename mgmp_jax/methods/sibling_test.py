@@ -96,7 +96,13 @@ class SiblingTest:
         if background == "others":
             check_width(width, n, "the other candidates are together")
         return FittedSiblingTest(
-            candidates, tuple(controls), background, own.source.queries, self.asks, self.name
+            candidates,
+            tuple(controls),
+            background,
+            own.source.queries,
+            self.asks,
+            self.name,
+            bool(own.controls),
         )
 
 
@@ -118,6 +124,7 @@ class FittedSiblingTest:
         queries: the digest of the query set.
         asks: its name.
         name: of the method.
+        has_controls: whether the reference set had controls; else those of the pool stand in.
     """
 
     candidates: Float[np.ndarray, "c n d"]
@@ -126,6 +133,7 @@ class FittedSiblingTest:
     queries: str
     asks: str = UNSEEN
     name: str = "sibling test"
+    has_controls: bool = False
     question: ClassVar[Question] = "lineage"
     _centres: dict[str, np.ndarray] = dataclasses.field(default_factory=dict, repr=False)
 
@@ -186,6 +194,7 @@ class FittedSiblingTest:
             "queries": self.queries,
             "asks": self.asks,
             "name": self.name,
+            "has_controls": self.has_controls,
         }
         arrays = {f"controls/{i}": c.values for i, c in enumerate(self.controls)}
         return about, {"candidates": self.candidates, **arrays}
@@ -206,6 +215,7 @@ class FittedSiblingTest:
             about["queries"],
             about["asks"],
             about["name"],
+            about["has_controls"],
         )
 
     @functools.cached_property

@@ -5,7 +5,7 @@ model: a verdict of *lineage* says that a model depends on the source's training
 one of *knowledge* does not speak of descent at all.
 """
 
-from mgmp_jax.statements.check import check_report
+from mgmp_jax.statements.check import check_report, check_statements
 from mgmp_jax.statements.cyclonedx import check_cyclonedx, report_to_cyclonedx
 from mgmp_jax.statements.in_toto import PREDICATE_TYPE, check_in_toto, report_to_in_toto
 from mgmp_jax.statements.model_card import report_to_model_card
@@ -16,6 +16,7 @@ __all__ = [
     "check_cyclonedx",
     "check_in_toto",
     "check_report",
+    "check_statements",
     "report_from_json",
     "report_to_cyclonedx",
     "report_to_in_toto",

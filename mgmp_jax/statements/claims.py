@@ -17,9 +17,6 @@ _CLAIMS = {
     ("lineage", "homologous"): (
         "judged by its answers, {suspect} depends on the very training run that made {source}"
     ),
-    ("lineage", "not homologous"): (
-        "no dependence of {suspect} on the training run that made {source} was found"
-    ),
     ("lineage", "inconclusive"): (
         "whether {suspect} depends on the training run that made {source} is left open"
     ),
@@ -42,7 +39,6 @@ _LIMITS = {
         "to the source. The p-value is exact where siblings were made as the source was, and "
         "queries and statistic were fixed before the suspect was seen."
     ),
-    ("lineage", "not homologous"): _NO_EVIDENCE,
     ("lineage", "inconclusive"): _NO_EVIDENCE,
 }
 

@@ -22,7 +22,7 @@ def report_to_json(
     threshold: float = 0.9,
     level: float = 0.05,
     verifier: str = "",
-    beside: Mapping[str, str] | None = None,
+    ran: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Writes a report down for machines, with all that it rests on.
 
@@ -32,7 +32,8 @@ def report_to_json(
         threshold: as it was given to ``verify``.
         level: as it was given to ``verify``.
         verifier: the SHA-256 of ``verifier.npz`` (:attr:`mgmp_jax.verifier.Verifier.digest`).
-        beside: versions of Python and of the libraries below this one; by default those that run.
+        ran: versions of this library, of Python and of the libraries below it that verified; by
+            default those that run now.
 
     Returns:
         What JSON holds: the verdict of each question, and the answers of all methods.
@@ -40,11 +41,12 @@ def report_to_json(
     Raises:
         ValueError: a score is not finite, or the time is none.
     """
+    beside = dict({"mgmp_jax": library_version(), **versions()} if ran is None else ran)
     return {
         "schema": SCHEMA,
         "created": check_time(created),
-        "library": {"name": "mgmp_jax", "version": library_version()},
-        "versions": dict(versions() if beside is None else beside),
+        "library": {"name": "mgmp_jax", "version": beside.pop("mgmp_jax", "unknown")},
+        "versions": beside,
         "verifier": {"file": "verifier.npz", "sha256": verifier},
         "threshold": float(threshold),
         "level": float(level),
@@ -133,6 +135,11 @@ def _answer_from_json(content: Mapping[str, Any]) -> Answer:
         _text(content, "queries"),
         _text(content, "responses"),
     )
+    p, m = answer.p_value, answer.m
+    if p is not None and not (m and math.isclose(p * (m + 1), round(p * (m + 1))) and 0 < p <= 1):
+        raise ValueError(f"p = {p:g} cannot come of {m} models")
+    if answer.question == "lineage" and answer.verdict == "not homologous":
+        raise ValueError("lineage is never not homologous: a large p says nothing")
     if _answer_to_json(answer) != dict(content):
         raise ValueError(f"the {answer.question} of {answer.method!r} contradicts itself")
     return answer

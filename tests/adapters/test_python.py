@@ -66,6 +66,13 @@ def test_options_of_other_adapters_are_refused() -> None:
 def test_a_model_is_opened_by_a_line(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def load():\n    return lambda x: x.mean(axis=(1, 2))\nnumber = 3\n")
+    (tmp_path / "beside.py").write_text("width = 3\n")
+    (tmp_path / "data.py").write_text(
+        "from __future__ import annotations\nimport dataclasses\nimport beside\n\n\n"
+        "@dataclasses.dataclass\nclass Model:\n    width: int = beside.width\n\n"
+        "    def __call__(self, x):\n        return x.mean(axis=(1, 2))[:, : self.width]\n"
+    )
+    assert len(adapters.record(adapters.open_model(f"python:{tmp_path}/data.py:Model"), IMAGES))
     answer = adapters.open_model(f"python:{path}:load")
     assert len(adapters.record(answer, IMAGES)) == 10
     with pytest.raises(ValueError, match=r"has no function 'number'"):

@@ -139,10 +139,17 @@ def test_what_was_signed_is_checked(story: Path, capsys, tmp_path: Path) -> None
         code, about = asked(capsys, "check", path, "--public-key", public, *more)
         assert code == 0 and len(about["checked"]) == 2
     other = story / "suspects/innocent0.npz"
-    assert "responses of knowledge" in refused(capsys, "check", report, *again, "--suspect", other)
+    assert "answers on 'stolen'" in refused(capsys, "check", report, *again, "--suspect", other)
     page = report / "report.html"
     page.write_bytes(page.read_bytes().replace(b"homologous", b"homoiogous", 1))
     assert "is not what was signed" in refused(capsys, "check", report, "--public-key", public)
+    forged = json.loads((report / "cyclonedx.json").read_text())
+    forged["declarations"]["claims"][0]["predicate"] = "is guilty"
+    whole = (report / "cyclonedx.json").read_text()
+    (report / "cyclonedx.json").write_text(json.dumps(forged))
+    said = refused(capsys, "check", report, *again, "--suspect", suspect)
+    assert "cyclonedx.json says something else than report.json" in said
+    (report / "cyclonedx.json").write_text(whole)
     stated = json.loads((report / "report.json").read_text())
     stated["answers"][1]["score"] += 1
     (report / "report.json").write_text(json.dumps(stated))
@@ -202,13 +209,14 @@ def test_a_scan_ranks_and_resumes(story: Path, capsys, tmp_path: Path) -> None:
     assert code == 3
     assert [Path(row["file"]).stem for row in found["rows"]][::6] == ["stolen", "broken"]
     assert found["failed"] == 1 and "is damaged" in found["rows"][-1]["error"]
+    assert found["found"] == {"lineage": 1, "knowledge": 1}
     whole, journal = out.read_bytes(), tmp_path / "scan.csv.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:4]) + lines[4][:20])
     assert asked(capsys, *command, "--out", out, "--alpha", "0.4") == (3, found)
     assert out.read_bytes() == whole
-    assert sorted(journal.read_bytes().splitlines()) == sorted(b"".join(lines).splitlines())
-    assert main([*map(str, command), "--out", str(out), "--alpha", "0.1"]) == 2
+    assert {*journal.read_bytes().splitlines()} == {*b"".join(lines).splitlines()}
+    assert main([*map(str, command), "--out", str(out), "--level", "0.1"]) == 2
     assert "choose another --out" in capsys.readouterr().err
 
 
@@ -263,6 +271,13 @@ def test_wrong_input_is_said_in_a_sentence(story: Path, capsys, tmp_path: Path) 
     assert "stay as they are" in error(*frozen, story / "queries", "--count", 10)
     assert "--count must be from 1 to the 500" in error(*frozen, tmp_path / "q")
     assert "no file or folder" in error("queries", "nothing.npy", "--out", tmp_path / "q")
+    itself = ("--unseen", story / "train.npy", "--count", 10, "--out", tmp_path / "q")
+    assert "all of" in error("queries", story / "train.npy", *itself)
+    assert "holds a verifier already" in error(
+        "fit", story / "references", "--out", story / "verifier"
+    )
+    known = ("record", "--model", f"python:{story}/models.py:m0", "--queries", story / "queries")
+    assert "is there already" in error(*known, "--out", story / "suspects/stolen.npz")
     assert "no verifier in" in error("verify", tmp_path, story / "suspects/stolen.npz")
     assert "no answers at" in error("verify", story / "verifier", tmp_path / "x.npz")
     assert "give at least one" in error("scan", story / "verifier", "--out", tmp_path / "s.csv")

@@ -86,7 +86,8 @@ def test_a_report_that_was_changed_contradicts_itself() -> None:
         (("answers", 0, "least_p"), 0.01, "contradicts itself"),
         (("answers", 0, "false_positive_bound"), 0.0, "contradicts itself"),
         (("answers", 0, "score"), math.nan, "not finite"),
-        (("answers", 0, "others"), [], "contradicts itself"),
+        (("answers", 0, "others"), [], "cannot come of 0 models"),
+        (("answers", 1, "p_value"), 1e-9, "cannot come of"),
     ]
     for place, value, message in places:
         changed = copy.deepcopy(content)

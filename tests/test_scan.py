@@ -1,0 +1,106 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from mgmp_jax.answers import save_answers
+from mgmp_jax.methods import SiblingTest
+from mgmp_jax.scan import COLUMNS, fewest_found, find_suspects, rank, scan, write_table
+from mgmp_jax.verifier import Verifier
+from tests.families import Family
+
+
+@pytest.fixture(scope="module")
+def family() -> Family:
+    return Family(120, seed=3)
+
+
+@pytest.fixture(scope="module")
+def verifier(family: Family) -> Verifier:
+    return Verifier.fit(family.references(0, siblings=9, controls=9), [SiblingTest()])
+
+
+@pytest.fixture
+def suspects(family: Family, tmp_path: Path) -> list[Path]:
+    for name in ("a", "b", "c"):
+        own = family.own if name == "b" else family.noise()
+        save_answers(tmp_path / f"suspects/{name}.npz", family.tuned(own, name=f"={name}"))
+    return find_suspects([tmp_path / "suspects"])
+
+
+@pytest.mark.parametrize(
+    ("suspects", "m", "alpha", "least"),
+    [(6, 19, 0.05, 6), (100, 19, 0.05, 100), (100, 99, 0.05, 20), (10, 19, 0.5, 1)],
+)
+def test_so_many_are_found_at_least(suspects: int, m: int, alpha: float, least: int) -> None:
+    assert fewest_found(suspects, m, alpha) == least
+    for found in (least, least - 1):
+        p = [1 / (m + 1)] * found + [1.0] * (suspects - found)
+        q = stats.false_discovery_control(p)
+        assert sum(q <= alpha + 1e-12) == (found if found == least else 0)
+
+
+def test_every_file_is_found_once(suspects: list[Path], tmp_path: Path) -> None:
+    again = [tmp_path / "suspects/../suspects/b.npz", *suspects, tmp_path / "suspects"]
+    assert [path.stem for path in find_suspects(again)] == ["b", "a", "c"]
+    with pytest.raises(FileNotFoundError, match=r"no file or folder"):
+        find_suspects([tmp_path / "x"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no .npz of answers in"):
+        find_suspects([tmp_path / "empty"])
+
+
+def test_rows_are_ranked_with_a_q_value_for_each_question(
+    verifier: Verifier, suspects: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "suspects/d.npz").write_bytes(b"none")
+    found = rank(list(scan(verifier, [*suspects, tmp_path / "suspects/d.npz"], tmp_path / "j")))
+    assert Path(found[0]["file"]).stem == "b" and Path(found[-1]["file"]).stem == "d"
+    p = [row["lineage_p_value"] for row in found[:3]]
+    assert [row["lineage_q_value"] for row in found[:3]] == pytest.approx(
+        list(stats.false_discovery_control(p))
+    )
+    assert all(row["knowledge_q_value"] is None for row in found)
+    write_table(tmp_path / "t.csv", found)
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert rows[0]["suspect"] == "'=b"  # no formula
+    with pytest.raises(ValueError, match=r"must end in .csv or .parquet"):
+        write_table(tmp_path / "t.txt", found)
+
+
+def test_a_file_that_changed_is_verified_again(
+    family: Family, verifier: Verifier, suspects: list[Path], tmp_path: Path
+) -> None:
+    journal = tmp_path / "j"
+    suspects[2].write_bytes(b"none")
+    before = list(scan(verifier, suspects, journal))
+    assert "is damaged" in before[2]["error"]
+    save_answers(suspects[0], family.tuned(family.own, name="now stolen"))
+    save_answers(suspects[2], family.tuned(family.noise(), name="mended"))
+    after = list(scan(verifier, suspects, journal))
+    assert after[0]["lineage_p_value"] == 0.1 and after[0]["suspect"] == "now stolen"
+    assert after[1] == before[1]
+    assert after[2].get("error") is None and after[2]["suspect"] == "mended"
+    lines = journal.read_bytes()
+    assert list(scan(verifier, suspects, journal)) == after
+    assert journal.read_bytes() == lines
+
+
+def test_no_test_that_was_made_is_forgotten(
+    verifier: Verifier, suspects: list[Path], tmp_path: Path
+) -> None:
+    journal = tmp_path / "j"
+    list(scan(verifier, suspects, journal))
+    with pytest.raises(ValueError, match=r"holds 2 suspects that are not given now"):
+        list(scan(verifier, suspects[:1], journal))
+    with pytest.raises(ValueError, match=r"another verifier, threshold or level"):
+        list(scan(verifier, suspects, journal, level=0.1))
+    first, *others = journal.read_text().splitlines()
+    journal.write_text("\n".join([first, "{", *others]) + "\n")
+    with pytest.raises(ValueError, match=r"the journal .*j is damaged"):
+        list(scan(verifier, suspects, journal))
+    assert json.loads(first)["verifier"] == verifier.digest
