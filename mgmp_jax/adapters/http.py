@@ -118,6 +118,7 @@ def _ask_all(
     try:
         if endpoint.protocol == "v2":
             metadata = client.metadata()
+            journal.check_served(metadata)
             for one in sets.values():
                 client.endpoint = with_metadata(endpoint, metadata, one)
         _run(client, batches, stop, lambda: progress and progress(journal.answered, total))

@@ -56,6 +56,7 @@ class Journal:
         self.sent = 0
         self.answered = 0
         self.labels: list[str] | None = None
+        self._served: str | None = None
         self._rows: dict[tuple[str, int], Any] = {}
         self._open: dict[int, tuple[str, int, int]] = {}
         self._next = 0
@@ -112,6 +113,24 @@ class Journal:
             self._write({"sent": [number, name, start, stop]})
             self._note_sent(number, name, start, stop)
             return number
+
+    def check_served(self, metadata: Any) -> None:
+        """Notes what an endpoint says of its model, and checks that it says so after a resume.
+
+        Raises:
+            ValueError: the endpoint serves another model, or another version, than before.
+        """
+        digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
+        with self._lock:
+            if self._served is None:
+                self._write({"served": digest})
+                self._served = digest
+            elif self._served != digest:
+                raise _OfAnotherError(
+                    "the endpoint serves another model or version than when the journal was begun; "
+                    f"its metadata are now {str(metadata)[:300]}. Choose another journal, or serve "
+                    "what was served"
+                )
 
     def take_back(self, number: int) -> None:
         """Notes that a request never left, so that its queries do not count."""
@@ -213,6 +232,8 @@ class Journal:
             self._note_unsent(entry["unsent"])
         elif "answer" in entry:
             self._note_answer(entry["answer"], entry["rows"])
+        elif "served" in entry:
+            self._served = str(entry["served"])
         else:
             self.labels = list(entry["labels"])
 

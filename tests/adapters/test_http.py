@@ -74,6 +74,21 @@ def test_v2_finds_name_datatype_and_layout_in_the_metadata() -> None:
     np.testing.assert_allclose(found.values, probabilities(first / 255), rtol=1e-5)
 
 
+def test_another_model_at_the_address_is_noticed_on_resume(tmp_path: Path) -> None:
+    first, second = metadata([-1, 3, 4, 5], "FP32"), metadata([-1, 3, 4, 5], "FP32")
+    second["versions"] = ["2"]
+    server = Server(lambda i: "status 503" if i >= 2 else "", metadata=first)
+    quick = {"retries": 0, "backoff": 0.001, "scale": "unit", "concurrency": 1}
+    with server.running() as url:
+        asked = {"kind": "embedding", "batch_size": 2, "journal": tmp_path / "j"}
+        endpoint = Endpoint(f"{url}/v2/models/m", **quick)
+        with pytest.raises(EndpointError, match=r"503"):
+            adapters.record(endpoint, IMAGES, **asked)
+        server.metadata = second
+        with pytest.raises(ValueError, match=r"serves another model or version than when"):
+            adapters.record(endpoint, IMAGES, **asked)
+
+
 def test_v2_without_metadata_takes_what_is_given() -> None:
     with Server().running() as url:
         endpoint = Endpoint(f"{url}/v2/models/m", datatype="BYTES")
