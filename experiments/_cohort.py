@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,17 +15,18 @@ from _rows import (
     Row,
     TaskPair,
     Variant,
-    recipe_for,
+    changed,
     slug,
+    source_and_target,
     train_models,
     variants,
 )
 from _run import address
-from configs.cohort import PRESETS, QUERIES, TRAINING, UNSEEN, WITH_SIBLINGS, Args
+from configs.cohort import PRESETS, QUERIES, TRAINING, UNSEEN, Args
 from configs.common import check_subsets
 
 from mgmp_jax import models, training
-from mgmp_jax.config import PAPER, PAPER_WITHOUT_GENERATOR
+from mgmp_jax.config import PAPER, MGMPConfig
 from mgmp_jax.data.halves import halves
 from mgmp_jax.methods import FittedMGMP
 from mgmp_jax.queries import QuerySet
@@ -39,14 +40,8 @@ AllAnswers = Mapping[ModelSpec, Responses]
 """The responses of every model on one set of queries."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Suspect:
-    """A model whose relation to the source is asked.
-
-    Args:
-        spec: the model.
-        kind: one of :data:`configs.cohort.KINDS`, as seen from the cohort's source.
-    """
+class Suspect(NamedTuple):
+    """A model, and which of :data:`configs.cohort.KINDS` it is for the cohort's source."""
 
     spec: ModelSpec
     kind: str
@@ -104,38 +99,16 @@ def make_cohort(args: Args) -> Cohort:
     On every evaluation task the source and two models of each kind give two suspects each: one
     that keeps the head of what it started from, one with a new head. For siblings and cousins the
     two start from different models, none of which is a candidate of the sibling test.
-
-    Raises:
-        ValueError: the subsets or the number of siblings are impossible.
     """
     preset = PRESETS[args.preset]
     check_subsets(args.pool_subsets, args.eval_subsets)
     num_siblings = preset.num_siblings if args.siblings is None else args.siblings
     if not 3 <= num_siblings <= 99:
         raise ValueError(f"--siblings must be from 3 to 99, got {num_siblings}")
-    width, data = preset.widths[args.arch], preset.data
-
-    def model(name: str, recipe: Any, images: int, checkpoints: int = 1) -> ModelSpec:
-        recipe = recipe_for(recipe, args.arch, data, checkpoints)
-        return ModelSpec(args.arch, name, recipe, width=width, num_examples=images)
-
-    source = model(f"{data}10", preset.source, preset.images[0])
-    target = model(f"{data}100", preset.target, preset.images[1], preset.checkpoints)
+    source, target = source_and_target(preset, args.arch, preset.data)
 
     def task(subset: int, seed: int) -> ModelSpec:
         return dataclasses.replace(target, subset=subset, seed=seed + subset)
-
-    siblings = tuple(source.sibling(101 + i) for i in range(num_siblings))
-    others = [source.sibling(201), source.sibling(202)]
-    cousins = [source.cousin(301), source.cousin(302)]
-    suspects = []
-    for subset in args.eval_subsets:
-        kept, new = task(subset, 11), task(subset, 31)
-        suspects += _descendants([source, source], kept, new, "homologous")
-        suspects += _descendants(others, kept, new, "sibling descendant")
-        suspects += _descendants(cousins, kept, new, "cousin descendant")
-        suspects += [Suspect(spec, "scratch") for spec in (kept, new)]
-    suspects += [Suspect(spec, "independent") for spec in (*others, *siblings)]
 
     def families(subsets: Sequence[int]) -> tuple[ModelSpec, ...]:
         heads: tuple[Literal["keep", "reinit"], ...] = ("keep", "reinit")  # in turn
@@ -145,10 +118,25 @@ def make_cohort(args: Args) -> Cohort:
             for i, subset in enumerate(subsets)
         )
 
-    paper = PAPER.replace(generator=args.arch, generator_width=width, **preset.mgmp)
+    siblings = tuple(source.sibling(101 + i) for i in range(num_siblings))
+    starts = {
+        "homologous": (source, source),
+        "sibling descendant": (source.sibling(201), source.sibling(202)),
+        "cousin descendant": (source.cousin(301), source.cousin(302)),
+    }
+    suspects = []
+    for subset in args.eval_subsets:
+        kept, new = task(subset, 11), task(subset, 31)
+        for kind, (one, other) in starts.items():
+            specs = one.descendant(kept), other.descendant(new, "reinit")
+            suspects += [Suspect(spec, kind) for spec in specs]
+        suspects += [Suspect(spec, "scratch") for spec in (kept, new)]
+    others = (*starts["sibling descendant"], *siblings)
+    suspects += [Suspect(spec, "independent") for spec in others]
+    paper = PAPER.replace(generator=args.arch, generator_width=source.width, **preset.mgmp)
     pairs = [(f"subset {subset}", task(subset, 1)) for subset in args.pool_subsets]
     row = Row(
-        name=f"cohort-{data}-{args.arch}-{args.preset}",
+        name=f"cohort-{preset.data}-{args.arch}-{args.preset}",
         source=source,
         pool=tuple(TaskPair(name, source.descendant(spec), spec) for name, spec in pairs),
         evaluation=(),
@@ -158,13 +146,6 @@ def make_cohort(args: Args) -> Cohort:
     )
     rehearsal = families(args.pool_subsets)
     return Cohort(row, siblings, tuple(suspects), rehearsal, families(args.eval_subsets))
-
-
-def _descendants(
-    starts: Sequence[ModelSpec], kept: ModelSpec, new: ModelSpec, kind: str
-) -> list[Suspect]:
-    specs = starts[0].descendant(kept), starts[1].descendant(new, "reinit")
-    return [Suspect(spec, kind) for spec in specs]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,27 +186,13 @@ class Material:
         return Material(queries, answers, self.labels[parts[UNSEEN]], methods, self.unfit)
 
 
-def take_part(answers: AllAnswers, n: int) -> AllAnswers:
-    """Takes the answers to the first ``n`` queries, or all where there are fewer."""
-    return {
-        spec: r if len(r) <= n else r.take(np.arange(n), f"{r.queries}:{n}")
-        for spec, r in answers.items()
-    }
-
-
-def frozen_variants(row: Row) -> dict[str, Variant]:
-    """Makes the paper's MGMP and the extended one for a generator that stays as initialised.
-
-    The paper's classifier is trained as the one without generator, many epochs of it.
-    """
-    paper, extended = (row.variants[name] for name in ("paper", "extended"))
-    config = PAPER_WITHOUT_GENERATOR.replace(
-        response=paper.config.response, batch_size=paper.config.batch_size
-    )
-    return {
-        "paper, frozen random generator": Variant(config),
-        "extended, frozen random generator": dataclasses.replace(extended, generators=()),
-    }
+def _frozen_latents(config: MGMPConfig, queries: QuerySet) -> tuple[Responses, Responses]:
+    """Takes outputs and embedding of a generator that stays as initialised."""
+    width = {} if config.generator_width is None else {"width": config.generator_width}
+    module = models.create(config.generator or "", num_outputs=10, **width)
+    variables = module.init(jax.random.key(FROZEN_SEED), jnp.zeros((1, 32, 32, 3)), train=False)
+    outputs, embedding = training.predict(module, variables, queries.inputs)
+    return Responses(outputs, "embedding", queries), Responses(embedding, "embedding", queries)
 
 
 def _fit_all(
@@ -233,55 +200,39 @@ def _fit_all(
 ) -> tuple[dict[str, FittedMGMP], dict[str, str]]:
     """Fits all variants; says of the others why they cannot be, as for too wide a background."""
     row = cohort.row
-    asked: dict[str, tuple[str, Variant, dict[str, Any]]] = {
-        name: (f"{slug(name)}/seed0", variant, {}) for name, variant in row.variants.items()
-    }
-    config = row.variants["paper"].config
-    width = {} if config.generator_width is None else {"width": config.generator_width}
-    module = models.create(config.generator or "", num_outputs=10, **width)
-    variables = module.init(jax.random.key(FROZEN_SEED), jnp.zeros((1, 32, 32, 3)), train=False)
-    outputs, embedding = training.predict(module, variables, answering.queries.inputs)
-    for name, variant in frozen_variants(row).items():
-        latents = embedding if variant.checkpoints else outputs
-        generator = Responses(latents, "embedding", answering.queries)
-        of = address(slug(name), [variant.config, FROZEN_SEED])
-        asked[name] = (of, variant, {"generator": generator})
-    extended, name = row.variants["extended"], WITH_SIBLINGS.removeprefix("MGMP ")
-    of = address(slug(name), [extended, cohort.siblings])
-    asked[name] = (of, extended, {"siblings": cohort.siblings})
+    asked: dict[str, tuple[Variant, dict[str, Any]]]
+    asked = {name: (variant, {}) for name, variant in row.variants.items()}
+    paper, plain = row.variants["paper"].config, row.variants["paper, without generator"]
+    plain = changed(plain, response=paper.response)
+    outputs, embedding = _frozen_latents(paper, answering.queries)
+    bare = row.variants["extended, background only"]
+    asked["paper, frozen random generator"] = plain, {"generator": outputs}
+    asked["extended, frozen random generator"] = bare, {"generator": embedding}
+    asked["extended, with siblings"] = row.variants["extended"], {"siblings": cohort.siblings}
     fitted, unfit = {}, {}
-    for name, (of, variant, more) in asked.items():
+    for name, (variant, more) in asked.items():
+        of = folder / address(slug(name), [variant, FROZEN_SEED, more.get("siblings")])
         try:
-            found = answering.fit_or_load(folder / of, row, variant, name, **more)
-            fitted[f"MGMP {name}"] = found
+            fitted[f"MGMP {name}"] = answering.fit_or_load(of, variant, name, **more)
         except ValueError as error:
             unfit[f"MGMP {name}"] = str(error)
             training.console.print(f"[bold]{name} was not fitted:[/] {error}")
     return fitted, unfit
 
 
-def gather(cohort: Cohort, store: ModelStore, args: Args) -> tuple[Material, int]:
-    """Trains all models and fits all MGMPs that are not there yet, and takes all answers.
-
-    Returns:
-        The material, and how many models were there before.
-    """
-    row, found = cohort.row, train_models(cohort.specs, store)
+def gather(cohort: Cohort, store: ModelStore, args: Args) -> Material:
+    """Trains all models and fits all MGMPs that are not there yet, and takes all answers."""
+    row = cohort.row
+    train_models(cohort.specs, store)
     asked = store.queries(row.source, count=row.num_queries)
-    unseen = store.queries(row.source, "test", _at_most(store, row))
-    answering, folder = Answering(store, asked), args.out / address(row.name, row)
-    methods, unfit = _fit_all(cohort, answering, folder)
+    labels = store.examples(row.source, "test").labels[: row.num_queries]
+    unseen = store.queries(row.source, "test", len(labels))
+    folder = args.out / address(row.name, row)
+    methods, unfit = _fit_all(cohort, Answering(store, row, asked), folder)
     parts = (asked, unseen, QuerySet.images(halves(unseen.inputs)))
     queries = dict(zip(QUERIES, parts, strict=True))
     answers = {
         name: {spec: store.responses(spec, part) for spec in cohort.specs}
         for name, part in queries.items()
     }
-    labels = store.examples(row.source, "test").labels[: len(unseen)]
-    return Material(queries, answers, labels, methods, unfit), found
-
-
-def _at_most(store: ModelStore, row: Row) -> int:
-    """The row's number of queries, or all unseen images where there are fewer."""
-    there = len(store.examples(row.source, "test"))
-    return there if row.num_queries is None else min(row.num_queries, there)
+    return Material(queries, answers, labels, methods, unfit)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _run import address, print_files, print_table, results_of
+import tables
+from _run import address, results_of, show
 from configs.cifar import PRESETS, Args, choose_row
-from configs.common import at_least_one
+from configs.common import Preset, at_least_one
 
 from mgmp_jax import reporting
 from mgmp_jax.answers import Answers, answers_to
@@ -27,6 +28,7 @@ from mgmp_jax.verifier import Verifier
 THRESHOLD = 0.9
 LOGITS = "logits"
 """Name of the answers that the background is made of, where embeddings are compared."""
+ROLES = ("homologous", "non-homologous")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +61,6 @@ class Variant:
     generators: tuple[ModelSpec, ...] = ()
     generator_start: ModelSpec | None = None
 
-    def epochs(self, spec: ModelSpec) -> tuple[int, ...]:
-        """After which epochs of a pool model's training this variant learns from it."""
-        return spec.recipe.kept_epochs if self.checkpoints else (spec.recipe.epochs,)
-
 
 def variants(
     paper: MGMPConfig, generators: Sequence[ModelSpec], generator_start: ModelSpec | None = None
@@ -87,9 +85,8 @@ def changed(variant: Variant, *, times_epochs: int = 1, **changes: Any) -> Varia
     """Changes fields of a variant or of its config, and multiplies its epochs."""
     own = {name: changes.pop(name) for name in ("checkpoints", "generators") if name in changes}
     config = variant.config.replace(**changes)
-    return dataclasses.replace(
-        variant, config=config.replace(epochs=config.epochs * times_epochs), **own
-    )
+    config = config.replace(epochs=config.epochs * times_epochs)
+    return dataclasses.replace(variant, config=config, **own)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,38 +127,21 @@ class Row:
 
 
 def cifar_row(args: Args) -> Row:
-    """Makes the row of Table 1 that the arguments ask for.
-
-    Raises:
-        ValueError: the row, the subsets or the number of seeds are impossible.
-    """
-    name, (pool, evaluation, paper) = choose_row(args)
+    """Makes the row of Table 1 that the arguments ask for."""
+    name, pool, evaluation, paper = choose_row(args)
     preset = PRESETS[args.preset]
-    at_least_one("together", args.together)
     seeds = at_least_one("seeds", preset.seeds if args.seeds is None else args.seeds)
     slow = 2 if args.arch in preset.halved else 1
-
-    def model(data: str, images: int | None, recipe: Any, checkpoints: int = 1) -> ModelSpec:
-        epochs, *others = recipe
-        kept = -(-checkpoints // slow)
-        recipe = recipe_for((epochs // slow, *others), args.arch, args.data, kept)
-        width = preset.widths[args.arch]
-        return ModelSpec(args.arch, data, recipe, width=width, num_examples=images)
-
-    source = model(f"{args.data}10", preset.images[0], preset.source)
-    target = model(f"{args.data}100", preset.images[1], preset.target, preset.checkpoints)
+    source, target = source_and_target(preset, args.arch, args.data, slow)
 
     def pair(subset: int) -> TaskPair:
         task = dataclasses.replace(target, subset=subset, seed=1 + subset)
-        return TaskPair(f"subset {subset}", source.descendant(task, args.head), task)
+        return TaskPair(f"subset {subset}", source.descendant(task), task)
 
     generator, width, recipe = preset.generator
-    generator = args.generator or generator
-    paper_config = PAPER.replace(
-        generator=generator, generator_width=width, assemble=args.assemble, **preset.mgmp
-    )
     recipe = recipe_for(recipe, generator, args.data)
-    fixed = ModelSpec(generator, source.data, recipe, width=width, num_examples=source.num_examples)
+    fixed = dataclasses.replace(source, arch=generator, width=width, recipe=recipe)
+    paper_config = PAPER.replace(generator=generator, generator_width=width, **preset.mgmp)
     return Row(
         name=f"{args.data}-{args.arch}-{name}-{args.preset}",
         source=source,
@@ -174,36 +154,49 @@ def cifar_row(args: Args) -> Row:
     )
 
 
-def recipe_for(
-    recipe: tuple[int, int, float], arch: str, data: str, checkpoints: int = 1
-) -> Recipe:
+def source_and_target(
+    preset: Preset, arch: str, data: str, slow: int = 1
+) -> tuple[ModelSpec, ModelSpec]:
+    """Makes the source and a target of all classes, trained for a part of a preset's epochs."""
+
+    def model(classes: int, recipe: Any, number: int | None, checkpoints: int = 1) -> ModelSpec:
+        epochs, *others = recipe
+        recipe = recipe_for((epochs // slow, *others), arch, data, checkpoints)
+        width = preset.widths.get(arch)
+        return ModelSpec(arch, f"{data}{classes}", recipe, width=width, num_examples=number)
+
+    of_source, of_target = preset.examples
+    kept = -(-preset.checkpoints // slow)
+    return model(10, preset.source, of_source), model(100, preset.target, of_target, kept)
+
+
+def recipe_for(recipe: Any, arch: str, data: str, checkpoints: int = 1) -> Recipe:
     """Makes a recipe as an architecture needs it: SGD, or Adam for a vision transformer."""
     epochs, batch_size, rate = recipe
-    rate = {"alexnet": rate / 5, "vit-small": 1e-3}.get(arch, rate)
     augment = "crop-flip" if data == "cifar" else "none"
-    found = Recipe(epochs, batch_size, rate, augment=augment, checkpoints=checkpoints)
-    is_adam = arch == "vit-small"
-    return dataclasses.replace(found, optimizer="adam", weight_decay=0.0) if is_adam else found
+    more: dict[str, Any] = {"augment": augment, "checkpoints": checkpoints}
+    if arch == "vit-small":
+        return Recipe(epochs, batch_size, 1e-3, "adam", 0.0, **more)
+    return Recipe(epochs, batch_size, rate / 5 if arch == "alexnet" else rate, **more)
 
 
 @dataclasses.dataclass(frozen=True)
 class Answering:
-    """Takes the answers of models on one query set.
-
-    Args:
-        store: where the models are.
-        queries: what they are asked.
-        compared: what is compared, logits or embeddings.
-    """
+    """The models of a row, which answer one query set."""
 
     store: ModelStore
+    row: Row
     queries: QuerySet
-    compared: str = "logits"
+
+    @property
+    def embeds(self) -> bool:
+        """Whether embeddings are compared, not logits."""
+        return all(of.config.response == "embedding" for of in self.row.variants.values())
 
     def of(self, spec: ModelSpec, epoch: int | None = None) -> Answers:
         """Takes a model's answers; beside embeddings the logits, for the background."""
         logits = self.store.responses(spec, self.queries, epoch=epoch)
-        if self.compared != "embedding":
+        if not self.embeds:
             return logits
         embedding = self.store.responses(spec, self.queries, kind="embedding", epoch=epoch)
         return {TRAINING: embedding, LOGITS: logits}
@@ -211,7 +204,6 @@ class Answering:
     def fit_or_load(
         self,
         folder: Path,
-        row: Row,
         variant: Variant,
         name: str,
         seed: int = 0,
@@ -219,180 +211,116 @@ class Answering:
         siblings: Sequence[ModelSpec] = (),
         generator: Responses | None = None,
     ) -> FittedMGMP:
-        """Fits a variant to the pool of a row and keeps it in ``folder``, or finds it there.
+        """Fits a variant to the row's pool and keeps it in ``folder``, or finds it there.
 
         Siblings join the background; latents may be given in place of the variant's generator's.
         """
         kept = folder / "verifier"
         if not (kept / "verifier.npz").is_file():
-            if variant.generators:
-                generator = self.store.responses(
-                    variant.generators[seed], self.queries, kind="embedding"
-                )
             start = variant.generator_start
+            if variant.generators:
+                fixed = variant.generators[seed]
+                generator = self.store.responses(fixed, self.queries, kind="embedding")
             method = MGMP(
                 variant.config,
                 generator,
                 None if start is None else self.store.starting_params(start),
                 self.store.encode,
-                background_asks=LOGITS if self.compared == "embedding" else None,
+                background_asks=LOGITS if self.embeds else None,
                 name=name,
             )
-            references = self._references(row, variant, siblings)
+            references = self._references(variant, siblings)
             fitted = method.fit(references, seed=seed, folder=folder)
             Verifier((fitted,), (), references.digests).save(kept)
         (found,) = Verifier.load(kept).methods
         assert isinstance(found, FittedMGMP)
         return found
 
-    def _references(
-        self, row: Row, variant: Variant, siblings: Sequence[ModelSpec]
-    ) -> ReferenceSet:
-        queries: Any = self.queries
-        if self.compared == "embedding":
-            queries = {TRAINING: queries, LOGITS: queries}
-        pool = [
-            Pair(pair.task, *([self.of(s, e) for e in variant.epochs(s)] for s in pair.specs))
-            for pair in row.pool
-        ]
+    def _references(self, variant: Variant, siblings: Sequence[ModelSpec]) -> ReferenceSet:
+        def answers(spec: ModelSpec) -> list[Answers]:
+            recipe = spec.recipe
+            epochs = recipe.kept_epochs if variant.checkpoints else (recipe.epochs,)
+            return [self.of(spec, epoch) for epoch in epochs]
+
+        pool = [Pair(pair.task, *map(answers, pair.specs)) for pair in self.row.pool]
+        queries: Any = dict.fromkeys((TRAINING, LOGITS), self.queries)
         return ReferenceSet(
-            self.of(row.source), pool, list(map(self.of, siblings)), queries=queries
+            self.of(self.row.source),
+            pool,
+            list(map(self.of, siblings)),
+            queries=queries if self.embeds else self.queries,
         )
 
 
-def fit_variants(row: Row, answering: Answering, folder: Path) -> dict[str, list[FittedMGMP]]:
-    """Fits every variant of a row once a seed, or finds it in ``folder``."""
-    return {
-        name: [
-            answering.fit_or_load(
-                folder / slug(name) / f"seed{seed}", row, variant, f"{name}, seed {seed}", seed
-            )
-            for seed in range(row.seeds)
-        ]
-        for name, variant in row.variants.items()
-    }
-
-
-def run_row(
-    experiment: str, row: Row, store: ModelStore, args: Any, together: int = 1
-) -> dict[str, Any]:
-    """Trains a row's models, fits and evaluates MGMP, writes ``results.json`` and pictures.
-
-    Args:
-        experiment: the command's name.
-        row: what to do.
-        store: where its models are, or will be.
-        args: what the row was made from; the row's folder is in its ``out``.
-        together: how many models are trained at once.
-    """
+def run_row(experiment: str, row: Row, store: ModelStore, args: Any) -> dict[str, Any]:
+    """Trains a row's models, fits and evaluates MGMP, writes ``results.json`` and pictures."""
     folder = args.out / address(row.name, row)
 
-    def make() -> tuple[dict[str, Any], int]:
-        found = train_models(row.specs, store, together)
+    def make() -> dict[str, Any]:
+        train_models(row.specs, store)
         queries = store.queries(row.source, count=row.num_queries)
         console.print(f"[bold]2. Responses and MGMP[/] on {len(queries)} training examples")
-        read = {variant.config.response for variant in row.variants.values()}
-        compared = "embedding" if read == {"embedding"} else "logits"
-        answering = Answering(store, queries, compared)
-        fitted = fit_variants(row, answering, folder)
+        answering, fitted = Answering(store, row, queries), {}
+        for name, variant in row.variants.items():
+            folders = [folder / slug(name) / f"seed{seed}" for seed in range(row.seeds)]
+            fitted[name] = [
+                answering.fit_or_load(of, variant, f"{name}, seed {seed}", seed)
+                for seed, of in enumerate(folders)
+            ]
         console.print("[bold]3. Evaluation[/] on models and tasks never seen")
-        results = _evaluate(row, answering, fitted)
-        _draw(row, folder, answering, list(fitted.values())[-1][0])
-        return results, found
+        _draw(folder, answering, list(fitted.values())[-1][0])
+        return _evaluate(answering, fitted)
 
     results = results_of(experiment, folder, args, make)
-    _print(row, folder, results)
+    table = tables.pivot("variant", tables.variants(results))
+    show(table, folder, "results.json", "fragments.png", "scores.png")
     return results
 
 
-def train_models(specs: Sequence[ModelSpec], store: ModelStore, together: int = 1) -> int:
-    """Trains what is missing, and counts what was there already."""
-    found = sum(map(store.is_trained, specs))
+def train_models(specs: Sequence[ModelSpec], store: ModelStore) -> None:
+    """Trains what is missing."""
     for spec in specs:  # what is missing is said before hours pass
         if spec.teacher is None:
             store.examples(spec, "train")
     console.print(f"[bold]1. {len(specs)} models[/]")
-    store.train(specs, together=together)
-    return found
+    store.train(specs)
 
 
-def _evaluate(
-    row: Row, answering: Answering, fitted: Mapping[str, Sequence[FittedMGMP]]
-) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _evaluate(answering: Answering, fitted: Mapping[str, Sequence[FittedMGMP]]) -> dict[str, Any]:
+    row, found = answering.row, {}
     for name, seeds in fitted.items():
-        scores, judged = [], []
+        scores: dict[str, list[np.ndarray]] = {role: [] for role in ROLES}
+        models = []
         for pair in row.evaluation:
-            for truth, spec in zip(("homologous", "not homologous"), pair.specs, strict=True):
+            for role, spec in zip(ROLES, pair.specs, strict=True):
                 suspect = answers_to(answering.of(spec), TRAINING)
                 by_seed = np.stack([one.fragment_scores(suspect) for one in seeds])
-                scores.append(by_seed)
+                scores[role].append(by_seed)
+                truth = "homologous" if spec == pair.homologous else "not homologous"
                 dna = by_seed.mean(axis=1, dtype=np.float64).tolist()
-                verdict = {"dna_score_by_seed": dna, "verdict_seed0": _verdict(dna[0])}
                 about = {"model": spec.address, "task": pair.task, "truth": truth}
-                judged.append({**about, **verdict})
-        homologous, non_homologous = (np.stack(scores[i::2], axis=1) for i in (0, 1))
+                models.append({**about, "dna_score_by_seed": dna})
+        stacked = (np.stack(scores[role], axis=1) for role in ROLES)
         found[name] = {
             "config": dataclasses.asdict(row.variants[name].config),
-            **reporting.summarise(homologous, non_homologous, THRESHOLD),
-            "evaluation": judged,
+            **reporting.summarise(*stacked, threshold=THRESHOLD),
+            "evaluation": models,
         }
     accuracies = {spec.address: answering.store.accuracy(spec) for spec in row.specs}
     return {"row": row.name, "paper": row.paper, "methods": found, "models": accuracies}
 
 
-def _verdict(score: float) -> str:
-    if score >= THRESHOLD:
-        return "homologous"
-    return "not homologous" if score <= 1 - THRESHOLD else "inconclusive"
-
-
-def _draw(row: Row, folder: Path, answering: Answering, method: FittedMGMP) -> None:
-    roles = ("homologous", "non-homologous")
+def _draw(folder: Path, answering: Answering, method: FittedMGMP) -> None:
     fragments, scores = {}, {}
-    for pair in row.evaluation:
+    for pair in answering.row.evaluation:
         suspects = [answers_to(answering.of(spec), TRAINING) for spec in pair.specs]
-        (source, near), (_, far) = (method.fragments(suspect) for suspect in suspects)
-        sets = dict(zip(("source", *roles), (source, near, far), strict=True))
+        (source, near), (_, far) = map(method.fragments, suspects)
+        sets = {"source": source, ROLES[0]: near, ROLES[1]: far}
         fragments[pair.task] = {role: values[:300] for role, values in sets.items()}
-        scored = [method.fragment_scores(suspect) for suspect in suspects]
-        scores[pair.task] = dict(zip(roles, scored, strict=True))
+        scored = map(method.fragment_scores, suspects)
+        scores[pair.task] = dict(zip(ROLES, scored, strict=True))
     reporting.plot_fragments(folder / "fragments.png", dict(list(fragments.items())[:3]))
     reporting.plot_scores(folder / "scores.png", scores, THRESHOLD)
-    curves = {"source": [row.source]}
-    curves |= {role: [pair.specs[i] for pair in row.pairs] for i, role in enumerate(roles)}
-    models = {
-        role: [answering.store.folder / spec.address / "metrics.jsonl" for spec in specs]
-        for role, specs in curves.items()
-    }
-    models = {role: [path for path in of if path.is_file()] for role, of in models.items()}
-    mgmp = {
-        name: [folder / slug(name) / f"seed{s}" / "metrics.jsonl" for s in range(row.seeds)]
-        for name in row.variants
-    }
-    panels = {"models": models, "MGMP, fragments of the pool": mgmp}
-    reporting.plot_training(folder / "training.png", panels)
-
-
-def _print(row: Row, folder: Path, results: dict[str, Any]) -> None:
-    rows = [["the paper's own models", row.paper.split(" (")[0], "", "", ""]]
-    for name, summary in results["methods"].items():
-        counts = (reporting.count(summary, key) for key in ("missed", "false_alarms"))
-        rows.append([name, reporting.accuracy(summary), f"{summary['auc']:.3f}", *counts])
-    columns = ["method", "accuracy per fragment", "AUC", "missed", "false alarms"]
-    print_table(f"{row.name}: unseen models and tasks", columns, rows)
-    console.print(
-        "Missed are homologous, false alarms non-homologous models, over all seeds, with a wrong "
-        f"verdict at DNA level and threshold {THRESHOLD} (in brackets: ½).\n"
-    )
-    name = list(results["methods"])[-1]
-    judged = [
-        [one["task"], one["truth"], f"{one['dna_score_by_seed'][0]:.3f}", one["verdict_seed0"]]
-        for one in results["methods"][name]["evaluation"]
-    ]
-    title = f"{name}: verdicts at threshold {THRESHOLD}, first seed"
-    print_table(title, ["task", "truth", "DNA score", "verdict"], judged)
-    print_files(folder, "results.json", "fragments.png", "scores.png", "training.png")
 
 
 def slug(name: str) -> str:

@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,23 +32,20 @@ _MADE: list[Path] = []
 
 
 def run(main: Callable[[Any], Any], arguments: type) -> None:
-    """Calls ``main`` with the command line; what goes wrong is said in a sentence.
+    """Calls ``main`` with the command line, which is made of the dataclass ``arguments``.
 
-    Args:
-        main: of the command.
-        arguments: a dataclass, of which the command line is made.
+    What goes wrong is said in a sentence; where data are missing, with what else there is.
     """
     _listen()
     try:
         import tyro
 
         main(tyro.cli(arguments))
-    except FileNotFoundError as error:
-        _leave()
-        sys.exit("\n".join(filter(None, [f"error: {error}", getattr(arguments, "instead", "")])))
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         _leave()
-        sys.exit(f"error: {error}")
+        is_missing = isinstance(error, FileNotFoundError)
+        instead = getattr(arguments, "instead", "") if is_missing else ""
+        sys.exit(f"error: {error}\n{instead}".strip())
 
 
 def _listen() -> None:
@@ -83,7 +80,8 @@ def claim(out: Path) -> None:
     """
     import jax
 
-    if out.resolve() in _CLAIMED:
+    out = out.resolve()
+    if out in _CLAIMED:
         return
     _MADE.extend(folder for folder in (out, *out.parents) if not folder.exists())
     out.mkdir(parents=True, exist_ok=True)
@@ -95,7 +93,7 @@ def claim(out: Path) -> None:
         raise OSError(
             f"another command is using {out}; wait for it or choose another --out"
         ) from error
-    _CLAIMED[out.resolve()] = lock
+    _CLAIMED[out] = lock
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(out / ".jax_cache"))
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
@@ -116,9 +114,7 @@ def _lock(file: IO[str]) -> None:
 def _leave() -> None:
     """Takes away the folders that :func:`claim` made and nothing was written to."""
     for out, lock in _CLAIMED.items():
-        if out in [folder.resolve() for folder in _MADE] and [p.name for p in out.iterdir()] == [
-            ".lock"
-        ]:
+        if out in _MADE and [path.name for path in out.iterdir()] == [".lock"]:
             lock.close()
             (out / ".lock").unlink()
     for folder in _MADE:
@@ -127,11 +123,7 @@ def _leave() -> None:
 
 
 def open_store(args: Any, **more: Any) -> Any:
-    """Opens the models under ``--out``, which this process takes, made of data in ``--data-dir``.
-
-    Raises:
-        OSError: as :func:`claim`.
-    """
+    """Opens the models under ``--out``, which it claims, made of data in ``--data-dir``."""
     from mgmp_jax.store import ModelStore
 
     claim(args.out)
@@ -151,53 +143,32 @@ def address(name: str, what: Any) -> str:
 
 
 def results_of(
-    experiment: str, folder: Path, args: Any, make: Callable[[], tuple[dict[str, Any], int]]
+    experiment: str, folder: Path, args: Any, make: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Reads ``results.json`` of a folder; makes and writes it where it is not there yet.
-
-    Args:
-        experiment: the command's name.
-        folder: of the file.
-        args: what was asked for.
-        make: gives what came out, and how many of its models had been trained before.
-    """
+    """Reads ``results.json`` of a folder; makes and writes it where it is not there yet."""
     from mgmp_jax import files
 
     path = folder / "results.json"
     if not path.is_file():
         start = time.perf_counter()
-        results, found = make()
-        wall_time = round(time.perf_counter() - start, 1)
-        more = {"wall_time_s": wall_time, "models_trained_before": found}
-        write_results(experiment, path, {**results, "settings": settings(args)}, more)
+        results = {**make(), "settings": settings(args)}
+        write_results(experiment, path, results, wall_time_s=round(time.perf_counter() - start, 1))
     return files.read_json(path)
 
 
-def write_results(
-    experiment: str, path: Path, results: dict[str, Any], more: dict[str, Any] | None = None
-) -> None:
-    """Writes results with the experiment's name and what ran, ``more`` included."""
+def write_results(experiment: str, path: Path, results: dict[str, Any], **ran: Any) -> None:
+    """Writes results with the experiment's name and what ran."""
     from mgmp_jax import files, reporting
 
     about = {"experiment": experiment, "schema": SCHEMA}
-    ran = {**reporting.environment(), **(more or {})}
-    files.write_json(path, {**about, **results, "run": ran})
+    files.write_json(path, {**about, **results, "run": {**reporting.environment(), **ran}})
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table."""
-    from rich.table import Table
+def show(table: str, folder: Path, *files: str) -> None:
+    """Prints a table in Markdown, and where a command's files are."""
+    from rich.markdown import Markdown
 
     from mgmp_jax.training import console
 
-    table = Table(*columns, title=title)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-
-
-def print_files(folder: Path, *names: str) -> None:
-    """Says where a command's files are."""
-    from mgmp_jax.training import console
-
-    console.print("Files: " + ", ".join(str(folder / name) for name in names), soft_wrap=True)
+    console.print(Markdown(table))
+    console.print("Files: " + ", ".join(str(folder / name) for name in files), soft_wrap=True)

@@ -28,11 +28,9 @@ def main(args: Args) -> list[dict[str, Any]]:
             raise ValueError(
                 "--row all has its own subsets; leave --pool-subsets and --eval-subsets out"
             )
-        archs = {number: arch for number, (arch, *_) in ROWS.items()}
-        chosen = [dataclasses.replace(args, arch=archs[row], row=row) for row in ROWS]
-    rows = [(cifar_row(one), one) for one in chosen]
-    store = open_store(args)
-    return [run_row("cifar", row, store, one, one.together) for row, one in rows]
+        chosen = [dataclasses.replace(args, arch=ROWS[row][0], row=row) for row in ROWS]
+    rows, store = [cifar_row(one) for one in chosen], open_store(args)
+    return [run_row("cifar", row, store, one) for row, one in zip(rows, chosen, strict=True)]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _run import address, open_store, print_files, print_table, run, settings, write_results
+from _run import address, open_store, results_of, run, show
 from configs.crossvalidate import STAGES, Args
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def compared(row: Row, stage: int) -> dict[str, Variant]:
     from _rows import changed
 
     found = {}
-    for of, prefix, common, changes in STAGES[stage]:
+    for (of, prefix), (common, changes) in STAGES[stage].items():
         for name, change in changes.items():
             label = f"{prefix}{name}".removesuffix(": ")
             found[label] = changed(row.variants[of], **{**common, **change})
@@ -48,6 +48,7 @@ def leave_one_out(row: Row, variants: Mapping[str, Variant]) -> list[Row]:
             pool=tuple(pair for pair in row.pool if pair != held_out),
             evaluation=(held_out,),
             variants=variants,
+            seeds=1,
             paper="-",
         )
         for held_out in row.pool
@@ -56,31 +57,27 @@ def leave_one_out(row: Row, variants: Mapping[str, Variant]) -> list[Row]:
 
 def main(args: Args) -> dict[str, Any]:
     """Runs all folds; see the module's docstring."""
+    import tables
     from _rows import cifar_row, run_row
 
     row = cifar_row(args)
-    variants = compared(row, args.stage)
-    row, store = dataclasses.replace(row, seeds=1), open_store(args)
-    folds = [run_row("crossvalidate", fold, store, args) for fold in leave_one_out(row, variants)]
-    found = {}
-    for name in variants:
-        of_folds = [fold["methods"][name] for fold in folds]
-        by_task = [one["accuracy"] for one in of_folds]
-        auc = float(np.mean([one["auc"] for one in of_folds]))
-        accuracy, config = float(np.mean(by_task)), of_folds[0]["config"]
-        found[name] = {"accuracy": accuracy, "by_task": by_task, "auc": auc, "config": config}
-    columns = ["method", "accuracy per fragment", "AUC"]
-    shown = [[name, f"{v['accuracy']:.4f}", f"{v['auc']:.2f}"] for name, v in found.items()]
-    print_table(f"{row.name}: mean over the pool tasks left out", columns, shown)
-    results = {
-        "row": row.name,
-        "tasks": [pair.task for pair in row.pool],
-        "variants": found,
-        "settings": settings(args),
-    }
-    path = args.out / f"{address(row.name, row)}-crossvalidation{args.stage}" / "results.json"
-    write_results("crossvalidate", path, results)
-    print_files(path.parent, path.name)
+    variants, store = compared(row, args.stage), open_store(args)
+    folder = args.out / address(f"{row.name}-crossvalidation{args.stage}", [row, variants])
+
+    def make() -> dict[str, Any]:
+        folds = leave_one_out(row, variants)
+        methods = [run_row("crossvalidate", fold, store, args)["methods"] for fold in folds]
+        found = {}
+        for name in variants:
+            by_task = [of_fold[name]["accuracy"] for of_fold in methods]
+            auc = float(np.mean([of_fold[name]["auc"] for of_fold in methods]))
+            accuracy, config = float(np.mean(by_task)), methods[0][name]["config"]
+            found[name] = {"accuracy": accuracy, "by_task": by_task, "auc": auc, "config": config}
+        tasks = [pair.task for pair in row.pool]
+        return {"row": row.name, "tasks": tasks, "variants": found}
+
+    results = results_of("crossvalidate", folder, args, make)
+    show(tables.pivot("variant", tables.stage(results)), folder, "results.json")
     return results
 
 

@@ -38,41 +38,28 @@ class Tasks:
     stands_for: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def rows_of(arch: str) -> list[int]:
-    """Lists the rows of Table 2 for an architecture; MiniLM stands in for DistilBERT."""
-    arch = "distilbert" if arch == "minilm" else arch
-    return [number for number, (of_row, *_) in ROWS.items() if of_row == arch]
-
-
 def choose_tasks(args: Args) -> Tasks:
-    """Chooses the tasks that the arguments ask for.
-
-    Raises:
-        ValueError: there is no such row, or the subsets are impossible.
-    """
-    if args.data == "topics" or (args.data is None and args.preset == "demo"):
+    """Chooses the tasks that the arguments ask for; MiniLM stands in for DistilBERT."""
+    if args.preset == "demo":
         check_subsets(args.pool_subsets, args.eval_subsets)
         if args.row is not None or args.stand_ins:
-            raise ValueError("generated texts have no --row and no --stand-ins; choose --data text")
-        pool = tuple(f"topics100.{subset}" for subset in args.pool_subsets)
-        evaluation = tuple(f"topics100.{subset}" for subset in args.eval_subsets)
+            raise ValueError("the preset demo has generated texts: no --row and no --stand-ins")
+        parts = (args.pool_subsets, args.eval_subsets)
+        pool, evaluation = (tuple(f"topics100.{subset}" for subset in part) for part in parts)
         return Tasks("topics", "topics10", pool, evaluation)
-    known = rows_of(args.arch)
+    arch = "distilbert" if args.arch == "minilm" else args.arch
+    known = [number for number, (of_row, *_) in ROWS.items() if of_row == arch]
     number = known[0] if args.row is None else args.row
     if not isinstance(number, int) or number not in known:
         raise ValueError(f"rows of {args.arch} in Table 2 are {known}, got {args.row}")
-    _, source, pool, evaluation, paper = ROWS[number]
     if args.stand_ins and number not in STAND_INS:
         raise ValueError(f"row {number} has no stand-ins; rows {list(STAND_INS)} have")
+    _, source, *parts, paper = ROWS[number]
     others = STAND_INS[number] if args.stand_ins else {}
-    return Tasks(
-        f"row{number}{'-stand-ins' if others else ''}",
-        source,
-        tuple(others.get(task, task) for task in pool),
-        tuple(others.get(task, task) for task in evaluation),
-        paper,
-        {other: task for task, other in others.items() if not other.startswith(task)},
-    )
+    pool, evaluation = (tuple(others.get(task, task) for task in part) for part in parts)
+    stands_for = {other: task for task, other in others.items() if not other.startswith(task)}
+    name = f"row{number}{'-stand-ins' if others else ''}"
+    return Tasks(name, source, pool, evaluation, paper, stands_for)
 
 
 def make_row(
@@ -80,33 +67,41 @@ def make_row(
 ) -> Row:
     """Makes the row that the arguments ask for.
 
-    Args:
-        args: the command line.
-        tasks: from :func:`choose_tasks`.
-        tokens: what the models read.
-        pretrained: digest of the checkpoint, ``None`` for random weights.
-        vocab_size: of the checkpoint, which may be larger than that of the tokens.
-
-    Raises:
-        ValueError: the arguments contradict each other.
+    ``pretrained`` is the digest of the checkpoint that models start from, ``vocab_size`` the size
+    of its vocabulary, which may be larger than that of the tokens.
     """
     from _rows import Row, TaskPair, variants
 
     from mgmp_jax.config import PAPER
+    from mgmp_jax.store import ModelSpec
+    from mgmp_jax.training import Recipe
 
     preset = PRESETS[args.preset]
     seeds = at_least_one("seeds", preset.seeds if args.seeds is None else args.seeds)
-    if args.non_homologous == "pretrained" and pretrained is None:
-        raise ValueError("--non-homologous pretrained needs --pretrained PATH_OR_ID")
-    start = None if args.non_homologous == "random" else pretrained
-    source = _model(args, tokens, tasks.source, pretrained, is_source=True)
+
+    common: dict[str, Any] = {"optimizer": "adam", "weight_decay": 0.0, "augment": "none"}
+
+    def model(task: str, recipe: Any, number: int | None, **kept: int) -> ModelSpec:
+        data, _, subset = task.partition(".")
+        frozen = preset.frozen if pretrained else 0  # random layers are never frozen
+        return ModelSpec(
+            args.arch,
+            data,
+            Recipe(*recipe, **common, frozen=frozen, **kept),
+            width=None if args.pretrained else preset.widths.get(args.arch),
+            subset=int(subset) if subset else None,
+            num_examples=number,
+            tokens=tokens,
+            pretrained=pretrained,
+        )
+
+    source = model(tasks.source, preset.source, preset.examples[0])
 
     def pair(seed: int, task: str) -> TaskPair:
-        other = dataclasses.replace(_model(args, tokens, task, start), seed=seed)
-        recipe = _model(args, tokens, task, pretrained).recipe  # its layers are those of the source
-        homologous = dataclasses.replace(source.descendant(other, "reinit"), recipe=recipe)
-        stands_for = tasks.stands_for.get(task)
-        return TaskPair(f"{task} (for {stands_for})" if stands_for else task, homologous, other)
+        other = model(task, preset.target, preset.examples[1], checkpoints=preset.checkpoints)
+        other = dataclasses.replace(other, seed=seed)
+        name = f"{task} (for {tasks.stands_for[task]})" if task in tasks.stands_for else task
+        return TaskPair(name, source.descendant(other, "reinit"), other)
 
     paper = PAPER.replace(
         generator=args.arch,
@@ -117,8 +112,9 @@ def make_row(
     )
     pairs = [pair(seed, task) for seed, task in enumerate(tasks.pool + tasks.evaluation, 1)]
     generators = [source.sibling(1001 + seed) for seed in range(seeds)]
+    start = "pretrained" if pretrained else "random"
     return Row(
-        name=f"{args.arch}-{tasks.name}-{args.preset}-{'pretrained' if start else 'random'}",
+        name=f"{args.arch}-{tasks.name}-{args.preset}-{start}",
         source=source,
         pool=tuple(pairs[: len(tasks.pool)]),
         evaluation=tuple(pairs[len(tasks.pool) :]),
@@ -126,34 +122,6 @@ def make_row(
         variants=variants(paper, generators, source if pretrained else None),
         seeds=seeds,
         paper=tasks.paper,
-    )
-
-
-def _model(
-    args: Args, tokens: Tokens, task: str, pretrained: str | None, *, is_source: bool = False
-) -> ModelSpec:
-    from mgmp_jax.store import ModelSpec
-    from mgmp_jax.training import Recipe
-
-    preset = PRESETS[args.preset]
-    data, _, subset = task.partition(".")
-    recipe = Recipe(
-        *(preset.source if is_source else preset.target),
-        optimizer="adam",
-        weight_decay=0.0,
-        augment="none",
-        frozen=preset.frozen if pretrained else 0,  # random layers are never frozen
-        checkpoints=1 if is_source else preset.checkpoints,
-    )
-    return ModelSpec(
-        args.arch,
-        data,
-        recipe,
-        width=None if args.pretrained else preset.width,
-        subset=int(subset) if subset else None,
-        num_examples=preset.examples[0 if is_source else 1],
-        tokens=tokens,
-        pretrained=pretrained,
     )
 
 
@@ -174,13 +142,13 @@ def open_tokenizer(args: Args, source: str, checkpoint: Path | None) -> Tokenize
     return Tokenizer.learn(texts.texts, folder, preset.max_length, cache)
 
 
-def run_one(args: Args, checkpoint: Path | None) -> dict[str, Any]:
+def run_one(args: Args, tasks: Tasks, checkpoint: Path | None) -> dict[str, Any]:
     """Runs one row, from its data to its results."""
     from _rows import run_row
 
     from mgmp_jax.models.pretrained import digest_pretrained, pretrained_vocab_size
 
-    tasks, about = choose_tasks(args), (None, 0)
+    about = (None, 0)
     if checkpoint is not None:
         about = digest_pretrained(checkpoint), pretrained_vocab_size(checkpoint)
     tokenizer = open_tokenizer(args, tasks.source, checkpoint)
@@ -197,21 +165,13 @@ def main(args: Args) -> list[dict[str, Any]]:
     claim(args.out)
     checkpoint = None if args.pretrained is None else find_pretrained(args.pretrained)
     if args.row != "all":
-        return [run_one(args, checkpoint)]
+        return [run_one(args, choose_tasks(args), checkpoint)]
     results = []
-    for number, (arch, *_) in ROWS.items():
-        reason: Any = None
-        if number not in rows_of(args.arch):
-            reason = f"it is of {arch}, which has a checkpoint of its own; give --arch {arch}"
-        elif args.stand_ins and number not in STAND_INS:
-            reason = f"it has no stand-ins; rows {list(STAND_INS)} have"
-        else:
-            try:
-                results.append(run_one(dataclasses.replace(args, row=number), checkpoint))
-            except FileNotFoundError as error:
-                reason = error
-        if reason:
-            console.print(f"[bold]Row {number} was not run:[/] {reason}")
+    for one in (dataclasses.replace(args, row=number) for number in ROWS):
+        try:
+            results.append(run_one(one, choose_tasks(one), checkpoint))
+        except (FileNotFoundError, ValueError) as error:
+            console.print(f"[bold]Row {one.row} was not run:[/] {error}")
     return results
 
 

@@ -11,18 +11,63 @@ no model was trained on. Rerun to resume.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _run import open_store, print_files, print_table, results_of, run
-from configs.cohort import UNSEEN
-from configs.queries import CHANGES, MIXED, NUMBER, SPARE, Args
+from _run import open_store, results_of, run, show
+from configs import cohort as config
+from configs.cohort import HALVES, UNSEEN
+
+from mgmp_jax.data.halves import halves, partners
 
 if TYPE_CHECKING:
     from _cohort import Cohort
 
     from mgmp_jax.queries import QuerySet
     from mgmp_jax.store import ModelStore
+
+NUMBER = 1000
+SPARE = 3
+"""How many times as many images the most disputed are chosen from."""
+MIXED = "mixed images"
+
+
+@dataclasses.dataclass(frozen=True)
+class Args(config.Args):
+    """Try which queries show the sibling test most."""
+
+
+def mean_of_two(images: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Averages each image with another one (mixup, Zhang et al., 2018, with weight one half)."""
+    total = images.astype(np.uint16) + images[partners(len(images), seed)]
+    return (total // 2).astype(np.uint8)
+
+
+def shuffled(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Puts sixteen square parts of each image into another order."""
+    n, height, width, channels = images.shape
+    parts = images.reshape(n, 4, height // 4, 4, width // 4, channels).swapaxes(2, 3)
+    order = rng.permuted(np.tile(np.arange(16), (n, 1)), axis=1)
+    parts = np.take_along_axis(parts.reshape(n, 16, -1), order[:, :, None], axis=1)
+    parts = parts.reshape(n, 4, 4, height // 4, width // 4, channels).swapaxes(2, 3)
+    return parts.reshape(images.shape)
+
+
+def noisy(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Adds Gaussian noise of standard deviation 40."""
+    return np.clip(images + 40 * rng.normal(size=images.shape), 0, 255).astype(np.uint8)
+
+
+CHANGES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    UNSEEN: lambda images, _: images,
+    MIXED: lambda images, _: mean_of_two(images),
+    "mean of four": lambda images, _: mean_of_two(mean_of_two(images), seed=1),
+    HALVES: lambda images, _: halves(images),
+    "parts shuffled": shuffled,
+    "with noise": noisy,
+}
+"""What is done to unseen images."""
 
 
 def make_queries(cohort: Cohort, store: ModelStore) -> dict[str, QuerySet]:
@@ -51,17 +96,17 @@ def make_queries(cohort: Cohort, store: ModelStore) -> dict[str, QuerySet]:
 
 def main(args: Args) -> dict[str, Any]:
     """Tries all kinds; see the module's docstring."""
+    import tables
     from _cohort import make_cohort
     from _rows import train_models
-    from _scoring import ALL, choose
+    from _scoring import choose
 
     cohort, store = make_cohort(args), open_store(args)
-    what = [[str(statistic) for statistic in ALL], list(CHANGES), NUMBER, SPARE]
-    folder = args.out / cohort.folder("queries", what)
+    folder = args.out / cohort.folder("queries", [list(CHANGES), NUMBER, SPARE])
 
-    def make() -> tuple[dict[str, Any], int]:
-        specs = [*cohort.candidates, *cohort.rehearsal, *cohort.controls]
-        before, found = train_models(specs, store), {}
+    def make() -> dict[str, Any]:
+        specs, found = [*cohort.candidates, *cohort.rehearsal, *cohort.controls], {}
+        train_models(specs, store)
         for name, queries in make_queries(cohort, store).items():
             answers = {spec: store.responses(spec, queries) for spec in specs}
             labels = [answers[spec].values.argmax(axis=1) for spec in cohort.candidates]
@@ -70,20 +115,13 @@ def main(args: Args) -> dict[str, Any]:
             found[name] = {
                 "queries": len(queries),
                 "agreement_of_candidates": float(np.mean(alike)),
-                "chosen": str(chosen),
+                "chosen": ", ".join(chosen),
                 "on_pool_tasks": tried,
             }
-        return {"kinds": found}, before
+        return {"kinds": found}
 
     results = results_of("queries", folder, args, make)
-    rows = []
-    for name, kind in results["kinds"].items():
-        best = next(t for t in kind["on_pool_tasks"] if t["statistic"] == kind["chosen"])
-        first = f"{best['descendants']['first']} of {best['descendants']['models']}"
-        rows.append([name, f"{kind['agreement_of_candidates']:.2f}", kind["chosen"], first])
-    columns = ["queries", "candidates agree", "chosen", "own source first"]
-    print_table("Descendants attributed on pool tasks, by kind of queries", columns, rows)
-    print_files(folder, "results.json")
+    show(tables.pivot("queries", tables.kinds_of_queries(results)), folder, "results.json")
     return results
 
 

@@ -3,10 +3,10 @@
     python experiments/robustness.py --preset small --data-dir DIR    # narrow models, for CPUs
     python experiments/robustness.py --preset demo                    # generated images
 
-Reads the cohort of compare.py from the same --out and trains what it lacks. Whatever is done to
-homologous models is done to the others too: to models from scratch and to those started from
-another model of the source's data where it is done to weights or answers; to the latter where it is
-another training. Rerun to resume.
+Reads the cohort of compare.py from the same --out and trains what it lacks, 42 models. Whatever is
+done to homologous models is done to the others too: to models from scratch and to those started
+from another model of the source's data where it is done to weights or answers; to the latter where
+it is another training. Rerun to resume.
 """
 
 from __future__ import annotations
@@ -15,16 +15,54 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from _run import open_store, print_files, print_table, results_of, run
-from configs.robustness import ANSWERS, ATTRIBUTED_BY, STUDENTS, WEIGHTS, Args
+from _run import open_store, results_of, run, show
+from configs import cohort as config
+from configs.cohort import HALVES, TRAINING
 
 if TYPE_CHECKING:
     from _cohort import AllAnswers, Cohort, Material, Suspect
 
-    from mgmp_jax.responses import Responses
+    from mgmp_jax.responses import ResponseKind, Responses
     from mgmp_jax.store import ModelSpec, ModelStore
 
 OTHER = "sibling descendant"
+ATTRIBUTED_BY = (TRAINING, HALVES)
+"""The kinds of queries by which suspects are attributed."""
+STUDENTS = 3
+"""Of the source and of another model each; a student costs about five target trainings."""
+
+WEIGHTS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "pruned 20 %": ("prune", (0.2,)),
+    "pruned 50 %": ("prune", (0.5,)),
+    "pruned 80 %": ("prune", (0.8,)),
+    "int8": ("to_int8", ()),
+    "float16": ("to_float16", ()),
+}
+"""What is done to a suspect's weights: a function of :mod:`mgmp_jax.transformations`, and its
+further arguments."""
+
+ANSWERS: dict[str, tuple[ResponseKind, str, tuple[Any, ...], ResponseKind]] = {
+    "log-probabilities": ("log-probabilities", "", (), "log-probabilities"),
+    "rounded to 2 decimals": ("probabilities", "round_to", (2,), "probabilities"),
+    "temperature 4": ("probabilities", "temper", (4.0,), "probabilities"),
+    "top 3": ("probabilities", "keep_top", (3,), "top-k"),
+    "label only": ("labels", "", (), "labels"),
+    "ranks": ("probabilities", "ranks", (), "embedding"),
+    "noise 0.1": ("log-probabilities", "add_noise", (0.1,), "logits"),
+    "noise 1": ("log-probabilities", "add_noise", (1.0,), "logits"),
+}
+"""What is done to a suspect's answers: of which kind they are taken, a function of
+:mod:`mgmp_jax.transformations` if any, its further arguments, and of which kind they then are.
+Noisy log-probabilities do not sum to one any more, and ranks are no probabilities."""
+
+Changed = tuple[str, Sequence["Suspect"], Mapping[str, "AllAnswers"], Sequence[Any]]
+"""A transformation, the suspects, what they (and perhaps controls) answer after it by kind of
+queries, and their parameters; none where the transformation is of answers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Args(config.Args):
+    """Change descendants as a thief might, and score them by every method."""
 
 
 def trained_otherwise(cohort: Cohort, store: ModelStore) -> dict[str, list[ModelSpec]]:
@@ -60,27 +98,12 @@ def trained_otherwise(cohort: Cohort, store: ModelStore) -> dict[str, list[Model
     }
 
 
-@dataclasses.dataclass(frozen=True)
-class Changed:
-    """Suspects after a transformation.
-
-    Args:
-        suspects: whose they are.
-        answers: of them, and of controls where these were changed too, by kind of queries.
-        params: of the suspects in turn; none where the transformation is of answers.
-    """
-
-    suspects: Sequence[Suspect]
-    answers: Mapping[str, AllAnswers]
-    params: Sequence[Any] = ()
-
-
 def change_all(
     cohort: Cohort,
     store: ModelStore,
     material: Material,
     otherwise: Mapping[str, Sequence[ModelSpec]],
-) -> Iterator[tuple[str, Changed]]:
+) -> Iterator[Changed]:
     """Gives the suspects as they are, trained otherwise, with other weights, with other answers.
 
     Controls are changed where answers are: the owner sees how a suspect answers.
@@ -93,7 +116,7 @@ def change_all(
 
     known = [cohort.suspects[i] for i in cohort.of_kind("homologous", "scratch", OTHER)]
     variables = [store.variables(suspect.spec) for suspect in known]
-    yield "none", Changed(known, {}, [one["params"] for one in variables])
+    yield "none", known, {}, [one["params"] for one in variables]
     for name, specs in otherwise.items():
         kinds = ["homologous"] * (len(specs) // 2) + [OTHER] * (len(specs) // 2)
         suspects = [Suspect(spec, kind) for spec, kind in zip(specs, kinds, strict=True)]
@@ -101,7 +124,7 @@ def change_all(
             of: {spec: store.responses(spec, queries) for spec in specs}
             for of, queries in material.queries.items()
         }
-        yield name, Changed(suspects, answers, [store.variables(spec)["params"] for spec in specs])
+        yield name, suspects, answers, [store.variables(spec)["params"] for spec in specs]
     for name, (function, more) in WEIGHTS.items():
         params = [getattr(transformations, function)(one["params"], *more) for one in variables]
         answers = {of: {} for of in material.queries}
@@ -110,7 +133,7 @@ def change_all(
                 module, state = store.module(suspect.spec), {**one, "params": weights}
                 logits, _ = training.predict(module, state, queries.inputs)
                 answers[of][suspect.spec] = Responses(logits, "logits", queries)
-        yield name, Changed(known, answers, params)
+        yield name, known, answers, params
     specs = [*(suspect.spec for suspect in known), *cohort.controls]
     for i, name in enumerate(ANSWERS):
         answers = {}
@@ -118,7 +141,7 @@ def change_all(
             keys = jax.random.split(jax.random.fold_in(jax.random.key(i), j), len(specs))
             pairs = zip(specs, keys, strict=True)
             answers[of] = {spec: answer_otherwise(name, all_[spec], key) for spec, key in pairs}
-        yield name, Changed(known, answers)
+        yield name, known, answers, []
 
 
 def answer_otherwise(name: str, logits: Responses, key: Any) -> Responses:
@@ -145,24 +168,24 @@ def score_all(
     otherwise: Mapping[str, Sequence[ModelSpec]],
 ) -> dict[str, Any]:
     """Scores the suspects after every transformation by every method that reads them."""
-    from _scoring import as_results, attribute_by, by_answers, by_weights, choose, sibling_results
+    from _scoring import as_results, attribute, by_answers, by_weights, choose, suspects_results
 
-    statistics = {of: choose(cohort, material.answers[of])[0] for of in ATTRIBUTED_BY}
+    ways = {of: choose(cohort, material.answers[of])[0] for of in ATTRIBUTED_BY}
     source, found = store.variables(cohort.row.source)["params"], {}
-    for name, changed in change_all(cohort, store, material, otherwise):
-        one = dataclasses.replace(cohort, suspects=tuple(changed.suspects))
+    for name, suspects, changed, params in change_all(cohort, store, material, otherwise):
+        one = dataclasses.replace(cohort, suspects=tuple(suspects))
         before = material.answers.items()
-        answers = {of: {**all_, **changed.answers.get(of, {})} for of, all_ in before}
+        answers = {of: {**all_, **changed.get(of, {})} for of, all_ in before}
         after = dataclasses.replace(material, answers=answers)
-        attributions = attribute_by(one, after, statistics)
+        attributions = {of: attribute(way, one, answers[of]) for of, way in ways.items()}
         scores, unread = by_answers(one, after, attributions)
-        if changed.params:
-            scores |= by_weights(source, changed.params)
-        by_queries = {of: sibling_results(one, scored) for of, scored in attributions.items()}
+        if params:
+            scores |= by_weights(source, params)
+        by_queries = {of: suspects_results(one, scored) for of, scored in attributions.items()}
         methods = as_results(one, scores)
         found[name] = {"methods": methods, "unread": unread, "sibling_test": by_queries}
     return {
-        "chosen": {of: str(statistic) for of, statistic in statistics.items()},
+        "chosen": {of: ", ".join(way) for of, way in ways.items()},
         "transformations": found,
         "models": {spec.address: store.accuracy(spec) for of in otherwise.values() for spec in of},
     }
@@ -170,23 +193,20 @@ def score_all(
 
 def main(args: Args) -> dict[str, Any]:
     """Runs all transformations; see the module's docstring."""
+    import tables
     from _cohort import gather, make_cohort
     from _rows import train_models
-    from _scoring import judged_by
 
     from mgmp_jax import reporting
-    from mgmp_jax.training import console
 
     cohort, store = make_cohort(args), open_store(args)
     otherwise = trained_otherwise(cohort, store)
-    what = [judged_by(cohort), otherwise, WEIGHTS, ANSWERS, ATTRIBUTED_BY]
-    folder = args.out / cohort.folder("robustness", what)
+    folder = args.out / cohort.folder("robustness", [otherwise, WEIGHTS, ANSWERS, ATTRIBUTED_BY])
 
-    def make() -> tuple[dict[str, Any], int]:
-        material, found = gather(cohort, store, args)
-        found += train_models([spec for of in otherwise.values() for spec in of], store)
-        console.print("[bold]2. Transformations[/]")
-        return score_all(cohort, store, material, otherwise), found
+    def make() -> dict[str, Any]:
+        material = gather(cohort, store, args)
+        train_models([spec for of in otherwise.values() for spec in of], store)
+        return score_all(cohort, store, material, otherwise)
 
     results = results_of("robustness", folder, args, make)
     grid = {
@@ -194,15 +214,9 @@ def main(args: Args) -> dict[str, Any]:
         for name, of in results["transformations"].items()
     }
     reporting.plot_grid(folder / "robustness.png", grid, f"AUC by model, against {OTHER}s")
-    shown = ("linear CKA", "ridge R², target to source", "MGMP paper", "MGMP extended")
-    rows = []
-    for name, of in results["transformations"].items():
-        aucs = (f"{grid[name][method]:.2f}" if method in grid[name] else "-" for method in shown)
-        first = (reporting.first_places(of, by, "homologous") for by in results["chosen"])
-        rows.append([name, *aucs, *first])
-    columns = ["transformation", *shown, *(f"attributed by {of}" for of in results["chosen"])]
-    print_table(f"Homologous against {OTHER}s, AUC by model", columns, rows)
-    print_files(folder, "results.json", "robustness.png")
+    show(
+        tables.pivot("change", tables.robustness(results)), folder, "results.json", "robustness.png"
+    )
     return results
 
 

@@ -3,21 +3,28 @@
 python experiments/tables.py
 """
 
+from __future__ import annotations
+
 import dataclasses
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import _render
-from _render import ROOT, by_family, committed, first_of, link, markdown, picture, pivot
 from _run import run
+from ablation import TABLE_5
 from configs import cifar, nlp
-from configs.ablation import TABLE_5
 
 from mgmp_jax import reporting
 
+ROOT = Path(__file__).parents[1]
+TEMPLATES = ROOT / "experiments" / "templates"
+PAGES = ROOT / "docs" / "results"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+SPELT = {"resnet18": "ResNet18", "alexnet": "AlexNet"}
+"""Architectures on pages."""
 METHODS = {
     "paper, without generator": "without generator",
     "paper": "paper's method",
@@ -26,50 +33,54 @@ METHODS = {
 }
 """What the rows of Table 1 and 2 are done with, and their columns."""
 
-
-def rows() -> Iterator[tuple[str, dict[str, Any]]]:
-    """The committed rows of Table 1 and 2."""
-    yield from committed("cifar", "nlp")
-
-
-def summary_table() -> str:
-    """One line for each committed row of Table 1 and 2."""
-    lines = []
-    for name, results in rows():
-        scored = [results["methods"][method] for method in METHODS]
-        label = name.removesuffix("-pretrained").removesuffix("-small")
-        link_ = f"[{label}](experiments/results/{name}/results.json)"
-        figures = [f"{s['accuracy']:.3f} ({s['auc']:.2f})" for s in scored]
-        lines.append([link_, results["paper"], *figures])
-    header = ["row", "the paper's own, with (without) generator", *METHODS.values()]
-    return markdown(header, lines)
+Results = Mapping[str, Any]
+Columns = dict[str, dict[str, str]]
+"""Cells by column and row."""
 
 
-def with_table(readme: str) -> str:
-    """The README with its table made anew."""
-    before, rest = readme.split(BEGIN)
-    return f"{before}{BEGIN}\n{summary_table()}\n{END}{rest.split(END)[1]}"
+def committed(*experiments: str) -> dict[str, Results]:
+    """Reads every committed ``results.json`` of some experiments, by name."""
+    paths = sorted((ROOT / "experiments" / "results").glob("*/results.json"))
+    found = {path.parent.name: json.loads(path.read_text()) for path in paths}
+    return {name: one for name, one in found.items() if one["experiment"] in experiments}
 
 
-def rows_tables() -> Iterator[str]:
-    """Accuracy and verdicts of each method in each committed row of Table 1 and 2."""
-    accuracies, verdicts = [], []
-    for name, results in rows():
-        found = [results["methods"][method] for method in METHODS]
-        size = f"{found[0]['pairs']} × {found[0]['seeds']}"
-        accuracies.append(
-            [link(name), size, *(f"{reporting.accuracy(s)} ({s['auc']:.2f})" for s in found)]
-        )
-        verdicts.append([name, f"{found[0]['pairs'] * found[0]['seeds']}", *map(wrong, found)])
-    yield markdown(["row", "pairs × seeds", *METHODS.values()], accuracies)
-    yield "\nVerdicts: missed/false alarms, in brackets with one half for δ.\n"
-    yield markdown(["row", "of each", *METHODS.values()], verdicts)
-    missing = "; ".join(not_run())
-    yield f"\nNot run: {missing}." if missing else ""
+def by_family(experiment: str) -> dict[str, Results]:
+    """Reads the committed results of an experiment by family, ResNet18 first."""
+    found = {}
+    for name, results in committed(experiment).items():
+        family = name.removeprefix(f"{experiment}-cifar-").removesuffix("-small")
+        arch = family.split("-")[0]
+        found[family.replace(arch, SPELT.get(arch, arch), 1)] = results
+    return dict(sorted(found.items(), reverse=True))
 
 
-def wrong(summary: Mapping[str, Any]) -> str:
-    """Missed homologous models and false alarms over all seeds, with δ and with one half."""
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Makes a table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+
+
+def pivot(first: str, columns: Columns) -> str:
+    """Makes a table of columns, with a dash where one has no such row.
+
+    Args:
+        first: the header of the rows' names.
+        columns: rows are in the order in which they are first met.
+    """
+    rows = dict.fromkeys(row for column in columns.values() for row in column)
+    lines = [[row, *(column.get(row, "–") for column in columns.values())] for row in rows]
+    return markdown([first, *columns], lines)
+
+
+def link(name: str) -> str:
+    """Links a page to a committed result."""
+    return f"[{name}](../../experiments/results/{name}/results.json)"
+
+
+def wrong(summary: Results) -> str:
+    """Counts missed models and false alarms over all seeds, with δ and with one half."""
     sums = [
         f"{sum(summary[f'missed{end}'])}/{sum(summary[f'false_alarms{end}'])}"
         for end in ("", "_at_half")
@@ -77,207 +88,258 @@ def wrong(summary: Mapping[str, Any]) -> str:
     return f"{sums[0]} ({sums[1]})"
 
 
+def rows() -> dict[str, Results]:
+    """Reads the committed rows of Table 1 and 2."""
+    return committed("cifar", "nlp")
+
+
+def by_method(results: Results, cell: Callable[[Results], str]) -> list[str]:
+    """Makes a cell for each method of a row."""
+    return [cell(results["methods"][method]) for method in METHODS]
+
+
+def with_table(readme: str) -> str:
+    """Makes the README's table anew: one line for each committed row of Table 1 and 2."""
+    lines = []
+    for name, results in rows().items():
+        label = name.removesuffix("-pretrained").removesuffix("-small")
+        figures = by_method(results, lambda s: f"{s['accuracy']:.3f} ({s['auc']:.2f})")
+        linked = f"[{label}](experiments/results/{name}/results.json)"
+        lines.append([linked, results["paper"], *figures])
+    header = ["row", "the paper's own, with (without) generator", *METHODS.values()]
+    before, rest = readme.split(BEGIN)
+    return f"{before}{BEGIN}\n{markdown(header, lines)}\n{END}{rest.split(END)[1]}"
+
+
+def rows_tables() -> str:
+    """Makes tables of each method's accuracy and verdicts in each committed row."""
+    accuracies, verdicts = [], []
+    for name, results in rows().items():
+        pairs, seeds = (results["methods"]["paper"][key] for key in ("pairs", "seeds"))
+        figures = by_method(results, lambda s: f"{reporting.accuracy(s)} ({s['auc']:.2f})")
+        accuracies.append([link(name), f"{pairs} × {seeds}", *figures])
+        verdicts.append([name, f"{pairs * seeds}", *by_method(results, wrong)])
+    return (
+        markdown(["row", "pairs × seeds", *METHODS.values()], accuracies)
+        + "\n\nVerdicts: missed/false alarms, in brackets with one half for δ.\n\n"
+        + markdown(["row", "of each", *METHODS.values()], verdicts)
+        + f"\n\nNot run: {'; '.join(not_run())}."
+    )
+
+
 def not_run() -> Iterator[str]:
-    """The rows of Table 1 and 2 of which no result is committed."""
-    names = [name for name, _ in rows()]
+    """Names the rows of Table 1 and 2 of which no result is committed."""
     for table, of_table, script in ((1, cifar.ROWS, "cifar"), (2, nlp.ROWS, "(?!cifar)")):
         for number, (arch, *_) in of_table.items():
-            if not any(re.match(rf"{script}.*-row{number}-", name) for name in names):
+            if not any(re.match(rf"{script}.*-row{number}-", name) for name in rows()):
                 yield f"Table {table}, row {number} ({arch})"
 
 
-def ablation_tables() -> Iterator[str]:
-    """For each committed ablation: its variants, beside the paper's Table 5."""
-    for _, results in sorted(committed("ablation"), reverse=True):
-        found = results["methods"]
-        columns: dict[str, dict[str, str]] = {
-            "the paper": {v: f"{TABLE_5[v]:.4f}" for v in found if v in TABLE_5},
-            "accuracy per fragment": {v: reporting.accuracy(s) for v, s in found.items()},
-            "AUC": {v: f"{s['auc']:.2f}" for v, s in found.items()},
-            "missed/false alarms": {v: wrong(s) for v, s in found.items()},
-        }
-        yield "\n" + pivot("variant", {of: cells for of, cells in columns.items() if cells})
-
-
-def forgetting_tables() -> Iterator[str]:
-    """Accuracies that the figures show, and the distances of the weights."""
-    found = by_family("forgetting")
-    for name, _ in reversed([*committed("forgetting")]):
-        yield picture("Accuracy over epochs", name, "forgetting.png") + "\n"
-    yield "Accuracy, first → last:\n"
+def variants(results: Results) -> Columns:
+    """Makes the columns of an ablation, or of a row: what each variant of MGMP reached."""
+    found = results["methods"]
     columns = {
-        f"{family}: {data}": {
-            panel: f"{p[data][0]:.2f} → {p[data][-1]:.2f}" for panel, p in results["panels"].items()
+        "the paper": {v: f"{TABLE_5[v]:.4f}" for v in found if v in TABLE_5},
+        "accuracy per fragment": {v: reporting.accuracy(s) for v, s in found.items()},
+        "AUC": {v: f"{s['auc']:.2f}" for v, s in found.items()},
+        "missed/false alarms": {v: wrong(s) for v, s in found.items()},
+    }
+    return {name: cells for name, cells in columns.items() if cells}
+
+
+def stage(results: Results) -> Columns:
+    """Makes the columns of a cross-validation: what was compared on pool tasks."""
+    found = results["variants"].items()
+    spans = {v: (min(of["by_task"]), max(of["by_task"])) for v, of in found}
+    return {
+        "accuracy": {v: f"{of['accuracy']:.3f}" for v, of in found},
+        "least to most": {v: f"{least:.2f} to {most:.2f}" for v, (least, most) in spans.items()},
+        "AUC": {v: f"{of['auc']:.1f}" for v, of in found},
+    }
+
+
+def stages() -> str:
+    """Makes the table of each committed cross-validation."""
+    titles = {
+        f"## Stage {name.rsplit('crossvalidation', 1)[1].replace('-', ', ')}": results
+        for name, results in committed("crossvalidate").items()
+    }
+    tables = [f"{title}\n\n{pivot('variant', stage(of))}" for title, of in titles.items()]
+    return "\n\n".join(tables)
+
+
+def robustness(results: Results) -> Columns:
+    """Makes the columns of a robustness run: first places and AUCs of some methods."""
+    changes = results["transformations"].items()
+    columns: Columns = {}
+    for change, found in changes:
+        for kind in ("homologous", "sibling descendant", "scratch"):
+            firsts = [reporting.first_places(found, of, kind) for of in results["chosen"]]
+            if not firsts[0].endswith("of 0"):
+                cell = ", ".join(first.replace(" of ", "/") for first in firsts)
+                columns.setdefault(f"{kind} first", {})[change] = cell
+    shown = ("linear CKA", "ridge R², target to source", "MGMP paper", "MGMP extended", "‖Δw‖")
+    for method in shown:
+        columns[method] = {
+            change: f"{found['methods'][method]['against']['sibling descendant']['auc']:.2f}"
+            for change, found in changes
+            if method in found["methods"]
         }
-        for family, results in found.items()
+    return columns
+
+
+def accuracies(results: Results) -> Columns:
+    """Makes the columns of a figure of forgetting: accuracies, first and last."""
+    return {
+        data: {
+            panel: f"{of[data][0]:.2f} → {of[data][-1]:.2f}"
+            for panel, of in results["panels"].items()
+        }
         for data in ("source data", "target data")
     }
-    yield pivot("panel", columns)
-    lines = []
-    for family, results in found.items():
+
+
+def weights() -> str:
+    """Says how far weights are apart, and what the bound of section 3.2 is."""
+    paragraphs, lines = [], []
+    for family, results in by_family("forgetting").items():
         at = results["weights"]
-        yield (
-            f"\n{family}: λ_max {at['lambda_max']:.3g}, norm of the gradient "
+        paragraphs.append(
+            f"{family}: λ_max {at['lambda_max']:.3g}, norm of the gradient "
             f"{at['gradient_norm']:.3g}, loss of the source {at['source_loss']:.3g}; AUC of ‖Δw‖ "
             f"by model {at['distance']['auc']:.2f}."
         )
         for kind in ("homologous", "non-homologous"):
             models = [m for m in at["models"] if m["kind"] == kind]
             keys = ("distance", "cosine", "bound", "forgetting", "forgetting_of_weights_alone")
-            spans = ([min(m[k] for m in models), max(m[k] for m in models)] for k in keys)
-            spanned = [f"{low:.3g} to {high:.3g}" for low, high in spans]
+            values = [[m[key] for m in models] for key in keys]
+            spanned = [f"{min(of_key):.3g} to {max(of_key):.3g}" for of_key in values]
             lines.append([f"{family}, {kind} ({len(models)})", *spanned])
     header = ["models", "‖Δw‖", "cosine", "bound", "forgetting", "with the source's statistics"]
-    yield "\nFrom the least to the greatest of the models:\n"
-    yield markdown(header, lines)
+    paragraphs.append("From the least to the greatest of the models:")
+    return "\n\n".join([*paragraphs, markdown(header, lines)])
 
 
-def comparison_tables() -> Iterator[str]:
-    """Methods against kinds of negatives, in all committed comparisons."""
-    found = by_family("compare")
-    columns = {
-        f"{family}: {kind}": {
-            method: f"{of_method['against'][kind]['auc']:.2f}"
-            for method, of_method in results["methods"].items()
-        }
-        for family, results in found.items()
-        for kind in next(iter(results["methods"].values()))["against"]
+def comparison(results: Results) -> Columns:
+    """Makes the columns of a comparison: AUC of each method against each kind of negatives."""
+    methods = results["methods"]
+    return {
+        kind: {name: f"{method['against'][kind]['auc']:.2f}" for name, method in methods.items()}
+        for kind in methods["linear CKA"]["against"]
     }
-    yield pivot("method", columns)
-    for name, _ in reversed([*committed("compare")]):
-        yield "\n" + picture("AUC against the number of queries", name, "queries.png")
 
 
-def sibling_suspects_table() -> Iterator[str]:
-    """The suspects of the comparison, by the sibling test with the source as the source."""
-    columns = {
-        f"{family}: {queries}": {group: first_of(t) for group, t in of["suspects"].items()}
-        for family, results in by_family("compare").items()
+def suspects(results: Results) -> Columns:
+    """Makes the columns of a comparison's suspects: first places of the source."""
+    return {
+        queries: {group: f"{t['first']}/{t['models']}" for group, t in of["suspects"].items()}
         for queries, of in results["sibling_test"].items()
     }
-    yield pivot("suspects", columns)
 
 
-def sibling_statistics_table() -> Iterator[str]:
-    """Every variant of the sibling test, on pool and on evaluation tasks; the chosen one bold."""
-    columns = {}
-    for family, results in by_family("compare").items():
-        for queries, found in results["sibling_test"].items():
-            cells = columns[f"{family}: {queries}"] = {}
-            for tried in found["on_pool_tasks"]:
-                variant = tried["statistic"]
-                groups = found["on_evaluation_tasks"][variant].values()
-                cell = f"{tried['descendants']['first']}/{sum(t['first'] for t in groups)}"
-                cells[variant] = f"**{cell}**" if variant == found["chosen"] else cell
-    yield pivot("statistic, regressed out", columns)
+def statistics(results: Results) -> Columns:
+    """Makes the columns of every way of the sibling test, on pool and evaluation tasks."""
+    columns: Columns = {}
+    for queries, found in results["sibling_test"].items():
+        cells = columns[queries] = {}
+        for tried in found["on_pool_tasks"]:
+            way = tried["statistic"]
+            groups = found["on_evaluation_tasks"][way].values()
+            cell = f"{tried['descendants']['first']}/{sum(t['first'] for t in groups)}"
+            cells[way] = f"**{cell}**" if way == found["chosen"] else cell
+    return columns
 
 
-def sibling_level_table() -> Iterator[str]:
-    """How often the approximate p-value is small for a candidate that is not the source."""
-    columns = {
-        f"{family}: p (t) ≤ {level}": {
-            queries: f"{of['level'][key]:.1%}" for queries, of in results["sibling_test"].items()
-        }
-        for family, results in by_family("compare").items()
-        for level, key in (("0.05", "t_tail_5"), ("0.01", "t_tail_1"))
+def level(results: Results) -> Columns:
+    """Makes the columns of small p-values for candidates that are not the source."""
+    return {
+        f"p (t) ≤ {p}": {of: f"{t['level'][key]:.1%}" for of, t in results["sibling_test"].items()}
+        for p, key in (("0.05", "t_tail_5"), ("0.01", "t_tail_1"))
     }
-    yield pivot("queries", columns)
 
 
-def sibling_power_table() -> Iterator[str]:
-    """First places by numbers of queries and of siblings, for the chosen statistic."""
-    columns = {
-        f"{family}: {queries}": {
+def power(results: Results) -> Columns:
+    """Makes the columns of first places by numbers of queries and of siblings."""
+    return {
+        queries: {
             f"{p['queries']:.0f}, {p['siblings']:.0f}": f"{p['first']:.0%}" for p in of["power"]
         }
-        for family, results in by_family("compare").items()
         for queries, of in results["sibling_test"].items()
     }
-    yield pivot("queries, siblings", columns)
 
 
-def queries_table() -> Iterator[str]:
-    """Kinds of queries: how alike candidates answer, and the first places by several variants."""
-    columns: dict[str, dict[str, str]] = {}
-    for family, results in by_family("queries").items():
-        for kind, found in results["kinds"].items():
-            by_variant = {t["statistic"]: t["descendants"]["first"] for t in found["on_pool_tasks"]}
-            ours = (by_variant[f"both fits, {what}"] for what in ("none", "mean", "others"))
-            for title, cell in (
-                ("agree", f"{found['agreement_of_candidates']:.2f}"),
-                ("both fits", "/".join(map(str, ours))),
-                ("best", f"{by_variant[found['chosen']]}: {found['chosen']}"),
-            ):
-                columns.setdefault(f"{family}: {title}", {})[kind] = cell
-    yield pivot("kind of queries", columns)
+def kinds_of_queries(results: Results) -> Columns:
+    """Makes the columns of kinds of queries: how alike candidates answer, and first places."""
+    columns: Columns = {"agree": {}, "both fits": {}, "best": {}}
+    for kind, found in results["kinds"].items():
+        first = {t["statistic"]: t["descendants"]["first"] for t in found["on_pool_tasks"]}
+        ours = (str(first[f"both fits, {what}"]) for what in ("none", "mean", "others"))
+        columns["agree"][kind] = f"{found['agreement_of_candidates']:.2f}"
+        columns["both fits"][kind] = "/".join(ours)
+        columns["best"][kind] = f"{first[found['chosen']]}: {found['chosen']}"
+    return columns
 
 
-def robustness_tables() -> Iterator[str]:
-    """For each committed robustness run: transformations against methods."""
-    shown = ("linear CKA", "ridge R², target to source", "MGMP paper", "MGMP extended", "‖Δw‖")
-    for name, results in committed("robustness"):
-        columns: dict[str, dict[str, str]] = {}
-        for transformation, found in results["transformations"].items():
-            for kind in ("homologous", "sibling descendant", "scratch"):
-                firsts = [reporting.first_places(found, of, kind) for of in results["chosen"]]
-                if not firsts[0].endswith("of 0"):
-                    cell = ", ".join(first.replace(" of ", "/") for first in firsts)
-                    columns.setdefault(f"{kind} first", {})[transformation] = cell
-        for method in shown:
-            columns[method] = {
-                transformation: f"{m['against']['sibling descendant']['auc']:.2f}"
-                for transformation, found in results["transformations"].items()
-                if (m := found["methods"].get(method))
-            }
-        yield pivot("transformation", columns)
-        yield "\n" + picture("AUC of all methods", name, "robustness.png")
+def of_families(experiment: str, first: str, columns: Callable[[Results], Columns]) -> str:
+    """Makes a table of the columns of all committed results of an experiment."""
+    found = {
+        f"{family}: {name}": cells
+        for family, results in by_family(experiment).items()
+        for name, cells in columns(results).items()
+    }
+    return pivot(first, found)
 
 
-def stage_tables() -> Iterator[str]:
-    """For each committed cross-validation: what was compared on pool tasks."""
-    for name, results in committed("crossvalidate"):
-        found = results["variants"]
-        stage = name.rsplit("crossvalidation", 1)[1].replace("-", ", ")
-        yield f"\n## Stage {stage}\n"
-        yield pivot(
-            "variant",
-            {
-                "accuracy": {v: f"{of['accuracy']:.3f}" for v, of in found.items()},
-                "least to most": {
-                    v: f"{min(of['by_task']):.2f} to {max(of['by_task']):.2f}"
-                    for v, of in found.items()
-                },
-                "AUC": {v: f"{of['auc']:.1f}" for v, of in found.items()},
-            },
-        )
+def of_each(experiment: str, first: str, columns: Callable[[Results], Columns]) -> str:
+    """Makes a table of each committed result of an experiment, the last one first."""
+    found = sorted(committed(experiment).items(), reverse=True)
+    return "\n\n".join(pivot(first, columns(results)) for _, results in found)
 
 
-PARTS = {
+def origins(*experiments: str) -> str:
+    """Says where the numbers of a page come from: files, commands, machines and times."""
+    lines = []
+    for name, results in committed(*experiments).items():
+        ran = results["run"]
+        command = re.sub(r" --(data-dir|out) \S+|^python experiments/", "", ran["command"])
+        commit, *changes = ran["git_revision"].split(" ", 1)
+        revision = " ".join([commit[:7], *changes])
+        cores = f"{ran['cores']} CPU{'s' * (ran['cores'] > 1)}"
+        device = "" if "cpu" in ran["device"] else f", {ran['device']}"
+        wall = f", {ran['wall_time_s'] / 60:.0f} min" if "wall_time_s" in ran else ""
+        lines.append(f"- {link(name)}: `{command}`, {revision}, {cores}{device}{wall}")
+    return "\n".join(lines)
+
+
+PARTS: dict[str, Callable[[], str]] = {
     "rows": rows_tables,
-    "ablation": ablation_tables,
-    "forgetting": forgetting_tables,
-    "comparison": comparison_tables,
-    "suspects": sibling_suspects_table,
-    "statistics": sibling_statistics_table,
-    "level": sibling_level_table,
-    "power": sibling_power_table,
-    "queries": queries_table,
-    "robustness": robustness_tables,
-    "stages": stage_tables,
-    "runs of rows": partial(_render.origins, "cifar", "nlp"),
-    "runs of ablation": partial(_render.origins, "ablation"),
-    "runs of forgetting": partial(_render.origins, "forgetting"),
-    "runs of compare": partial(_render.origins, "compare"),
-    "runs of queries": partial(_render.origins, "queries"),
-    "runs of robustness": partial(_render.origins, "robustness"),
-    "runs of crossvalidate": partial(_render.origins, "crossvalidate"),
+    "ablation": partial(of_each, "ablation", "variant", variants),
+    "accuracies": partial(of_families, "forgetting", "panel", accuracies),
+    "weights": weights,
+    "comparison": partial(of_families, "compare", "method", comparison),
+    "suspects": partial(of_families, "compare", "suspects", suspects),
+    "statistics": partial(of_families, "compare", "statistic, regressed out", statistics),
+    "level": partial(of_families, "compare", "queries", level),
+    "power": partial(of_families, "compare", "queries, siblings", power),
+    "queries": partial(of_families, "queries", "kind of queries", kinds_of_queries),
+    "robustness": partial(of_each, "robustness", "transformation", robustness),
+    "stages": stages,
+    "runs of rows": partial(origins, "cifar", "nlp"),
 }
+for _name in ("ablation", "forgetting", "compare", "queries", "robustness", "crossvalidate"):
+    PARTS[f"runs of {_name}"] = partial(origins, _name)
 """What stands for ``{part}`` in ``templates/``."""
 
 
 def page(name: str) -> str:
-    """A page of docs/results/."""
-    return _render.page(name, PARTS)
+    """Makes a page of docs/results/: its template with the tables in place of ``{part}``."""
+    text = (TEMPLATES / name).read_text()
+    return re.sub(r"^\{(.+)\}$", lambda found: PARTS[found[1]](), text, flags=re.MULTILINE)
+
+
+def pages() -> list[str]:
+    """Lists the names of all pages."""
+    return sorted(path.name for path in TEMPLATES.glob("*.md"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -289,8 +351,8 @@ def main(args: Args) -> None:
     """Writes all pages."""
     path = ROOT / "README.md"
     path.write_text(with_table(path.read_text()))
-    for name in _render.pages():
-        (_render.PAGES / name).write_text(page(name))
+    for name in pages():
+        (PAGES / name).write_text(page(name))
 
 
 if __name__ == "__main__":

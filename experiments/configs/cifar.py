@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from configs.common import Arch, ImageArgs, Recipe, check_subsets
+from configs import common
+from configs.common import Arch, ImageArgs, Recipe, check_subsets, presets
 
 ROWS: dict[int, tuple[str, tuple[int, ...], tuple[int, ...], str]] = {
     1: ("resnet18", (3, 6, 8, 9, 5), (1, 2, 4, 7, 0), "0.9193 ± 0.0232 (0.7529 ± 0.0347)"),
@@ -26,62 +27,41 @@ ROWS: dict[int, tuple[str, tuple[int, ...], tuple[int, ...], str]] = {
 """Architecture, pool subsets, evaluation subsets, the paper's accuracy with (without) generator."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Preset:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset(common.Preset):
     """How large everything is; ``None`` is all there is, or an architecture's own width."""
 
-    widths: dict[str, int | None]
-    images: tuple[int | None, int | None]
-    """Of the source, and of a target."""
-    source: Recipe
-    target: Recipe
-    checkpoints: int
-    """Along the training of a target."""
-    num_queries: int | None
     generator: tuple[str, int | None, Recipe]
     """Architecture, width and recipe."""
-    mgmp: dict[str, int]
-    seeds: int
-    halved: tuple[str, ...] = ()
+    halved: tuple[str, ...]
     """Architectures so slow that source and targets get half the epochs."""
 
 
-PRESETS = {
-    "demo": Preset(
-        widths={"resnet18": 8, "alexnet": 8, "vit-small": 48},
-        images=(2000, 400),
-        source=(4, 32, 0.05),
-        target=(3, 16, 0.02),
-        checkpoints=3,
-        num_queries=1000,
-        generator=("resnet18", 4, (4, 32, 0.05)),
-        mgmp={"epochs": 4, "batch_size": 100},
-        seeds=1,
+PRESETS = presets(
+    Preset,
+    widths=(
+        {"resnet18": 8, "alexnet": 8, "vit-small": 48},
+        {"resnet18": 16, "alexnet": 16, "vit-small": 48},
+        {},
     ),
-    "small": Preset(
-        widths={"resnet18": 16, "alexnet": 16, "vit-small": 48},
-        images=(10_000, 2000),
-        source=(12, 128, 0.1),
-        target=(6, 64, 0.05),
-        checkpoints=6,
-        num_queries=2500,
-        generator=("resnet18", 8, (8, 128, 0.1)),
-        mgmp={"epochs": 10, "batch_size": 250},
-        seeds=3,
-        halved=("vit-small",),
+    source=((4, 32, 0.05), (12, 128, 0.1), (60, 128, 0.1)),
+    target=((3, 16, 0.02), (6, 64, 0.05), (30, 128, 0.05)),
+    examples=((2000, 400), (10_000, 2000), (None, None)),
+    checkpoints=(3, 6, 6),
+    num_queries=(1000, 2500, None),
+    generator=(
+        ("resnet18", 4, (4, 32, 0.05)),
+        ("resnet18", 8, (8, 128, 0.1)),
+        ("resnet50", None, (30, 128, 0.1)),
     ),
-    "paper": Preset(
-        widths={"resnet18": None, "alexnet": None, "vit-small": None},
-        images=(None, None),
-        source=(60, 128, 0.1),
-        target=(30, 128, 0.05),
-        checkpoints=6,
-        num_queries=None,
-        generator=("resnet50", None, (30, 128, 0.1)),
-        mgmp={"epochs": 20, "batch_size": 256},
-        seeds=3,
+    mgmp=(
+        {"epochs": 4, "batch_size": 100},
+        {"epochs": 10, "batch_size": 250},
+        {"epochs": 20, "batch_size": 256},
     ),
-}
+    seeds=(1, 3, 3),
+    halved=((), ("vit-small",), ()),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,36 +77,22 @@ class Args(ImageArgs):
     """Subsets 0 to 9 whose models MGMP learns from, instead of the row's."""
     eval_subsets: tuple[int, ...] | None = None
     """Subsets 0 to 9 whose models MGMP is evaluated on, instead of the row's."""
-    generator: Literal["resnet18", "resnet50", "alexnet", "vit-small", "vit-base"] | None = None
-    """Architecture of the generator; by default as the preset says, at paper scale resnet50."""
-    assemble: Literal["addition", "concatenation"] = "addition"
-    """How the paper's method makes fragments of latents and responses."""
-    head: Literal["keep", "reinit"] = "keep"
-    """Whether homologous models keep the source's last layer or start with a new one."""
     seeds: int | None = None
     """How many times MGMP is trained; by default as the preset says."""
-    together: int = 1
-    """How many pool models are trained at once, stacked by vmap. On two CPU cores four stacked take
-    4.4 times as long as one after another (results/timings.json)."""
 
 
-def choose_row(args: Args) -> tuple[str, tuple[tuple[int, ...], tuple[int, ...], str]]:
-    """Chooses a row: its name; its pool subsets, evaluation subsets and the paper's figures.
-
-    Raises:
-        ValueError: the row or the subsets are impossible.
-    """
-    known = {number: row for number, row in ROWS.items() if row[0] == args.arch}
-    number = min(known) if args.row is None else args.row
-    if number not in known:
-        archs = {number: arch for number, (arch, *_) in ROWS.items()}
+def choose_row(args: Args) -> tuple[str, tuple[int, ...], tuple[int, ...], str]:
+    """Chooses a row: its name, pool subsets, evaluation subsets and the paper's figures."""
+    archs = {number: arch for number, (arch, *_) in ROWS.items()}
+    known = [number for number, arch in archs.items() if arch == args.arch]
+    number = known[0] if args.row is None else args.row
+    if not isinstance(number, int) or number not in known:
         raise ValueError(
-            f"rows of {args.arch} in Table 1 are {list(known)}, got {args.row}; of others: "
+            f"rows of {args.arch} in Table 1 are {known}, got {args.row}; of others: "
             f"{archs}, each with its --arch"
         )
     if args.pool_subsets is None and args.eval_subsets is None:
-        _, pool, evaluation, paper = known[int(number)]
-        return f"row{number}", (pool, evaluation, paper)
+        return (f"row{number}", *ROWS[number][1:])
     pool, evaluation = args.pool_subsets or (), args.eval_subsets or ()
     check_subsets(pool, evaluation)
-    return "subsets", (pool, evaluation, "-")
+    return "subsets", pool, evaluation, "-"

@@ -13,7 +13,7 @@ import dataclasses
 from typing import ClassVar, Literal
 
 from configs import common
-from configs.common import Arch, Recipe
+from configs.common import Arch, presets
 
 KINDS = {
     "homologous": "started from the source",
@@ -29,9 +29,6 @@ QUERIES: tuple[str, ...] = ("training images", "unseen images", "halves of two")
 these, side by side."""
 TRAINING, UNSEEN, HALVES = QUERIES
 
-WITH_SIBLINGS = "MGMP extended, with siblings"
-"""The variant whose background holds the source's siblings; they are no suspects of it."""
-
 CHOOSING = 1000
 """By how many queries the statistic of the sibling test is chosen."""
 
@@ -45,59 +42,34 @@ POWER = {"queries": (64, 256, 1000), "siblings": (3, 9)}
 """For how many of them power is reported, beside all."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """How large everything is; ``None`` is an architecture's own width."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset(common.Preset):
+    """How large everything is; the generator is as wide as the source."""
 
     data: Literal["cifar", "glyphs"]
-    widths: dict[str, int | None]
-    """For source, targets and generator."""
-    images: tuple[int, int]
-    """Of the source, and of a target."""
-    source: Recipe
-    target: Recipe
-    checkpoints: int
-    """Along the training of a target."""
     num_siblings: int
-    num_queries: int
-    mgmp: dict[str, int]
 
 
-PRESETS = {
-    "demo": Preset(
-        data="glyphs",
-        widths={"resnet18": 8, "alexnet": 8, "vit-small": 48},
-        images=(2000, 400),
-        source=(3, 32, 0.05),
-        target=(3, 16, 0.02),
-        checkpoints=3,
-        num_siblings=4,
-        num_queries=1000,
-        mgmp={"epochs": 2, "batch_size": 100},
+PRESETS = presets(
+    Preset,
+    data=("glyphs", "cifar", "cifar"),
+    widths=(
+        {"resnet18": 8, "alexnet": 8, "vit-small": 48},
+        {"resnet18": 8, "alexnet": 16, "vit-small": 48},
+        {},
     ),
-    "small": Preset(
-        data="cifar",
-        widths={"resnet18": 8, "alexnet": 16, "vit-small": 48},
-        images=(10_000, 1500),
-        source=(5, 64, 0.05),
-        target=(4, 64, 0.05),
-        checkpoints=4,
-        num_siblings=9,
-        num_queries=2500,
-        mgmp={"epochs": 10, "batch_size": 250},
+    source=((3, 32, 0.05), (5, 64, 0.05), (60, 128, 0.1)),
+    target=((3, 16, 0.02), (4, 64, 0.05), (30, 128, 0.05)),
+    examples=((2000, 400), (10_000, 1500), (20_000, 5000)),
+    checkpoints=(3, 4, 6),
+    num_siblings=(4, 9, 19),
+    num_queries=(1000, 2500, 20_000),
+    mgmp=(
+        {"epochs": 2, "batch_size": 100},
+        {"epochs": 10, "batch_size": 250},
+        {"epochs": 20, "batch_size": 256},
     ),
-    "paper": Preset(
-        data="cifar",
-        widths={"resnet18": None, "alexnet": None, "vit-small": None},
-        images=(20_000, 5000),
-        source=(60, 128, 0.1),
-        target=(30, 128, 0.05),
-        checkpoints=6,
-        num_siblings=19,
-        num_queries=20_000,
-        mgmp={"epochs": 20, "batch_size": 256},
-    ),
-}
+)
 
 
 @dataclasses.dataclass(frozen=True)

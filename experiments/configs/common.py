@@ -1,14 +1,43 @@
-"""Options that several commands have. Files in this folder are data: none of them imports JAX."""
+"""Options and sizes that several commands have. Nothing in this folder imports JAX."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 Arch = Literal["resnet18", "alexnet", "vit-small"]
 Recipe = tuple[int, int, float]
 """Epochs, batch size and highest learning rate."""
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset:
+    """How large everything is; ``None`` is all there is."""
+
+    widths: dict[str, int]
+    """By architecture, where it is not its own."""
+    source: Recipe
+    target: Recipe
+    examples: tuple[int | None, int | None]
+    """That the source is trained on, and a target."""
+    checkpoints: int
+    """Along the training of a target."""
+    num_queries: int | None
+    mgmp: dict[str, Any]
+    """What of the paper's MGMP is changed."""
+    seeds: int = 1
+    """How many times MGMP is trained."""
+
+
+def presets(make: Callable[..., T], **fields: tuple[Any, Any, Any]) -> dict[str, T]:
+    """Makes the presets demo, small and paper: of each field the first, second and third value."""
+    return {
+        name: make(**{field: values[i] for field, values in fields.items()})
+        for i, name in enumerate(("demo", "small", "paper"))
+    }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,115 +9,58 @@ without generator) and 0.878 (extended); the paper's own models 0.838.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
 from configs import common
-from configs.common import Recipe
+from configs.common import presets
+
+DISTIL, BERT = "distilbert", "bert-base"
+AG, AMAZON, DBPEDIA = "ag_news", "amazon_review_full", "dbpedia_14"
+NEWS, YAHOO, YELP = "20_newsgroups", "yahoo_answers_topics", "yelp_review_full"
 
 ROWS: dict[int, tuple[str, str, tuple[str, ...], tuple[str, ...], str]] = {
-    1: (
-        "distilbert",
-        "ag_news",
-        ("amazon_review_full", "dbpedia_14", "yahoo_answers_topics"),
-        ("20_newsgroups", "yelp_review_full"),
-        "0.8377 ± 0.0778 (0.7203 ± 0.0936)",
-    ),
-    2: (
-        "distilbert",
-        "yahoo_answers_topics",
-        ("20_newsgroups", "dbpedia_14", "amazon_review_full"),
-        ("ag_news", "yelp_review_full"),
-        "0.8625 ± 0.0903 (0.7875 ± 0.1003)",
-    ),
-    3: (
-        "distilbert",
-        "20_newsgroups",
-        ("yahoo_answers_topics", "yelp_review_full", "20_newsgroups"),
-        ("ag_news", "dbpedia_14"),
-        "0.9395 ± 0.0554 (0.8371 ± 0.0964)",
-    ),
-    4: (
-        "bert-base",
-        "ag_news",
-        ("amazon_review_full", "dbpedia_14", "yahoo_answers_topics"),
-        ("20_newsgroups", "yelp_review_full"),
-        "0.8656 ± 0.0802 (0.7074 ± 0.0918)",
-    ),
+    1: (DISTIL, AG, (AMAZON, DBPEDIA, YAHOO), (NEWS, YELP), "0.8377 ± 0.0778 (0.7203 ± 0.0936)"),
+    2: (DISTIL, YAHOO, (NEWS, DBPEDIA, AMAZON), (AG, YELP), "0.8625 ± 0.0903 (0.7875 ± 0.1003)"),
+    3: (DISTIL, NEWS, (YAHOO, YELP, NEWS), (AG, DBPEDIA), "0.9395 ± 0.0554 (0.8371 ± 0.0964)"),
+    4: (BERT, AG, (AMAZON, DBPEDIA, YAHOO), (NEWS, YELP), "0.8656 ± 0.0802 (0.7074 ± 0.0918)"),
 }
 """Architecture, source, pool, evaluation, the paper's accuracy with (without) generator."""
 
 STAND_INS = {
-    1: {
-        "dbpedia_14": "dbpedia_14.0",
-        "yahoo_answers_topics": "dbpedia_14.1",
-        "20_newsgroups": "20_newsgroups.0",
-        "yelp_review_full": "20_newsgroups.1",
-    },
-    3: {
-        "yahoo_answers_topics": "dbpedia_14.0",
-        "yelp_review_full": "amazon_review_full",
-        "dbpedia_14": "dbpedia_14.1",
-    },
+    1: {DBPEDIA: f"{DBPEDIA}.0", YAHOO: f"{DBPEDIA}.1", NEWS: f"{NEWS}.0", YELP: f"{NEWS}.1"},
+    3: {YAHOO: f"{DBPEDIA}.0", YELP: AMAZON, DBPEDIA: f"{DBPEDIA}.1"},
 }
 STAND_INS[4] = STAND_INS[1]
 """For each row what stands for the sets that may not be passed on: other sets, or halves of them
 by their classes, so that no class is in the pool and in the evaluation too."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """How large everything is; ``None`` is all there is, or an architecture's own width."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset(common.Preset):
+    """How large everything is; ``None`` is all there is."""
 
-    width: int | None
     max_length: int
-    examples: tuple[int | None, int | None]
-    """Of the source, and of a target."""
-    source: Recipe
-    target: Recipe
     frozen: int
     """How many of the lowest layers keep a checkpoint's weights."""
-    num_queries: int | None
-    mgmp: dict[str, Any]
-    seeds: int
-    checkpoints: int = 3
-    """Along the training of a target."""
 
 
-PRESETS = {
-    "demo": Preset(
-        width=48,
-        max_length=32,
-        examples=(2000, 600),
-        source=(4, 32, 1e-3),
-        target=(6, 16, 2e-3),
-        frozen=0,
-        num_queries=1000,
-        mgmp={"epochs": 4, "batch_size": 100, "learning_rate": 1e-3},
-        seeds=1,
+PRESETS = presets(
+    Preset,
+    widths=({DISTIL: 48, BERT: 48, "minilm": 48}, {}, {}),
+    max_length=(32, 64, 128),
+    source=((4, 32, 1e-3), (3, 16, 1e-4), (3, 32, 5e-5)),
+    target=((6, 16, 2e-3), (3, 16, 1e-4), (3, 32, 5e-5)),
+    examples=((2000, 600), (2000, 800), (None, None)),
+    checkpoints=(3, 3, 3),
+    frozen=(0, 3, 0),
+    num_queries=(1000, 2000, None),
+    mgmp=(
+        {"epochs": 4, "batch_size": 100, "learning_rate": 1e-3},
+        {"epochs": 3, "batch_size": 100, "learning_rate": 1e-4},
+        {"epochs": 5, "batch_size": 64, "learning_rate": 5e-5},
     ),
-    "small": Preset(
-        width=None,
-        max_length=64,
-        examples=(2000, 800),
-        source=(3, 16, 1e-4),
-        target=(3, 16, 1e-4),
-        frozen=3,
-        num_queries=2000,
-        mgmp={"epochs": 3, "batch_size": 100, "learning_rate": 1e-4},
-        seeds=3,
-    ),
-    "paper": Preset(
-        width=None,
-        max_length=128,
-        examples=(None, None),
-        source=(3, 32, 5e-5),
-        target=(3, 32, 5e-5),
-        frozen=0,
-        num_queries=None,
-        mgmp={"epochs": 5, "batch_size": 64, "learning_rate": 5e-5},
-        seeds=3,
-    ),
-}
+    seeds=(1, 3, 3),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,11 +78,6 @@ class Args(common.Args):
     """Public checkpoint to start from: a folder in Hugging Face layout or an id of the hub. By
     default everything starts from random weights, with a vocabulary learnt from the source's
     texts."""
-    non_homologous: Literal["pretrained", "random"] | None = None
-    """What non-homologous models start from; by default the checkpoint where there is one."""
-    data: Literal["text", "topics"] | None = None
-    """The paper's sets, or generated texts; by default topics for the preset demo only. Texts are
-    NAME/train.parquet and NAME/test.parquet in --data-dir."""
     pool_subsets: tuple[int, ...] = (3, 6, 8)
     """Subsets 0 to 9 of the generated texts whose models MGMP learns from."""
     eval_subsets: tuple[int, ...] = (1, 2)

@@ -40,6 +40,7 @@ __all__ = [
     "centred_scores",
     "combine",
     "exact_p",
+    "scores_by_statistic",
     "sibling_test",
     "source_first",
     "stack_candidates",
@@ -198,6 +199,21 @@ def centred_scores(
 ) -> np.ndarray:
     """Scores ``[t, c]`` of suspects with candidates, less each candidate's mean with controls.
 
+    Several statistics are joined by :func:`combine`; for the rest see :func:`scores_by_statistic`.
+    """
+    scores = scores_by_statistic(candidates, suspects, controls, statistics, background)
+    return scores[:, 0] if len(statistics) == 1 else combine(scores)
+
+
+def scores_by_statistic(
+    candidates: np.ndarray,
+    suspects: Models,
+    controls: Models,
+    statistics: Sequence[Statistic],
+    background: OtherCandidates,
+) -> np.ndarray:
+    """Scores ``[t, k, c]`` by each of ``k`` statistics, less each candidate's mean with controls.
+
     Args:
         candidates: responses ``[c, n, d]`` of the source and its siblings.
         suspects: responses ``[n, any]`` of each suspect.
@@ -220,7 +236,7 @@ def centred_scores(
     if len(controls):
         scores = scores - np.mean([score(model) for model in controls], axis=0)
     _check_finite(scores)
-    return scores[:, 0] if len(statistics) == 1 else combine(scores)
+    return scores
 
 
 def _scorer(

@@ -19,7 +19,7 @@ from mgmp_jax.responses import Responses  # noqa: E402
 TINY_COHORT = dataclasses.replace(
     cohort.PRESETS["demo"],
     widths={"alexnet": 2},
-    images=(450, 30),
+    examples=(450, 30),
     source=(2, 45, 0.05),
     target=(1, 10, 0.02),
     checkpoints=1,
@@ -32,12 +32,8 @@ TINY_COHORT = dataclasses.replace(
 @pytest.fixture
 def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """MGMPs without a generator to train learn for five epochs, each of which keeps a state."""
-    for module, name in (
-        (_rows, "EXTENDED"),
-        (_rows, "PAPER_WITHOUT_GENERATOR"),
-        (_cohort, "PAPER_WITHOUT_GENERATOR"),
-    ):
-        monkeypatch.setattr(module, name, getattr(module, name).replace(epochs=5))
+    for name in ("EXTENDED", "PAPER_WITHOUT_GENERATOR"):
+        monkeypatch.setattr(_rows, name, getattr(_rows, name).replace(epochs=5))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from functools import partial
 import ablation
 import jax
 import jax.numpy as jnp
-from configs import ablation as config
 
 from mgmp_jax import models
 
@@ -13,9 +12,9 @@ from mgmp_jax import models
 def test_variants_are_those_of_table_5_and_one_change_each() -> None:
     table_5, changed = (
         {name: variant.config for name, variant in row.variants.items()}
-        for row in ablation.make_rows(config.Args())
+        for row in ablation.make_rows(ablation.Args())
     )
-    assert list(table_5) == list(config.TABLE_5)
+    assert list(table_5) == list(ablation.TABLE_5)
     for name, variant in table_5.items():
         assert name.lower().startswith(variant.generator)
         latent = variant.latent or 10
@@ -27,12 +26,12 @@ def test_variants_are_those_of_table_5_and_one_change_each() -> None:
         assert len(differ) == (2 if name == "without L_S and L_I" else 1), name
     assert changed["ten times the epochs"].epochs == 10 * first["epochs"]
     presets = ("demo", "small", "paper")
-    rows = [row for p in presets for row in ablation.make_rows(config.Args(preset=p))]
+    rows = [row for p in presets for row in ablation.make_rows(ablation.Args(preset=p))]
     assert len({repr(row) for row in rows}) == 6
 
 
 def test_every_generator_can_be_made_at_every_scale() -> None:
-    for widths in config.WIDTHS.values():
+    for widths in ablation.WIDTHS.values():
         for name, width in widths.items():
             options = {} if width is None else {"width": width}
             module = models.create(name, num_outputs=10, **options)

@@ -49,7 +49,6 @@ def test_rows_share_their_models() -> None:
         ({"pool_subsets": (1, 10), "eval_subsets": (2,)}, r"subsets are 0 to 9, got \[10\]"),
         ({"pool_subsets": (1, 2)}, "and at least one of --eval-subsets"),
         ({"pool_subsets": (1,), "eval_subsets": (2,)}, "at least two --pool-subsets"),
-        ({"together": 0}, "--together must be at least 1, got 0"),
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
     ],
 )
@@ -106,7 +105,7 @@ def test_kill_9_in_every_phase_changes_no_number(tmp_path: Path) -> None:
     done = run(cut)
     assert done.returncode == 0, done.stderr
     assert numbers(cut) == numbers(whole)
-    for picture in ("fragments.png", "scores.png", "training.png"):
+    for picture in ("fragments.png", "scores.png"):
         assert next(cut.glob(f"*/{picture}")).stat().st_size > 10_000
 
     again = run(cut)

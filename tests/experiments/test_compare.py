@@ -13,12 +13,9 @@ import pytest
 import queries
 import robustness
 from configs import cohort as config
-from configs import queries as kinds_of_queries
-from configs import robustness as changes
 from conftest import TINY_COHORT
 
-from mgmp_jax.methods.attribution import centred_scores
-from mgmp_jax.methods.power import power
+from mgmp_jax.methods.attribution import centred_scores, combine
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.responses import Responses
 from mgmp_jax.store import ModelStore
@@ -68,28 +65,29 @@ def test_no_negative_comes_from_a_candidate_and_no_task_is_in_the_pool(small) ->
     assert not {spec.subset for spec in small.rehearsal} & {s.subset for s in small.families}
 
 
-def plainly(statistic, candidates, suspects, controls, answers) -> np.ndarray:
-    parts = _scoring.JOINED.get(statistic.name, (statistic.name,))
+def plainly(way, candidates, suspects, controls, answers) -> np.ndarray:
+    name, background = way
     models = [[answers[spec] for spec in specs] for specs in (candidates, suspects, controls)]
     stacked = np.stack([model.values for model in models[0]])
-    statistics = [_scoring.SINGLE[part] for part in parts]
-    return centred_scores(stacked, *models[1:], statistics, statistic.background)
+    statistics = [_scoring.SINGLE[part] for part in _scoring.JOINED[name]]
+    scores = centred_scores(stacked, *models[1:], statistics, background)
+    return combine(scores[:, None]) if len(statistics) == 1 else scores
 
 
 def test_scores_are_those_of_the_plain_definition(small, answers) -> None:
     suspects, candidates = small.families[:4], small.candidates[:4]
     found = _scoring.all_scores(small, answers, suspects, candidates=candidates)
     assert list(found) == _scoring.ALL
-    for statistic, scores in found.items():
-        expected = plainly(statistic, candidates, suspects, small.controls, answers)
-        np.testing.assert_allclose(scores, expected, atol=1e-4, err_msg=str(statistic))
+    for way, scores in found.items():
+        expected = plainly(way, candidates, suspects, small.controls, answers)
+        np.testing.assert_allclose(scores, expected, atol=1e-4, err_msg=str(way))
 
 
 def test_descendants_are_attributed_to_their_own_source_only(small, answers) -> None:
     chosen, tried = _scoring.choose(small, answers)
-    assert [t["statistic"] for t in tried] == [str(statistic) for statistic in _scoring.ALL]
+    assert [t["statistic"] for t in tried] == [", ".join(way) for way in _scoring.ALL]
     attributions = _scoring.attribute(chosen, small, answers)
-    for group, result in _scoring.sibling_results(small, attributions).items():
+    for group, result in _scoring.suspects_results(small, attributions).items():
         assert result["candidates"] == (9 if group.endswith("a sibling itself") else 10)
         if group.startswith("homologous"):
             assert result["first"] == result["models"] == 5
@@ -97,31 +95,15 @@ def test_descendants_are_attributed_to_their_own_source_only(small, answers) -> 
             assert result["first"] <= max(2, result["models"] * 0.3)
     independent = attributions[small.of_kind("independent")[-1]]
     assert len(independent) == 9  # it is a sibling itself, so no candidate
-    found = _scoring.all_results(small, answers, chosen, attributions)
-    families = found["on_evaluation_tasks"][str(chosen)]
+    families = _scoring.families_results(small, answers)[", ".join(chosen)]
     assert sum(of["first"] for of in families.values()) >= 48
-    assert found["level"]["pairs"] == 50 * 9 and found["level"]["t_tail_5"] < 0.1
-    assert [(r["queries"], r["siblings"]) for r in found["power"]] == [
+    level = _scoring.level(chosen, small, answers)
+    assert level["pairs"] == 50 * 9 and level["t_tail_5"] < 0.1
+    power = _scoring.mean_power(chosen, small, answers)
+    assert [(r["queries"], r["siblings"]) for r in power] == [
         (n, m) for n in (64, 256, 300) for m in (3, 9)
     ]
-    assert found["power"][-1]["first"] == sum(of["first"] for of in families.values()) / 50
-    by_source = [
-        power(
-            answers[source].values,
-            [answers[spec] for spec in small.candidates if spec != source],
-            [answers[spec] for spec in small.families if spec.start == source],
-            [_scoring.SINGLE[part] for part in _scoring.JOINED.get(chosen.name, (chosen.name,))],
-            background=chosen.background,
-            controls=[answers[spec] for spec in small.controls],
-            num_queries=[300],
-            num_siblings=[3, 9],
-            draws=1,
-        )
-        for source in small.candidates
-    ]
-    for got, *expected in zip(found["power"][-2:], *by_source, strict=True):
-        for name, value in got.items():
-            assert value == pytest.approx(np.mean([e[name] for e in expected]), rel=1e-4), name
+    assert power[-1]["first"] == sum(of["first"] for of in families.values()) / 50
 
 
 def test_the_statistic_is_chosen_without_knowing_the_source(small, answers) -> None:
@@ -152,7 +134,7 @@ def test_answers_are_changed_to_responses_of_the_kind_that_they_are() -> None:
 
     logits = Responses(np.random.default_rng(0).normal(size=(50, 10)), "logits", "q")
     kinds = {}
-    for name in changes.ANSWERS:
+    for name in robustness.ANSWERS:
         changed = robustness.answer_otherwise(name, logits, jax.random.key(0))
         assert changed.queries == "q" and len(changed) == 50
         kinds[name] = changed.kind
@@ -165,17 +147,17 @@ def test_answers_are_changed_to_responses_of_the_kind_that_they_are() -> None:
 def test_a_variant_that_cannot_be_fitted_is_named_with_its_reason(
     small, monkeypatch, tmp_path: Path
 ) -> None:
-    def fit_or_load(self, folder, row, variant, name, **more):
+    def fit_or_load(self, folder, variant, name, **more):
         if name == "extended":
             raise ValueError("the background is too wide")
         return name
 
     monkeypatch.setattr(_rows.Answering, "fit_or_load", fit_or_load)
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
-    answering = _rows.Answering(ModelStore(tmp_path), QuerySet.images(images))
+    answering = _rows.Answering(ModelStore(tmp_path), small.row, QuerySet.images(images))
     fitted, unfit = _cohort._fit_all(small, answering, tmp_path)
     assert unfit == {"MGMP extended": "the background is too wide"}
-    assert {"MGMP paper", config.WITH_SIBLINGS} <= set(fitted) and len(fitted) == 6
+    assert {"MGMP paper", "MGMP extended, with siblings"} <= set(fitted) and len(fitted) == 6
 
 
 def test_suspects_are_trained_otherwise_as_their_names_say(small, tmp_path: Path) -> None:
@@ -206,7 +188,7 @@ def test_suspects_are_trained_otherwise_as_their_names_say(small, tmp_path: Path
 def test_queries_are_made_of_whole_images() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
-    mixed, shuffled = kinds_of_queries.mean_of_two(images), kinds_of_queries.shuffled(images, rng)
+    mixed, shuffled = queries.mean_of_two(images), queries.shuffled(images, rng)
     means = (images[:, None].astype(int) + images) // 2
     others = [
         np.flatnonzero((of == one).all((1, 2, 3))) for of, one in zip(means, mixed, strict=True)
@@ -233,20 +215,23 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
             "CHANGES",
             {name: queries.CHANGES[name] for name in queries.CHANGES if name in few},
         ),
-        (robustness, "WEIGHTS", {"int8": changes.WEIGHTS["int8"]}),
-        (robustness, "ANSWERS", {name: changes.ANSWERS[name] for name in ("ranks", "label only")}),
+        (robustness, "WEIGHTS", {"int8": robustness.WEIGHTS["int8"]}),
+        (
+            robustness,
+            "ANSWERS",
+            {name: robustness.ANSWERS[name] for name in ("ranks", "label only")},
+        ),
     ):
         monkeypatch.setattr(module, name, less)
     chosen = {"pool_subsets": (3, 6), "eval_subsets": (1,), "out": tmp_path}
     args = compare.Args(arch="alexnet", preset="demo", **chosen)
     results = compare.main(args)
-    assert results["run"]["models_trained_before"] == 0
     by_siblings = {f"sibling test, {of}" for of in config.QUERIES}
     assert {"linear CKA", "MGMP extended", *by_siblings, "‖Δw‖"} <= set(results["methods"])
     kinds = set(config.KINDS) - {"homologous"}
     for method in results["methods"].values():
         assert set(method["against"]) == kinds
-    known = results["methods"][config.WITH_SIBLINGS]
+    known = results["methods"]["MGMP extended, with siblings"]
     assert known["scores"].count(None) == 3  # siblings are no suspects of it
     assert known["against"]["independent"]["negatives"] == 2
     kinds = queries.main(args)["kinds"]
@@ -259,7 +244,7 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     assert "‖Δw‖" not in changed["ranks"]["methods"]
     assert "MGMP paper" not in changed["ranks"]["methods"]
     assert "cannot be converted to log-probabilities" in changed["ranks"]["unread"]["MGMP paper"]
-    assert all(set(of["sibling_test"]) == set(changes.ATTRIBUTED_BY) for of in changed.values())
+    assert all(set(of["sibling_test"]) == set(robustness.ATTRIBUTED_BY) for of in changed.values())
     assert list(tmp_path.glob("robustness-*/robustness.png"))
     monkeypatch.setattr(ModelStore, "_train_group", lambda *_: pytest.fail("trained twice"))
     assert compare.main(args) == json.loads(json.dumps(results))

@@ -32,7 +32,7 @@ def test_the_mean_over_folds_is_written(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr("_rows.run_row", run_row)
     args = config.Args(preset="demo", data="glyphs", pool_subsets=(0, 2), eval_subsets=(1,))
     found = crossvalidate.main(config.Args(**{**vars(args), "stage": 2, "out": tmp_path}))
-    (path,) = tmp_path.glob("*-crossvalidation2/results.json")
+    (path,) = tmp_path.glob("*-crossvalidation2-*/results.json")
     written = json.loads(path.read_text())
     assert (written["experiment"], written["schema"]) == ("crossvalidate", 2)
     assert written["tasks"] == ["subset 0", "subset 2"]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from _rows import cifar_row
 from configs import cifar
-from configs import forgetting as config
 
 from mgmp_jax.store import ModelStore
 
@@ -31,14 +30,14 @@ def test_a_whole_run(tmp_path: Path, monkeypatch) -> None:
     tiny = dataclasses.replace(
         cifar.PRESETS["demo"],
         widths={"alexnet": 2},
-        images=(60, 30),
+        examples=(60, 30),
         source=(2, 20, 0.05),
         target=(2, 20, 0.05),
         checkpoints=2,
     )
     monkeypatch.setitem(cifar.PRESETS, "demo", tiny)
     monkeypatch.setattr(forgetting, "HESSIAN_IMAGES", 20)
-    args = config.Args(archs=("alexnet",), preset="demo", data="glyphs", out=tmp_path)
+    args = forgetting.Args(archs=("alexnet",), preset="demo", data="glyphs", out=tmp_path)
     (results,) = forgetting.main(args)
     titles = [f"target{f', last {n} replaced' if n else ''}" for n in range(4)]
     assert list(results["panels"]) == [*titles, "random target, last 3 replaced"]

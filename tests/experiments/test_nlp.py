@@ -50,16 +50,12 @@ def test_stand_ins_are_named_and_never_in_pool_and_evaluation() -> None:
 
 
 def test_non_homologous_models_start_from_the_checkpoint_or_from_random_weights() -> None:
-    public, random = (row("digest", non_homologous=start) for start in (None, "random"))
-    assert public.source.pretrained == random.source.pretrained == "digest"
-    assert public.pool[0].non_homologous.pretrained == "digest"
-    assert random.pool[0].non_homologous.pretrained is None
-    assert public.pool[0].homologous == random.pool[0].homologous
+    public, random = (row(start, preset="small") for start in ("digest", None))
+    for got, start, frozen in ((public, "digest", 3), (random, None, 0)):
+        for spec in (got.source, got.pool[0].non_homologous):
+            assert (spec.pretrained, spec.recipe.frozen) == (start, frozen)
+        assert got.pool[0].homologous.recipe.frozen == frozen
     assert public.name != random.name
-    small = row("digest", preset="small", non_homologous="random")
-    assert small.pool[0].homologous.recipe.frozen == 3
-    assert small.pool[0].non_homologous.recipe.frozen == 0
-    assert row().source.recipe.frozen == 0
 
 
 @pytest.mark.parametrize(
@@ -67,10 +63,9 @@ def test_non_homologous_models_start_from_the_checkpoint_or_from_random_weights(
     [
         ({"row": 4}, r"rows of distilbert in Table 2 are \[1, 2, 3\], got 4"),
         ({"row": 2, "stand_ins": True}, r"row 2 has no stand-ins"),
-        ({"non_homologous": "pretrained"}, "needs --pretrained PATH_OR_ID"),
-        ({"data": "topics", "row": 1}, "no --row and no --stand-ins"),
+        ({"preset": "demo", "row": 1}, "no --row and no --stand-ins"),
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
-        ({"data": "topics", "eval_subsets": (3,)}, "must be disjoint"),
+        ({"preset": "demo", "eval_subsets": (3,)}, "must be disjoint"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict, message: str) -> None:
@@ -83,7 +78,7 @@ def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch, few_epochs)
     demo = config.PRESETS["demo"]
     tiny = dataclasses.replace(
         demo,
-        width=24,
+        widths={"distilbert": 24},
         max_length=8,
         examples=(160, 30),
         source=(1, 10, 1e-3),
@@ -95,7 +90,6 @@ def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch, few_epochs)
     monkeypatch.setitem(config.PRESETS, "demo", tiny)
     args = config.Args(preset="demo", pool_subsets=(3, 6), eval_subsets=(1,), out=tmp_path)
     (results,) = nlp.main(args)
-    assert results["run"]["models_trained_before"] == 0
     assert {len(m["evaluation"]) for m in results["methods"].values()} == {2}
     assert len(results["models"]) == 8
     monkeypatch.setattr(ModelStore, "train", lambda *_: pytest.fail("trained twice"))
@@ -103,20 +97,18 @@ def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch, few_epochs)
 
 
 def test_all_rows_name_those_whose_data_are_missing(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(
-        nlp, "run_one", lambda args, _: text.load_texts("ag_news", "train", tmp_path)
-    )
+    monkeypatch.setattr(nlp, "run_one", lambda *_: text.load_texts("ag_news", "train", tmp_path))
     assert nlp.main(config.Args(row="all", out=tmp_path)) == []
     printed = " ".join(capsys.readouterr().out.split())
     assert all(f"Row {number} was not run: " in printed for number in (1, 2, 3, 4))
-    assert "it is of bert-base" in printed
+    assert "rows of distilbert in Table 2 are [1, 2, 3], got 4" in printed
 
 
 def test_all_rows_with_stand_ins_name_those_that_have_none(
     tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    monkeypatch.setattr(nlp, "run_one", lambda args, _: {"row": args.row})
+    monkeypatch.setattr(nlp, "run_one", lambda args, *_: {"row": args.row})
     found = nlp.main(config.Args(row="all", stand_ins=True, out=tmp_path))
     assert [one["row"] for one in found] == [1, 3]
     printed = " ".join(capsys.readouterr().out.split())
-    assert "Row 2 was not run: it has no stand-ins" in printed
+    assert "Row 2 was not run: row 2 has no stand-ins" in printed

@@ -13,7 +13,7 @@ from configs.cifar import PRESETS, Args
 PRESETS["demo"] = dataclasses.replace(
     PRESETS["demo"],
     widths={"alexnet": 2},
-    images=(400, 60),
+    examples=(400, 60),
     source=(6, 20, 0.02),
     target=(3, 10, 0.02),
     num_queries=400,
