@@ -61,8 +61,14 @@ def load_answers(path: str | Path) -> Answers:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no answers at {path}; `mgmp record` writes them")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give one file of answers")
     arrays, about = files.read_arrays(path)
     if about.get("format") != _FORMAT:
+        if "responses" not in str(about.get("format")):
+            raise ValueError(
+                f"{path} is no file of answers but of the format {about.get('format')!r}"
+            )
         return Responses.load(path)
     try:
         return {name: Responses(arrays[name], **of) for name, of in about["query_sets"].items()}

@@ -164,7 +164,7 @@ def write_table(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
             import pyarrow as pa
             import pyarrow.parquet as pq
         except ImportError as error:
-            raise ImportError("Parquet needs pyarrow: pip install 'mgmp_jax[text]'") from error
+            raise ImportError("Parquet needs pyarrow: pip install 'mgmp_jax[cli]'") from error
         numbers = ("_score", "_p_value", "_q_value")
         fields = [
             pa.field(name, pa.float64() if name.endswith(numbers) else pa.string())

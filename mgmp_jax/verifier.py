@@ -231,9 +231,12 @@ class Verifier:
 
         Raises:
             FileNotFoundError: there is no verifier in the folder.
+            NotADirectoryError: it is a file.
             ValueError: it is damaged, in whatever way.
         """
         path = Path(folder) / _FILE
+        if Path(folder).is_file():
+            raise NotADirectoryError(f"{folder} is a file; give the folder of a verifier")
         if not path.exists():
             raise FileNotFoundError(f"no verifier in {folder}: it would hold {_FILE}")
         arrays, about = files.read_arrays(path)

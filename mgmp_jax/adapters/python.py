@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,18 @@ def open_model(target: str) -> Any:
         raise ValueError(
             f"{path} has no function {name!r}; write one without arguments that gives the model"
         )
-    return getattr(module, name)()
+    function = getattr(module, name)
+    needed = [
+        one.name
+        for one in inspect.signature(function).parameters.values()
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if needed:
+        raise ValueError(
+            f"{name} in {path} needs {', '.join(needed)}; write a function without arguments that "
+            "gives the model"
+        )
+    return function()
 
 
 def open_of(target: str, reads: Callable[[Any], bool], expected: str) -> Any:

@@ -58,5 +58,8 @@ class Fit(Command):
             "siblings": siblings,
             "calibration_models": m,
         }
-        text = f"{self.out}: {siblings} siblings, {m} calibration models"
+        text = (
+            f"{self.out}: {siblings} siblings (no p of lineage below {1 / (siblings + 1):.3g}), "
+            f"{m} calibration models (no p of knowledge below {1 / (m + 1):.3g})"
+        )
         return Outcome("\n".join([text, *lines]), about)

@@ -13,6 +13,9 @@ from mgmp_jax.cli.command import Command, Outcome
 if TYPE_CHECKING:
     from mgmp_jax.queries import QuerySet
 
+_FEWEST = 10
+"""Fewer are never read by the sibling test."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Queries(Command):
@@ -46,6 +49,8 @@ class Queries(Command):
         from mgmp_jax.queries import TRAINING, UNSEEN, QuerySet
         from mgmp_jax.query_folder import QueryFolder
 
+        if self.seed < 0:
+            raise ValueError(f"--seed must be at least 0, got {self.seed}")
         is_named = self.data in data.NUM_CLASSES and not Path(self.data).exists()
         unseen = self.unseen or (self.data if is_named else None)
         sets = {TRAINING: self._draw(self.data, "train")}
@@ -62,6 +67,10 @@ class Queries(Command):
         lines = [
             f"{n}: {a['count']} {a['modality']}, digest {a['digest']}" for n, a in about.items()
         ]
+        if len(about) == 1:
+            lines.append(
+                "No --unseen: the sibling test will ask the training examples, and see less"
+            )
         text = "\n".join([f"Frozen in {self.out} at {frozen.created}", *lines])
         return Outcome(text, {"folder": str(self.out), "created": frozen.created, "sets": about})
 
@@ -78,9 +87,9 @@ class Queries(Command):
                     f"all of {name} are among the training examples; --unseen must be new"
                 )
             whole = whole.take(np.array(fresh))
-        if not 1 <= self.count <= len(whole):
+        if not _FEWEST <= self.count <= len(whole):
             raise ValueError(
-                f"--count must be from 1 to the {len(whole)} of {name}, got {self.count}"
+                f"--count must be from {_FEWEST} to the {len(whole)} of {name}, got {self.count}"
             )
         drawn = np.random.default_rng(self.seed).permutation(len(whole))[: self.count]
         return whole.take(np.sort(drawn))

@@ -50,6 +50,8 @@ class Record(Command):
         from mgmp_jax.query_folder import QueryFolder
 
         frozen = QueryFolder.load(self.queries)
+        if self.out.suffix != ".npz":
+            raise ValueError(f"--out must end in .npz, got {self.out}")
         if self.out.exists():
             raise FileExistsError(
                 f"{self.out} is there already; choose another --out, or delete it"

@@ -32,7 +32,7 @@ class Report(Command):
     """Folder of the report."""
     queries: Path | None = None
     """Folder of the frozen queries, whose date is printed."""
-    assessor: str = "the source's owner"
+    assessor: str = "the owner of the source"
     """Who verified."""
 
     def run(self) -> Outcome:

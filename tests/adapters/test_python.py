@@ -75,6 +75,9 @@ def test_a_model_is_opened_by_a_line(tmp_path: Path) -> None:
     assert len(adapters.record(adapters.open_model(f"python:{tmp_path}/data.py:Model"), IMAGES))
     answer = adapters.open_model(f"python:{path}:load")
     assert len(adapters.record(answer, IMAGES)) == 10
+    path.write_text(path.read_text() + "def sized(width):\n    return load()\n")
+    with pytest.raises(ValueError, match=r"sized in .* needs width; write a function without"):
+        adapters.open_model(f"python:{path}:sized")
     with pytest.raises(ValueError, match=r"has no function 'number'"):
         adapters.open_model(f"python:{path}:number")
     with pytest.raises(ValueError, match=r"expected FILE.py:NAME, got"):

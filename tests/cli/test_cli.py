@@ -14,42 +14,13 @@ from mgmp_jax.query_folder import QueryFolder
 
 pytest.importorskip("tyro", reason="pip install 'mgmp_jax[cli]'")
 
-MODELS = '''
-"""Toy models of images: what the data teach, what a seed adds, and what fine-tuning does to it."""
-
-import numpy as np
-
-
-def features(images, seed, width=6):
-    pixels = images.reshape(len(images), -1).astype(np.float32) / 255 - 0.5
-    weights = np.random.default_rng(seed).normal(size=(pixels.shape[1], width))
-    return np.sin(3 * pixels @ weights)
-
-
-def trained(seed):
-    return lambda images: features(images, 0) + features(images, seed)
-
-
-def tuned(start, seed):
-    head = np.random.default_rng(seed).normal(size=(6, 5))
-    return lambda images: (
-        features(images, 0) + 2 * features(images, start) + features(images, seed)
-    ) @ head
-'''
-SOURCE, SIBLINGS, TASKS, CONTROLS = 1, 19, 3, 19
-
-
-def models() -> dict[str, str]:
-    """Each file of the reference folder, with the code of its model."""
-    found = {"source": f"trained({SOURCE})"}
-    for i in range(SIBLINGS):
-        found[f"siblings/{i:02}"] = f"trained({100 + i})"
-    for i in range(TASKS):
-        found[f"pool/task{i}/homologous"] = f"tuned({SOURCE}, {200 + i})"
-        found[f"pool/task{i}/non_homologous"] = f"tuned({300 + i}, {400 + i})"
-    for i in range(CONTROLS):
-        found[f"controls/{i:02}"] = f"tuned({500 + i}, {600 + i})"
-    return found
+TOYS = Path(__file__).parents[2] / "examples" / "toy_models.py"
+REFERENCES = [
+    "source",
+    *(f"{group}/{i:02}" for group in ("siblings", "controls") for i in range(19)),
+    *(f"pool/task{i}/{side}homologous" for i in range(3) for side in ("", "non_")),
+]
+INNOCENT = [f"innocent{i}" for i in range(5)]
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +32,10 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.save(folder / f"{name}.npy", rng.integers(0, 256, (500, 4, 4, 3), np.uint8))
     queries = ["queries", str(folder / "train.npy"), "--unseen", str(folder / "test.npy")]
     assert main([*queries, "--count", "400", "--out", str(folder / "queries")]) == 0
-    suspects = {"stolen": f"tuned({SOURCE}, 700)"}
-    suspects |= {f"innocent{i}": f"tuned({800 + i}, {900 + i})" for i in range(5)}
-    code = [MODELS]
-    files = {f"references/{name}": one for name, one in models().items()}
-    files |= {f"suspects/{name}": one for name, one in suspects.items()}
-    for i, one in enumerate(files.values()):
-        code.append(f"def m{i}():\n    return {one}\n")
-    (folder / "models.py").write_text("\n\n".join(code))
-    for i, name in enumerate(files):
-        assert record(folder, f"python:{folder}/models.py:m{i}", f"{name}.npz") == 0
+    files = {f"references/{name}": name for name in REFERENCES}
+    files |= {f"suspects/{name}": name for name in ("stolen", *INNOCENT)}
+    for file, name in files.items():
+        assert record(folder, f"python:{TOYS}:{name}", f"{file}.npz") == 0
     fit = ["fit", str(folder / "references"), "--out", str(folder / "verifier")]
     assert main(fit) == 0
     return folder
@@ -94,8 +59,8 @@ def test_a_stolen_model_is_homologous(story: Path, capsys) -> None:
 
 
 def test_innocent_models_are_not(story: Path, capsys) -> None:
-    for i in range(5):
-        suspect = story / f"suspects/innocent{i}.npz"
+    for name in INNOCENT:
+        suspect = story / f"suspects/{name}.npz"
         code, report = asked(capsys, "verify", story / "verifier", suspect)
         assert code in (0, 4)
         assert "homologous" not in [answer["verdict"] for answer in report["answers"]]
@@ -189,9 +154,9 @@ def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
 
 
 def test_labels_only_are_read(story: Path, capsys) -> None:
-    code = (story / "models.py").read_text()
     (story / "labels.py").write_text(
-        f"{code}\n\ndef load():\n    model = tuned({SOURCE}, 701)\n"
+        f"import sys\nsys.path.insert(0, {str(TOYS.parent)!r})\nimport toy_models\n\n\n"
+        "def load():\n    model = toy_models.stolen()\n"
         "    return lambda images: model(images).argmax(axis=1)\n"
     )
     model = f"python:{story}/labels.py:load"
@@ -244,7 +209,7 @@ def test_a_scan_says_before_what_the_models_allow(story: Path, capsys, tmp_path:
 def test_files_say_what_they_are(story: Path, capsys, path: str, what: str) -> None:
     code, about = asked(capsys, "inspect", story / path)
     assert (code, about["is"]) == (0, what)
-    assert main(["inspect", str(story / "models.py")]) == 2
+    assert main(["inspect", str(TOYS)]) == 2
 
 
 def test_pixels_are_normalised_as_the_command_says(story: Path, tmp_path: Path) -> None:
@@ -259,7 +224,7 @@ def test_pixels_are_normalised_as_the_command_says(story: Path, tmp_path: Path) 
     raw = QueryFolder.load(story / "queries").sets["training"].inputs
     expected = (raw.transpose(0, 3, 1, 2) / 255 - np.reshape([0.1, 0.2, 0.3], (3, 1, 1))) / 0.5
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    wrong = record(story, f"python:{story}/models.py:m0", "net.npz", *normalise)
+    wrong = record(story, f"python:{TOYS}:source", "net.npz", *normalise)
     assert wrong == 2
 
 
@@ -269,14 +234,19 @@ def test_wrong_input_is_said_in_a_sentence(story: Path, capsys, tmp_path: Path) 
 
     frozen = ("queries", story / "train.npy", "--out")
     assert "stay as they are" in error(*frozen, story / "queries", "--count", 10)
-    assert "--count must be from 1 to the 500" in error(*frozen, tmp_path / "q")
+    assert "--count must be from 10 to the 500" in error(*frozen, tmp_path / "q")
     assert "no file or folder" in error("queries", "nothing.npy", "--out", tmp_path / "q")
     itself = ("--unseen", story / "train.npy", "--count", 10, "--out", tmp_path / "q")
     assert "all of" in error("queries", story / "train.npy", *itself)
     assert "holds a verifier already" in error(
         "fit", story / "references", "--out", story / "verifier"
     )
-    known = ("record", "--model", f"python:{story}/models.py:m0", "--queries", story / "queries")
+    assert "give one file of answers" in error("verify", story / "verifier", story / "suspects")
+    swapped = ("verify", story / "suspects/stolen.npz", story / "verifier")
+    assert "is a file; give the folder of a verifier" in error(*swapped)
+    other = ("verify", story / "verifier", story / "queries/training.npz")
+    assert "is no file of answers" in error(*other)
+    known = ("record", "--model", f"python:{TOYS}:source", "--queries", story / "queries")
     assert "is there already" in error(*known, "--out", story / "suspects/stolen.npz")
     assert "no verifier in" in error("verify", tmp_path, story / "suspects/stolen.npz")
     assert "no answers at" in error("verify", story / "verifier", tmp_path / "x.npz")
