@@ -6,8 +6,7 @@ source from a sibling, so whatever statistic compares candidates with the suspec
 as likely as any sibling to come first. That holds for every suspect, however it was made and
 whatever its label space; it needs no assumption but that source and siblings were made alike.
 
-The statistic must treat all candidates alike: nothing in it may have been chosen or trained
-knowing which of them is the source.
+The statistic must treat all candidates alike, and was chosen without knowing which is the source.
 """
 
 from __future__ import annotations
@@ -51,9 +50,7 @@ Statistic = Callable[[Any, Any], Any]
 """``(candidate [n, d], suspect [n, p]) -> scalar``, larger for models that are more alike."""
 
 BOTH_FITS = (ridge_r2_to_target, ridge_r2_to_source)
-"""The library's default. With all others regressed out it traced most descendants of what
-``experiments/compare.py`` tried on pool tasks, and was confirmed on other tasks
-(``docs/results/comparison.md``)."""
+"""The library's default: it traced most of what ``experiments/compare.py`` tried on pool tasks."""
 
 LEAST_QUERIES = 10
 """The fits are cross-fitted in five parts; with fewer queries the test is refused."""
@@ -248,17 +245,14 @@ def _scorer(
         prepared = Candidates(candidates, background)
 
     def score(suspect: np.ndarray) -> np.ndarray:
-        fits = None if prepared is None else prepared.scores(suspect)
-        return np.stack(
-            [
-                fits[BOTH_FITS.index(statistic)]
-                if fits is not None and statistic in BOTH_FITS
-                else np.asarray(
-                    candidate_scores(candidates, suspect, statistic, background), np.float64
-                )
-                for statistic in statistics
-            ]
-        )
+        fits = () if prepared is None else prepared.scores(suspect)
+        found = [
+            fits[BOTH_FITS.index(one)]
+            if len(fits) and one in BOTH_FITS
+            else candidate_scores(candidates, suspect, one, background)
+            for one in statistics
+        ]
+        return np.stack([np.asarray(one, np.float64) for one in found])
 
     return score
 
