@@ -373,7 +373,7 @@ def _judge_knowledge(
     if p <= level:
         return (
             "homologous",
-            f"{above}, above all but {level:.0%} of unrelated models.{_unknown(method)}",
+            f"{above}, {_among(p, m)}.{_unknown(method)}",
         )
     if 1 / (m + 1) > level:
         return (
@@ -382,6 +382,11 @@ def _judge_knowledge(
             f"{level:g} give at least {_models_for(level)}.",
         )
     return "inconclusive", f"{above}, but unrelated models score as high: p = {p:.3g}."
+
+
+def _among(p: float, m: int) -> str:
+    higher = round(p * (m + 1)) - 1
+    return f"above {f'all but {higher} of' if higher else 'all'} {m} calibration models"
 
 
 def _unknown(method: Fitted) -> str:

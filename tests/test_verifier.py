@@ -97,6 +97,20 @@ def test_a_high_score_beside_a_large_p_is_no_accusation(family: Family, verifier
     assert answer.verdict == "inconclusive" and "unrelated models score as high" in answer.reason
 
 
+@pytest.mark.parametrize(("alike", "said"), [(0, "above all 19"), (1, "above all but 1 of 39")])
+def test_the_reason_counts_models(
+    family: Family, verifier: Verifier, alike: int, said: str
+) -> None:
+    unrelated = [family.tuned(family.noise()) for _ in range(19 * (1 + alike))]
+    near = [family.tuned(family.own) for _ in range(alike)]
+    suspect = family.tuned(family.own)
+    scores = [verifier.methods[0].score(one) for one in (*near, suspect)]
+    if alike and scores[0] < scores[1]:
+        near, suspect = [suspect], near[0]
+    answer = verifier.calibrate([*unrelated, *near]).verify(suspect).knowledge
+    assert answer.verdict == "homologous" and f"{said} calibration models" in answer.reason
+
+
 def test_methods_are_chosen_by_what_there_is(family: Family) -> None:
     references = family.references(siblings=3)
     siblings = dataclasses.replace(references, pool=[])

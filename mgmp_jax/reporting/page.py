@@ -110,17 +110,15 @@ def _numbers(answer: Answer, evidence: Evidence) -> list[tuple[str, str, str]]:
     rows = [("Score", words.number(answer.score, digits), unit)]
     if answer.p_value is None:
         return [*rows, ("p", "none", f"without {kind} there is no error rate")]
+    share = words.percent(answer.false_positive_bound, 1)
+    bound = ("95\u00a0% bound", share, words.bound_in_words(answer))
     return [
         *rows,
         ("p", words.number(answer.p_value), words.p_in_words(answer)),
         ("m", str(answer.m), f"{kind} that were compared"),
         ("Least p", words.number(answer.least_p), f"no p below 1/{answer.m + 1} is possible"),
         ("Level", f"{evidence.level:g}", sections.level_in_words(answer, evidence)),
-        (
-            "95\u00a0% bound",
-            words.percent(answer.false_positive_bound, 1),
-            words.bound_in_words(answer),
-        ),
+        *([bound] if answer.p_value == answer.least_p else []),
     ]
 
 

@@ -177,9 +177,10 @@ def meaning(answer: Answer, learned: bool = True) -> str:
     if answer.verdict == "homologous":
         nearly = "" if answer.p_value == answer.least_p else "nearly "
         return (
-            f"The suspect resembles the source more than it resembles {nearly}every sibling, and "
-            "siblings differ from the source by chance alone. So it depends on this very training "
-            "run. How it does, by weights, by answers or by a common ancestor, this does not say."
+            f"The suspect resembles the source more than it resembles {nearly}every sibling. If "
+            "the siblings were made exactly as the source was, they differ from it by chance "
+            "alone, so the suspect depends on this very training run. How it does, by weights, by "
+            "answers or by a common ancestor, this does not say."
         )
     return (
         "It was not shown that the suspect depends on this very training run. It was not shown "
@@ -195,6 +196,13 @@ def p_in_words(answer: Answer) -> str:
     """
     assert answer.p_value is not None
     count, total = round(answer.p_value * (answer.m + 1)), answer.m + 1
+    if count == 1:
+        first, others = ("suspect", "calibration models")
+        if answer.question == "lineage":
+            first, others = ("source", "siblings")
+        return (
+            f"none of the {answer.m} {others} comes as high: only the {first} itself, 1 of {total}"
+        )
     if answer.question == "knowledge":
         return (
             f"{count} of {total} models, the suspect and the {answer.m} calibration models, score "
@@ -214,12 +222,12 @@ def bound_in_words(answer: Answer) -> str:
     """
     if answer.question == "knowledge":
         return (
-            f"how often at most, with 95\u00a0% confidence, an unrelated model scores above all "
-            f"{answer.m} calibration models"
+            f"follows from m alone: with 95\u00a0% confidence, at most so often does a further "
+            f"model such as the {answer.m} calibration models score above all of them"
         )
     return (
-        "how often at most, with 95\u00a0% confidence, the source comes before all "
-        f"{answer.m} siblings for a suspect that does not depend on it"
+        "follows from m alone: with 95\u00a0% confidence, at most so often does another training "
+        f"of the same recipe come before these {answer.m} siblings"
     )
 
 
@@ -243,10 +251,19 @@ def limits(knowledge: Answer, lineage: Answer) -> list[tuple[str, str]]:
 
 _LIMITS = [
     (
+        "No number here is the probability that the suspect is a copy",
+        "A p of 0.05 says: of twenty such comparisons with an independent suspect, one comes out "
+        "like this. It does not say that the suspect is a copy with 95\u00a0%, and a DNA score of "
+        "0.99 does not say 99\u00a0%. A score far above all others does not make p smaller than "
+        "1 / (m + 1); only more siblings or calibration models do.",
+    ),
+    (
         "Same knowledge is not same origin",
         "A model trained on the same data, or made from such a model, can know what the "
-        "source knows without ever having met it. The first question cannot tell it from a "
-        "copy. Only the second asks about origin.",
+        "source knows without ever having met it. Without siblings the first question cannot tell "
+        "it from a copy. With siblings, what they know too is taken out first: then it asks for "
+        "what the source knows beyond them, and both questions rest on the same siblings. Only the "
+        "second asks about origin.",
     ),
     (
         "The first verdict is worth as much as the models it learned from",

@@ -272,6 +272,16 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path: Path) -> None:
     assert any(" … " in cell and len(cell) < 150 for cell in cells)
 
 
+def test_no_number_is_called_a_probability_of_guilt(tmp_path: Path) -> None:
+    _, page = read(tmp_path, HOMOLOGOUS)
+    assert "no number here is the probability that the suspect is a copy" in page.words
+    assert "only the suspect itself, 1 of 10" in page.words
+    assert page.words.count("follows from m alone") == 2
+    _, page = read(tmp_path, INNOCENT)
+    beaten = [one for one in INNOCENT.report.answers if one.p_value != one.least_p]
+    assert beaten and page.words.count("follows from m alone") == 2 - len(beaten)
+
+
 def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:
     evidence = dataclasses.replace(HOMOLOGOUS, created="2026-01-02T03:04:05+00:00")
     evidence.save(tmp_path / "e.npz")
