@@ -260,7 +260,9 @@ def _calibrated_by(verifier: Verifier) -> str:
     if not places:
         return "none"
     if places == {"controls"}:
-        return f"the {len(verifier.calibration)} controls, which question 2 uses too"
+        too = any(isinstance(method, FittedSiblingTest) for method in verifier.methods)
+        used = ", which question 2 uses too" if too else ""
+        return f"the {len(verifier.calibration)} controls{used}"
     return f"{len(verifier.calibration)} models that are not the controls"
 
 

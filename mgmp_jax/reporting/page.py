@@ -117,10 +117,11 @@ def _numbers(answer: Answer, evidence: Evidence) -> list[tuple[str, str, str]]:
     digits, unit = sections.unit(answer, evidence)
     kind = "calibration models" if answer.question == "knowledge" else "siblings"
     rows = [("Score", words.number(answer.score, digits), unit)]
-    if answer.p_value is None:
-        return [*rows, ("p", "none", f"without {kind} there is no error rate")]
     learned = sections.is_dna(answer, evidence)
     rule = verdict_words.rule(answer, learned, evidence.threshold, evidence.level)
+    if answer.p_value is None:
+        rows.append(("p", "none", f"without {kind} there is no error rate"))
+        return [*rows, ("Threshold δ", f"{evidence.threshold:g}", rule)] if learned else rows
     rows += [
         ("p", words.number(answer.p_value), words.p_in_words(answer)),
         ("m", str(answer.m), f"{kind} that were compared"),

@@ -62,8 +62,8 @@ def _origin(siblings: bool) -> str:
     if siblings:
         return (
             "Question 1 sees what the source knows beyond its siblings, a trace of its own "
-            "training run, and not all that it knows. Both questions use the siblings: their "
-            "answers are not independent evidence."
+            "training run, and not all that it knows. A no does not "
+            "say that the suspect has not learned from the same data."
         )
     return (
         "A model trained on the same data, or made from such a model, can know what the source "
@@ -84,7 +84,7 @@ _LIMITS = [
     (
         "A yes to the second question does not say how",
         "The suspect may hold the source’s weights, have been taught by its answers, share an "
-        "ancestor with it, or have been chosen for its likeness.",
+        "ancestor with it that the siblings do not share, or have been chosen for its likeness.",
     ),
     (
         "The error rates hold on average",

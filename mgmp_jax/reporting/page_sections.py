@@ -147,7 +147,7 @@ def _spread(answer: Answer, digits: int) -> str:
 
 
 def _controls(answer: Answer, evidence: Evidence) -> Section:
-    heading = "Question 1: the suspect beside unrelated models"
+    heading = "Question 1: the suspect beside calibration models"
     if answer.score is None or not answer.others:
         why = answer.reason if answer.score is None else "No calibration model could be compared."
         return Section("controls", heading, f"There is nothing to compare. {why}")
@@ -156,7 +156,7 @@ def _controls(answer: Answer, evidence: Evidence) -> Section:
         "controls",
         heading,
         "If calibration models are unrelated to the source, and the suspect is one of their kind, "
-        "its score lies among theirs.",
+        "its score should lie among theirs.",
         f"Score of the suspect and of {answer.m} calibration models",
         draw_dots(
             "controls",
@@ -262,7 +262,7 @@ def _growth(answer: Answer, evidence: Evidence) -> Section:
     if not points or answer.score is None:
         return Section(name, heading, f"There is nothing to show. {answer.reason}")
     if len(points) == 1:
-        why = "Not shown: with half of the queries or fewer the method cannot give a score."
+        why = "Not shown: half of the queries or fewer are too few for this method."
         if is_dna(answer, evidence):
             why += " What all models share takes several queries for each of its many numbers."
         return Section(name, heading, why)
@@ -278,14 +278,19 @@ def _growth(answer: Answer, evidence: Evidence) -> Section:
             "siblings and controls were compared anew; where queries are too few for so many "
             "siblings, what these share is not taken out."
         )
-    least = f", which cannot be below 1/{answer.m + 1}" if answer.m else ""
+    draws = max(point.draws for point in points)
+    stays = ""
+    if answer.m:
+        stays = (
+            f" p counts models, not queries, and cannot be below 1/{answer.m + 1}: it can stay "
+            "while the score grows."
+        )
     return Section(
         name,
         heading,
-        f"What fewer queries would have said: parts of them were drawn at random, without looking "
-        f"at the answers, {max(p.draws for p in points)} draws of a size, too few for more than a rough "
-        f"range. Score: {how} Sizes with too few queries for the method are left out. p counts "
-        f"models, not queries{least}: it can stay while the score grows.",
+        f"What fewer queries would have said: {draws} draws of a size, made without looking at "
+        f"the answers, which show its range only roughly. Score: {how} Sizes with too few queries "
+        f"for the method are left out.{stays}",
         f"Score by {answer.method} against the number of queries",
         draw_growth(
             name,

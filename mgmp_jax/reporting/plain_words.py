@@ -169,16 +169,21 @@ def count_and_total(answer: Answer) -> tuple[int, int]:
     return 0 if answer.p_value is None else round(answer.p_value * total), total
 
 
-def how_many(count: int, own: str) -> str:
-    """Says who scores so high, with a verb.
+def how_many(answer: Answer) -> str:
+    """Says how many models score so high, the one in question among them.
 
     Args:
-        count: of models, the one in question among them.
-        own: ``suspect``, whose own score it is, or ``source``, which resembles the suspect.
+        answer: with a p-value.
     """
-    verb, verbs = ("scores", "score") if own == "suspect" else ("resembles", "resemble")
+    count, _ = count_and_total(answer)
+    if answer.question == "knowledge":
+        if count == 1:
+            return "only the suspect itself scores that high"
+        return f"{count}, the suspect among them, score at least as high as the suspect"
+    if count == 1:
+        return "only the source itself resembles the suspect that much"
     return (
-        f"only the {own} itself {verb}" if count == 1 else f"{count}, the {own} among them, {verbs}"
+        f"{count}, the source among them, resemble the suspect at least as much as the source does"
     )
 
 
@@ -188,16 +193,10 @@ def p_in_words(answer: Answer) -> str:
     Args:
         answer: with a p-value.
     """
-    count, total = count_and_total(answer)
-    if answer.question == "knowledge":
-        return (
-            f"of {total} models, the suspect and the {answer.m} calibration models, "
-            f"{how_many(count, 'suspect')} that high"
-        )
-    return (
-        f"of {total} models, the source and its {answer.m} siblings, "
-        f"{how_many(count, 'source')} the suspect that much"
-    )
+    who = f"the suspect and the {answer.m} calibration models"
+    if answer.question == "lineage":
+        who = f"the source and its {answer.m} siblings"
+    return f"of {answer.m + 1} models, {who}, {how_many(answer)}"
 
 
 def bound_in_words(answer: Answer) -> str:

@@ -22,26 +22,22 @@ def quotation(answer: Answer, learned: bool, siblings: bool) -> str:
     if answer.score is None:
         return ""
     count, total = words.count_and_total(answer)
+    share = f"(p = {count}/{total})"
     if answer.question == "lineage":
-        if answer.verdict == "homologous":
-            return (
-                f"Of the source and its {answer.m} siblings, {words.how_many(count, 'source')} "
-                f"the suspect that much (p = {count}/{total}); if the siblings differ from the "
-                "source by chance alone, this shows that the suspect depends on the source’s own "
-                "training run, with an error rate of at most p."
-            )
+        found = f"Of the source and its {answer.m} siblings, {words.how_many(answer)} {share}"
+        run = "the source’s own training run"
+        if answer.verdict == "inconclusive":
+            return f"{found}; whether the suspect depends on {run} remains undecided."
         return (
-            f"Of the source and its {answer.m} siblings, {words.how_many(count, 'source')} the "
-            f"suspect that much (p = {count}/{total}); whether the suspect depends on the "
-            "source’s own training run remains undecided."
+            f"{found}; if the siblings differ from the source by chance alone, a suspect that "
+            f"does not depend on {run} gives so small a p in at most {count} of {total} "
+            f"comparisons on average, so the test says that this one depends on it."
         )
     what = f"what the source knows{words.beyond(siblings)}"
     score = f"The {'DNA ' if learned else ''}score is {words.number(answer.score)}"
     if answer.p_value is not None:
-        score += (
-            f"; of the suspect and {answer.m} calibration models, "
-            f"{words.how_many(count, 'suspect')} that high (p = {count}/{total})"
-        )
+        who = f"the suspect and {answer.m} calibration models"
+        score += f"; of {who}, {words.how_many(answer)} {share}"
     return {
         "homologous": f"{score}: by its rule, the method finds that the suspect knows {what}.",
         "not homologous": (
@@ -64,16 +60,16 @@ def misuse(answer: Answer, learned: bool) -> str:
     no = "not " if answer.verdict == "not homologous" else ""
     text = f"This is not the probability that the suspect is {no}a copy."
     if answer.question == "lineage":
+        if answer.verdict == "inconclusive":
+            return text
         return (
             f"{text} Nor does the gap of {words.number(answer.score, 1)} standard deviations "
             f"lower p, which cannot be below 1/{answer.m + 1}."
         )
     if not learned:
         return text
-    if answer.verdict == "not homologous":
-        share = words.percent(1 - answer.score, 0)
-        return f"{text} Nor does the score make it “{share} sure” that it is none."
-    return f"{text} Nor does the score make it “{words.percent(answer.score, 0)} sure”."
+    sure = words.percent(1 - answer.score if no else answer.score, 0)
+    return f"{text} Nor does a DNA score of {words.number(answer.score)} mean “{sure} sure”."
 
 
 def meaning(answer: Answer, learned: bool = True, siblings: bool = False) -> str:
@@ -92,10 +88,10 @@ def meaning(answer: Answer, learned: bool = True, siblings: bool = False) -> str
                 "How it depends on that run, by weights, by answers or by an ancestor that the "
                 "siblings do not share, this does not say."
             )
-        return "That it does not depend on it was not shown either: the test may be too weak to see it."
+        return "Nor was it shown that it does not depend on it: the test may be too weak."
     asked = (
-        "What the siblings share with the source is taken out: the question is whether the "
-        "suspect knows what the source knows beyond what its siblings know too."
+        "What the siblings share with the source is taken out: the question is what the source "
+        "knows beyond them."
         if siblings
         else "A model trained on the same data cannot be told from a copy by this question."
     )
