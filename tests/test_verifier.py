@@ -97,6 +97,18 @@ def test_a_high_score_beside_a_large_p_is_no_accusation(family: Family, verifier
     assert answer.verdict == "inconclusive" and "calibration models score as high" in answer.reason
 
 
+def test_a_yes_counts_the_calibration_models_that_it_beats(family: Family) -> None:
+    bare = Verifier.fit(family.references(), [METHOD])
+    unrelated = [family.tuned(family.noise()) for _ in range(19)]
+    suspect = family.tuned(family.own)
+    answer = bare.calibrate(unrelated).verify(suspect).knowledge
+    assert "at least δ = 0.9, above all 19 calibration models." in answer.reason
+    mixed = bare.calibrate([*unrelated, suspect.take(np.arange(len(suspect)), suspect.queries)])
+    answer = mixed.verify(suspect, level=0.1).knowledge
+    assert answer.verdict == "homologous"
+    assert "above all but 1 of 20 calibration models." in answer.reason
+
+
 def test_methods_are_chosen_by_what_there_is(family: Family) -> None:
     references = family.references(siblings=3)
     siblings = dataclasses.replace(references, pool=[])
