@@ -263,7 +263,7 @@ def _calibrated_by(verifier: Verifier) -> str:
         too = any(isinstance(method, FittedSiblingTest) for method in verifier.methods)
         used = ", which question 2 uses too" if too else ""
         return f"the {len(verifier.calibration)} controls{used}"
-    return f"{len(verifier.calibration)} models that are not the controls"
+    return f"models of their own ({len(verifier.calibration)}), not the controls"
 
 
 def _conditions(method: Fitted, suspect: Responses) -> Conditions:

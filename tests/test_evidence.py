@@ -71,7 +71,10 @@ def test_models_are_counted_once_whatever_they_were_asked(family: Family) -> Non
         assert digest == source[name].digest
     assert found.calibrated_by == "the 3 controls, which question 2 uses too"
     others = verifier.calibrate([asked(family.tuned(family.noise()))])
-    assert gather_evidence(others, suspect).calibrated_by == "1 models that are not the controls"
+    assert (
+        gather_evidence(others, suspect).calibrated_by
+        == "models of their own (1), not the controls"
+    )
     bare = Verifier(verifier.methods, (), verifier.known)
     assert gather_evidence(bare, suspect).calibrated_by == "none"
 

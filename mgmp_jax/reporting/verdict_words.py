@@ -37,12 +37,17 @@ def quotation(answer: Answer, learned: bool, siblings: bool) -> str:
     score = f"The {'DNA ' if learned else ''}score is {words.number(answer.score)}"
     if answer.p_value is not None:
         who = f"the suspect and {answer.m} calibration models"
+        if answer.verdict == "homologous":
+            share = f"{share[:-1]}, if the others are such as an innocent suspect could be)"
         score += f"; of {who}, {words.how_many(answer)} {share}"
     return {
-        "homologous": f"{score}: by its rule, the method finds that the suspect knows {what}.",
+        "homologous": (
+            f"{score}: by its rule, the method finds that the suspect answers like a model that "
+            f"knows {what}."
+        ),
         "not homologous": (
             f"{score}: by its rule, which for a no looks at the score alone, the method finds "
-            f"that the suspect does not know {what}."
+            f"that the suspect does not answer like a model that knows {what}."
         ),
         "inconclusive": f"{score}: whether the suspect knows {what} remains undecided.",
     }[answer.verdict]
@@ -88,7 +93,7 @@ def meaning(answer: Answer, learned: bool = True, siblings: bool = False) -> str
                 "How it depends on that run, by weights, by answers or by an ancestor that the "
                 "siblings do not share, this does not say."
             )
-        return "Nor was it shown that it does not depend on it: the test may be too weak."
+        return "That it does not depend on that run was not shown either: the test may be too weak."
     asked = (
         "What the siblings share with the source is taken out: the question is what the source "
         "knows beyond them."

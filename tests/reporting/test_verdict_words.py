@@ -16,8 +16,14 @@ NONE = answer("lineage", "inconclusive", None)
 @pytest.mark.parametrize(
     ("found", "part"),
     [
-        (YES, "only the suspect itself scores that high (p = 1/10): by its rule, the method finds"),
-        (NO, "which for a no looks at the score alone, the method finds that the suspect does not"),
+        (
+            YES,
+            "the suspect itself scores that high (p = 1/10, if the others are such as an innocent",
+        ),
+        (
+            NO,
+            "for a no looks at the score alone, the method finds that the suspect does not answer",
+        ),
         (OPEN, "whether the suspect knows what the source knows remains undecided."),
         (BARE, "The DNA score is 0.9700: by its rule"),
         (OWN, "gives so small a p in at most 1 of 10 comparisons on average"),
