@@ -79,7 +79,7 @@ class Evidence:
         level: the largest p-value of a homologous suspect.
         verifier: SHA-256 of the file of the verifier.
         conditions: how each method of the report asked.
-        references: how many responses of each part of the reference set the verifier knows.
+        references: how many models of each part of the reference set the verifier knows.
         references_digest: SHA-256 of the digests of all of them, sorted, a line each.
         source_digests: of the source's responses, one for each query set.
         fragments: where an MGMP reads the suspect.
@@ -87,6 +87,9 @@ class Evidence:
         versions: of Python and the packages that computed it.
         seed: of the draws of queries.
         created: when the suspect was verified, in ISO 8601; empty where nobody said.
+        source_queries: the query set that each of ``source_digests`` answers, by name; empty
+            where it is not known.
+        calibrated_by: which models calibrate, in words.
     """
 
     report: Report
@@ -103,6 +106,8 @@ class Evidence:
     versions: Mapping[str, str]
     seed: int = 0
     created: str = ""
+    source_queries: tuple[str, ...] = ()
+    calibrated_by: str = ""
 
     def save(self, path: str | Path) -> None:
         """Writes an ``.npz`` of plain arrays at ``path``, whole or not at all.
@@ -139,6 +144,7 @@ class Evidence:
             return cls(
                 report=Report(report["suspect"], tuple(map(_answer, report["answers"]))),
                 source_digests=tuple(about.pop("source_digests")),
+                source_queries=tuple(about.pop("source_queries", ())),
                 conditions=tuple(Conditions(**one) for one in about.pop("conditions")),
                 growth={
                     question: tuple(Point(**point) for point in points)
@@ -186,6 +192,7 @@ def gather_evidence(
         models = [m.to(responses.kind) for m in unrelated if can_convert(m.kind, responses.kind)]
         growth[method.question] = grow(method, responses, answer, models, seed=seed)
     digests = "\n".join(sorted(verifier.known))
+    of_source = sorted(digest for digest, place in verifier.known.items() if place == "source")
     return Evidence(
         report,
         source_name(verifier),
@@ -195,12 +202,14 @@ def gather_evidence(
         tuple(_conditions(method, responses) for method, responses in asked),
         _count(verifier),
         hashlib.sha256(digests.encode()).hexdigest(),
-        tuple(sorted(digest for digest, place in verifier.known.items() if place == "source")),
+        tuple(of_source),
         next(filter(None, (_fragments(method, responses) for method, responses in asked)), None),
         growth,
         {"mgmp_jax": library_version(), **versions()},
         seed,
         created,
+        _source_queries(verifier, of_source),
+        _calibrated_by(verifier),
     )
 
 
@@ -220,12 +229,47 @@ def _answer(found: dict[str, Any]) -> Answer:
 
 
 def _count(verifier: Verifier) -> dict[str, int]:
-    """How many responses there are of each part, by places such as ``siblings[3]``."""
-    parts = (place.rsplit("[", 1)[0] for place in verifier.known.values())
+    """How many models there are of each part, by places such as ``siblings[3]``.
+
+    A model has one place, and one digest for each query set.
+    """
+    places = dict.fromkeys(verifier.known.values())
+    parts = (place.rsplit("[", 1)[0] for place in places)
     names = (
         "pool " + part.rsplit(" ", 1)[1] if part.startswith("pool ") else part for part in parts
     )
     return dict(collections.Counter(names))
+
+
+def _source_queries(verifier: Verifier, digests: list[str]) -> tuple[str, ...]:
+    """The query set of each of the source's digests, where there are several."""
+    named = {
+        method.source.digest: method.asks
+        for method in verifier.methods
+        if isinstance(method, FittedMGMP | FittedSimilarity)
+    }
+    left = {method.asks for method in verifier.methods} - set(named.values())
+    unnamed = [digest for digest in digests if digest not in named]
+    if len(digests) == 1:  # the owner named no query set
+        return ("",)
+    if len(left) == len(unnamed) == 1:
+        named[unnamed[0]] = left.pop()
+    return tuple(named.get(digest, "") for digest in digests)
+
+
+def _calibrated_by(verifier: Verifier) -> str:
+    """Which models calibrate: the controls, where the owner gave no others."""
+    places = set()
+    for model in verifier.calibration:
+        answers = [model] if isinstance(model, Responses) else list(model.values())
+        places |= {verifier.known.get(one.digest, "").split("[")[0] for one in answers}
+    if not places:
+        return "none"
+    if places == {"controls"}:
+        too = any(isinstance(method, FittedSiblingTest) for method in verifier.methods)
+        used = ", which question 2 uses too" if too else ""
+        return f"the {len(verifier.calibration)} controls{used}"
+    return f"models of their own ({len(verifier.calibration)}), not the controls"
 
 
 def _conditions(method: Fitted, suspect: Responses) -> Conditions:

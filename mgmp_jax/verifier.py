@@ -332,7 +332,7 @@ def _lineage(method: FittedSiblingTest, suspect: Responses, level: float) -> Ans
     if p <= level:
         verdict: Verdict = "homologous"
         reason = (
-            "It resembles the source more than its siblings, which differ by the seed alone: it "
+            "It resembles the source more than its siblings; if these differ by the seed alone, it "
             f"depends on this very training run.{'' if method.has_controls else _NO_CONTROLS}"
         )
     elif 1 / (m + 1) > level:
@@ -371,22 +371,16 @@ def _judge_knowledge(
             f"{above}; without calibration models this has no error rate.{_unknown(method)}",
         )
     if p <= level:
-        return (
-            "homologous",
-            f"{above}, {_among(p, m)}.{_unknown(method)}",
-        )
+        higher = round(p * (m + 1)) - 1
+        but = f"but {higher} of " if higher else ""
+        return "homologous", f"{above}, above all {but}{m} calibration models.{_unknown(method)}"
     if 1 / (m + 1) > level:
         return (
             "inconclusive",
             f"{above}, but {m} calibration models allow no p below {1 / (m + 1):.3g}; for p ≤ "
             f"{level:g} give at least {_models_for(level)}.",
         )
-    return "inconclusive", f"{above}, but unrelated models score as high: p = {p:.3g}."
-
-
-def _among(p: float, m: int) -> str:
-    higher = round(p * (m + 1)) - 1
-    return f"above {f'all but {higher} of' if higher else 'all'} {m} calibration models"
+    return "inconclusive", f"{above}, but calibration models score as high: p = {p:.3g}."
 
 
 def _unknown(method: Fitted) -> str:

@@ -55,6 +55,30 @@ def test_it_holds_the_report_of_the_verifier(
     }
 
 
+def test_models_are_counted_once_whatever_they_were_asked(family: Family) -> None:
+    def asked(model: Responses) -> dict[str, Responses]:
+        return {"training": model, "unseen": model.to("probabilities")}
+
+    controls = [asked(family.tuned(family.noise())) for _ in range(3)]
+    siblings = [asked(family.model(family.noise())) for _ in range(3)]
+    source = asked(family.model(family.own, name="mine"))
+    references = ReferenceSet(source, [], siblings, controls)
+    verifier = Verifier.fit(references, [Similarity("linear CKA"), SiblingTest()])
+    suspect = asked(family.tuned(family.own))
+    found = gather_evidence(verifier, suspect)
+    assert found.references == {"source": 1, "siblings": 3, "controls": 3}
+    for digest, name in zip(found.source_digests, found.source_queries, strict=True):
+        assert digest == source[name].digest
+    assert found.calibrated_by == "the 3 controls, which question 2 uses too"
+    others = verifier.calibrate([asked(family.tuned(family.noise()))])
+    assert (
+        gather_evidence(others, suspect).calibrated_by
+        == "models of their own (1), not the controls"
+    )
+    bare = Verifier(verifier.methods, (), verifier.known)
+    assert gather_evidence(bare, suspect).calibrated_by == "none"
+
+
 def test_fragments_are_drawn_evenly_and_all_scores_kept(
     verifier: Verifier, suspect: Responses, evidence: Evidence
 ) -> None:
@@ -87,7 +111,14 @@ def test_saved_and_loaded_it_is_the_same(evidence: Evidence, tmp_path: Path) -> 
     evidence.save(tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     loaded = Evidence.load(tmp_path / "a.npz")
-    for name in ("report", "conditions", "growth", "references", "versions", "source_digests"):
+    for name in (
+        "report",
+        "conditions",
+        "growth",
+        "references",
+        "source_digests",
+        "source_queries",
+    ):
         assert getattr(loaded, name) == getattr(evidence, name), name
     assert loaded.fragments is not None and evidence.fragments is not None
     for name in ("source", "suspect", "scores"):

@@ -94,7 +94,7 @@ def test_a_high_score_beside_a_large_p_is_no_accusation(family: Family, verifier
     alike = verifier.calibrate([family.tuned(family.own) for _ in range(19)])
     answer = alike.verify(family.tuned(family.own)).knowledge
     assert answer.score is not None and answer.score > 0.9
-    assert answer.verdict == "inconclusive" and "unrelated models score as high" in answer.reason
+    assert answer.verdict == "inconclusive" and "calibration models score as high" in answer.reason
 
 
 @pytest.mark.parametrize(("alike", "said"), [(0, "above all 19"), (1, "above all but 1 of 39")])

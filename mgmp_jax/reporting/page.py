@@ -9,7 +9,9 @@ from typing import Any
 
 from mgmp_jax import files
 from mgmp_jax.evidence import Evidence
+from mgmp_jax.queries import TRAINING, UNSEEN
 from mgmp_jax.report import Answer
+from mgmp_jax.reporting import page_conditions, verdict_words
 from mgmp_jax.reporting import page_sections as sections
 from mgmp_jax.reporting import plain_words as words
 
@@ -69,11 +71,14 @@ def _context(evidence: Evidence, suspect_file: str | Path | None, frozen: str) -
     """All that the template shows."""
     report = evidence.report
     firsts = (report.knowledge, report.lineage)
+    siblings = sections.knows_siblings(evidence)
     return {
         "suspect": report.suspect,
         "source": evidence.source,
         "created": evidence.created,
-        "sentence": words.sentence(*firsts),
+        "sentence": words.sentence(*firsts, siblings),
+        "siblings": siblings and report.lineage.score is not None,
+        "conditions": page_conditions.conditions(*firsts, frozen),
         "questions": [_question(i, a, evidence) for i, a in enumerate(firsts, 1)],
         "beside": [_beside(a) for a in report.answers if not any(a is first for first in firsts)],
         "figures": sections.figures(evidence),
@@ -81,20 +86,24 @@ def _context(evidence: Evidence, suspect_file: str | Path | None, frozen: str) -
         "methods": [
             _method(evidence, i, answer) for i, answer in enumerate(evidence.report.answers)
         ],
-        "limits": words.limits(*firsts),
-        "glossary": _GLOSSARY,
+        "limits": page_conditions.limits(*firsts, siblings),
+        "glossary": page_conditions.GLOSSARY,
         "version": evidence.versions.get("mgmp_jax", ""),
     }
 
 
 def _question(place: int, answer: Answer, evidence: Evidence) -> dict[str, Any]:
+    learned, siblings = sections.is_dna(answer, evidence), sections.knows_siblings(evidence)
     return {
         "id": answer.question,
         "place": place,
         "question": words.QUESTIONS[answer.question],
         "verdict": words.short_answer(answer),
         "style": answer.verdict.replace(" ", "-") if answer.score is not None else "none",
-        "meaning": words.meaning(answer, sections.is_dna(answer, evidence)),
+        "term": answer.verdict if answer.score is not None else "",
+        "quotation": verdict_words.quotation(answer, learned, siblings),
+        "misuse": verdict_words.misuse(answer, learned),
+        "meaning": verdict_words.meaning(answer, learned, siblings),
         "reason": answer.reason,
         "method": answer.method,
         "numbers": _numbers(answer, evidence),
@@ -108,17 +117,23 @@ def _numbers(answer: Answer, evidence: Evidence) -> list[tuple[str, str, str]]:
     digits, unit = sections.unit(answer, evidence)
     kind = "calibration models" if answer.question == "knowledge" else "siblings"
     rows = [("Score", words.number(answer.score, digits), unit)]
+    learned = sections.is_dna(answer, evidence)
+    rule = verdict_words.rule(answer, learned, evidence.threshold, evidence.level)
     if answer.p_value is None:
-        return [*rows, ("p", "none", f"without {kind} there is no error rate")]
-    share = words.percent(answer.false_positive_bound, 1)
-    bound = ("95\u00a0% bound", share, words.bound_in_words(answer))
-    return [
-        *rows,
+        rows.append(("p", "none", f"without {kind} there is no error rate"))
+        return [*rows, ("Threshold δ", f"{evidence.threshold:g}", rule)] if learned else rows
+    rows += [
         ("p", words.number(answer.p_value), words.p_in_words(answer)),
         ("m", str(answer.m), f"{kind} that were compared"),
+        ("Level", f"{evidence.level:g}", rule),
+    ]
+    if words.count_and_total(answer)[0] > 1:
+        return rows
+    bound = words.percent(answer.false_positive_bound, 1)
+    return [
+        *rows,
         ("Least p", words.number(answer.least_p), f"no p below 1/{answer.m + 1} is possible"),
-        ("Level", f"{evidence.level:g}", sections.level_in_words(answer, evidence)),
-        *([bound] if answer.p_value == answer.least_p else []),
+        ("95\u00a0% bound", bound, words.bound_in_words(answer)),
     ]
 
 
@@ -140,7 +155,7 @@ def _protocol(
     rows = [
         ("Suspect", evidence.report.suspect or "no name was given", False),
         ("Source", evidence.source or "no name was given", False),
-        ("Verified", words.date(evidence.created), False),
+        ("Compared on", words.date(evidence.created), False),
         ("Queries frozen", words.date(frozen), False),
     ]
     if suspect_file is not None:
@@ -150,11 +165,16 @@ def _protocol(
             ("SHA-256 of that file", hashlib.sha256(raw).hexdigest(), True),
         ]
     counts = [f"{number} {part.replace('_', '-')}" for part, number in evidence.references.items()]
-    rows += [("SHA-256 of the source’s answers", one, True) for one in evidence.source_digests]
+    asked = evidence.source_queries or ("",) * len(evidence.source_digests)
+    for digest, name in zip(evidence.source_digests, asked, strict=True):
+        where = f", {name} queries" if name else ""
+        rows.append((f"SHA-256 of the source’s answers{where}", digest, True))
+    if evidence.calibrated_by:
+        rows.append(("Calibration models", evidence.calibrated_by, False))
     return [
         *rows,
-        ("Recorded answers in the reference set", ", ".join(counts), False),
-        ("SHA-256 of all their digests", evidence.references_digest, True),
+        ("Models in the reference set", ", ".join(counts), False),
+        ("SHA-256 of the digests of all their answers", evidence.references_digest, True),
         ("Threshold δ", f"{evidence.threshold:g}", False),
         ("Level", f"{evidence.level:g}", False),
         ("Seed of the draws of queries", str(evidence.seed), False),
@@ -174,7 +194,7 @@ def _method(evidence: Evidence, place: int, answer: Answer) -> dict[str, Any]:
     ]
     rows = [
         ("Question", words.QUESTIONS[about.question], False),
-        ("Query set", f"{about.query_set}, {about.queries:,} queries", False),
+        ("Query set", f"{about.queries:,} queries, {_query_set(about.query_set, evidence)}", False),
         ("SHA-256 of the query set", answer.queries, True),
         ("The suspect answered with", f"{about.kind}, {about.width} numbers a query", False),
         ("SHA-256 of the suspect’s answers", answer.responses, True),
@@ -184,18 +204,12 @@ def _method(evidence: Evidence, place: int, answer: Answer) -> dict[str, Any]:
     return {"name": about.method, "rows": rows}
 
 
-_GLOSSARY = [
-    ("Source", "the owner’s model, which the suspect may have been made from."),
-    ("Suspect", "the model in question."),
-    ("Homologous", "of one descent; here: the question is answered with yes."),
-    ("Query", "an input that all models were asked, in the same order."),
-    ("Fragment", "what a method makes of a model’s answer to one query; all of them are its DNA."),
-    ("DNA score", "the mean of the fragment scores, from 0 to 1; near 1 looks homologous."),
-    ("Threshold δ", "the DNA score from which the first question can be answered with yes."),
-    ("Calibration model", "an unrelated model that had no part in making the method."),
-    ("Sibling", "a model of the source’s recipe and data, with another random seed."),
-    ("Control", "a model known to be unrelated; it removes what resembles everything."),
-    ("p", "the share of models, the one in question among them, with at least its score."),
-    ("m", "the number of models, without the one in question, behind a p."),
-    ("SHA-256", "a fingerprint of data: one changed bit changes it."),
-]
+def _query_set(name: str, evidence: Evidence) -> str:
+    """The name of a query set, and what the owner says of it where there are several."""
+    said = {
+        TRAINING: "the source’s own training examples",
+        UNSEEN: "not among the source’s training examples",
+    }
+    if name in said and len(evidence.source_digests) > 1:
+        return f"{name} (as the owner says, {said[name]})"
+    return name

@@ -18,7 +18,10 @@ from mgmp_jax.reporting.page_figures import (
     draw_histogram,
 )
 
-__all__ = ["Section", "figures", "is_dna", "level_in_words", "unit"]
+__all__ = ["Section", "figures", "is_dna", "knows_siblings", "unit"]
+
+
+_MOST_DIGITS = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,21 +61,19 @@ def unit(answer: Answer, evidence: Evidence) -> tuple[int, str]:
         evidence: that it is of.
     """
     if answer.question == "lineage":
-        return 2, "standard deviations of the siblings, by which the source stands above their mean"
+        what = "standard deviations of the siblings, by which the source stands above their mean"
+        return _digits(answer, 2), what
     if is_dna(answer, evidence):
-        return 4, f"DNA score, from 0 to 1; threshold δ = {evidence.threshold:g}"
-    return 4, f"{answer.method}; larger is more alike"
+        return _digits(answer, 4), f"DNA score, from 0 to 1; threshold δ = {evidence.threshold:g}"
+    return _digits(answer, 4), f"{answer.method}; larger is more alike"
 
 
-def level_in_words(answer: Answer, evidence: Evidence) -> str:
-    """Says what the level is to a verdict.
-
-    Args:
-        answer: with a p-value.
-        evidence: that it is of.
-    """
-    what = "the largest p with which the answer can be yes"
-    return f"{what}, if the score reaches δ as well" if is_dna(answer, evidence) else what
+def _digits(answer: Answer, least: int) -> int:
+    """As many digits as tell the score in question from every other that is not its equal."""
+    assert answer.score is not None
+    gaps = [abs(score - answer.score) for _, score in answer.others if score != answer.score]
+    own = [d for d in range(least, _MOST_DIGITS) if 10.0**-d <= min(gaps, default=1.0)]
+    return own[0] if own else _MOST_DIGITS
 
 
 def figures(evidence: Evidence) -> list[Section]:
@@ -109,6 +110,16 @@ def is_dna(answer: Answer, evidence: Evidence) -> bool:
     )
 
 
+def knows_siblings(evidence: Evidence) -> bool:
+    """Says whether the first question's method takes out what siblings share.
+
+    Args:
+        evidence: of a report.
+    """
+    asked = [one for one in evidence.conditions if one.question == "knowledge"]
+    return bool(asked) and asked[0].settings.get("siblings in the background") is True
+
+
 def _lines(answer: Answer, evidence: Evidence) -> dict[str, float]:
     if not is_dna(answer, evidence):
         return {}
@@ -116,13 +127,14 @@ def _lines(answer: Answer, evidence: Evidence) -> dict[str, float]:
 
 
 def _ranked(answer: Answer, own: str, digits: int) -> tuple[tuple[tuple[str, ...], bool], ...]:
-    """Rows of a table: the highest score first, the model in question before its equals."""
+    """Rows of a table: the highest score first; a rank counts the scores at least as high."""
     assert answer.score is not None
     everybody = [(own, answer.score, True), *((n, s, False) for n, s in answer.others)]
-    everybody.sort(key=lambda one: (-one[1], not one[2]))
+    everybody.sort(key=lambda one: (-one[1], one[2]))
+    ranks = [sum(other >= score for _, other, _ in everybody) for _, score, _ in everybody]
     return tuple(
-        ((str(i), words.cut(name), words.number(score, digits)), marked)
-        for i, (name, score, marked) in enumerate(everybody, 1)
+        ((str(rank), words.cut(name), words.number(score, digits)), marked)
+        for rank, (name, score, marked) in zip(ranks, everybody, strict=True)
     )
 
 
@@ -131,11 +143,11 @@ def _spread(answer: Answer, digits: int) -> str:
     low, middle, high = (
         words.number(float(f(scores)), digits) for f in (np.min, np.median, np.max)
     )
-    return f"from {low} to {high}, half of them below {middle}"
+    return f"from {low} to {high}, with the median {middle}"
 
 
 def _controls(answer: Answer, evidence: Evidence) -> Section:
-    heading = "Question 1: the suspect beside unrelated models"
+    heading = "Question 1: the suspect beside calibration models"
     if answer.score is None or not answer.others:
         why = answer.reason if answer.score is None else "No calibration model could be compared."
         return Section("controls", heading, f"There is nothing to compare. {why}")
@@ -143,8 +155,8 @@ def _controls(answer: Answer, evidence: Evidence) -> Section:
     return Section(
         "controls",
         heading,
-        "Calibration models are unrelated to the source and had no part in making the method. "
-        "Were the suspect one of their kind, its score would lie among theirs.",
+        "If calibration models are unrelated to the source, and the suspect is one of their kind, "
+        "its score should lie among theirs.",
         f"Score of the suspect and of {answer.m} calibration models",
         draw_dots(
             "controls",
@@ -172,9 +184,9 @@ def _siblings(answer: Answer, evidence: Evidence) -> Section:
     return Section(
         "siblings",
         heading,
-        "Siblings are models of the source’s recipe and data, with other random seeds. Each score "
-        "says how much the suspect resembles one of them. If the suspect does not depend on the "
-        "source’s own training run, the source is as likely as any sibling to come first.",
+        "Each score says how much the suspect resembles one model. If siblings differ from the "
+        "source by chance alone, and the suspect does not depend on the source’s own training "
+        "run, the source is as likely as any sibling to come first.",
         f"Resemblance of the suspect to the source and to its {answer.m} siblings",
         draw_dots(
             "siblings",
@@ -201,34 +213,16 @@ def _fragments(found: Fragments | None) -> Section:
     if drawing is None:
         why = "The fragments are too few, or hardly differ: there is nothing to draw."
         return Section("fragments", heading, why)
-    same, own = _nearest(found.source, found.suspect)
     return Section(
         "fragments",
         heading,
         "An illustration that decides nothing. Each mark is a fragment: what the method makes of "
-        "one answer. Marks that lie together are alike; directions and distances between groups "
-        "mean little.",
+        "one answer. Which marks are neighbours, and how far groups lie apart, is not used.",
         f"Fragments of source and suspect for {len(found.source)} queries, by t-SNE",
         drawing,
         f"Circles: {len(found.source)} fragments of the source. Triangles: {len(found.suspect)} of "
-        "the suspect, of the same queries. Before they are drawn in the plane, the source’s "
-        f"fragment nearest to the suspect’s is that of the same query for {words.percent(same, 0)} "
-        "of the queries, and the nearest other fragment, of whichever model, is one of the "
-        f"source’s for {words.percent(own, 0)}.",
+        "the suspect, of the same queries.",
     )
-
-
-def _nearest(source: np.ndarray, suspect: np.ndarray) -> tuple[float, float]:
-    """Shares of the suspect's fragments that lie nearest to the same query's, and to a source's."""
-    a, b = source.astype(np.float64), suspect.astype(np.float64)
-
-    def squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.sum((x[:, None] - y[None]) ** 2, axis=-1)
-
-    to_source, among = squares(b, a), squares(b, b)
-    np.fill_diagonal(among, np.inf)
-    same = np.argmin(to_source, axis=1) == np.arange(len(b))
-    return float(np.mean(same)), float(np.mean(to_source.min(axis=1) < among.min(axis=1)))
 
 
 def _histogram(found: Fragments | None, evidence: Evidence) -> Section:
@@ -245,7 +239,7 @@ def _histogram(found: Fragments | None, evidence: Evidence) -> Section:
         "histogram",
         heading,
         "The DNA score is the mean of these scores. Fragments of one model are not independent of "
-        "each other: their shares are no error rates.",
+        "each other.",
         f"Fragment scores of the suspect for {n:,} queries",
         draw_histogram("histogram", found.scores, evidence.threshold),
         f"The mean of {n:,} fragment scores is {words.number(mean)}. Of them {above:,} are at "
@@ -256,7 +250,8 @@ def _histogram(found: Fragments | None, evidence: Evidence) -> Section:
             ((f"{low:.1f} to {high:.1f}", f"{count:,}", words.percent(count / n)), False)
             for low, high, count in zip(BINS[:-1], BINS[1:], counts, strict=True)
         ),
-        "Number of fragments by score. The upper end is left out, but for the last row.",
+        "Number of fragments by score. The upper end is left out, but for the last row. A percent "
+        "of fragments is no probability.",
     )
 
 
@@ -266,6 +261,11 @@ def _growth(answer: Answer, evidence: Evidence) -> Section:
     points = evidence.growth.get(answer.question, ())
     if not points or answer.score is None:
         return Section(name, heading, f"There is nothing to show. {answer.reason}")
+    if len(points) == 1:
+        why = "Not shown: half of the queries or fewer are too few for this method."
+        if is_dna(answer, evidence):
+            why += " What all models share takes several queries for each of its many numbers."
+        return Section(name, heading, why)
     digits, _ = unit(answer, evidence)
     dna = is_dna(answer, evidence)
     first, last = points[0], points[-1]
@@ -275,15 +275,22 @@ def _growth(answer: Answer, evidence: Evidence) -> Section:
         how = "the classifier stayed as it is; what all models share was taken out anew."
     elif place == 2:
         how = (
-            "siblings and controls were compared anew by these queries alone; where these are too "
-            "few for so many siblings, what the siblings share is not taken out."
+            "siblings and controls were compared anew; where queries are too few for so many "
+            "siblings, what these share is not taken out."
+        )
+    draws = max(point.draws for point in points)
+    stays = ""
+    if answer.m:
+        stays = (
+            f" p counts models, not queries, and cannot be below 1/{answer.m + 1}: it can stay "
+            "while the score grows."
         )
     return Section(
         name,
         heading,
-        f"What fewer queries would have said. Random parts of the queries were drawn without "
-        f"looking at the answers. From each the score was computed anew: {how} Sizes that the "
-        f"method cannot read are left out.",
+        f"What fewer queries would have said: {draws} draws of a size, made without looking at "
+        f"the answers, which show its range only roughly. Score: {how} Sizes with too few queries "
+        f"for the method are left out.{stays}",
         f"Score by {answer.method} against the number of queries",
         draw_growth(
             name,

@@ -11,11 +11,12 @@ from mgmp_jax.report import Answer
 
 __all__ = [
     "QUESTIONS",
+    "beyond",
     "bound_in_words",
+    "count_and_total",
     "cut",
     "date",
-    "limits",
-    "meaning",
+    "how_many",
     "number",
     "p_in_words",
     "percent",
@@ -27,7 +28,7 @@ __all__ = [
 
 QUESTIONS: dict[Question, str] = {
     "knowledge": "Does the suspect know what the source knows?",
-    "lineage": "Does the suspect come from the source’s own training run?",
+    "lineage": "Does the suspect depend on the source’s own training run?",
 }
 """The two questions, in the words of the page."""
 
@@ -114,77 +115,75 @@ def short_answer(answer: Answer) -> str:
     if answer.score is None:
         return "Could not be asked"
     return {
-        "homologous": "Yes: homologous",
-        "not homologous": "No: not homologous",
-        "inconclusive": "Undecided: inconclusive",
+        "homologous": "Yes",
+        "not homologous": "No",
+        "inconclusive": "Undecided",
     }[answer.verdict]
 
 
-def sentence(knowledge: Answer, lineage: Answer) -> str:
+def beyond(siblings: bool) -> str:
+    """Says what question 1 leaves out.
+
+    Args:
+        siblings: whether what siblings share is taken out of it.
+    """
+    return " beyond what its siblings know" if siblings else ""
+
+
+def sentence(knowledge: Answer, lineage: Answer, siblings: bool = False) -> str:
     """Says both verdicts in one sentence, one after the other and never as one.
 
     Args:
         knowledge: the answer to the first question.
         lineage: the answer to the second.
+        siblings: whether what siblings share is taken out of the first question.
     """
-    what = "the suspect knows what the source knows"
+    known = f"what the source knows{beyond(siblings)}"
+    what = f"the suspect knows {known}"
     first = {
         "Not asked": f"whether {what} was not asked",
         "Could not be asked": f"whether {what} could not be asked",
-        "Yes: homologous": "the suspect answers like a model that knows what the source knows",
-        "No: not homologous": (
-            "the suspect does not answer like a model that knows what the source knows"
-        ),
-        "Undecided: inconclusive": f"whether {what} remains undecided",
+        "Yes": f"the suspect answers like a model that knows {known}",
+        "No": f"the suspect does not answer like a model that knows {known}",
+        "Undecided": f"whether {what} remains undecided",
     }[short_answer(knowledge)]
-    where = "it comes from the source’s own training run"
+    where = "it depends on the source’s own training run"
     second = {
         "Not asked": f"whether {where} was not asked",
         "Could not be asked": f"whether {where} could not be asked",
-        "Yes: homologous": "it depends on the source’s own training run",
+        "Yes": where,
     }.get(short_answer(lineage), f"whether {where} remains undecided")
-    return f"{first[0].upper()}{first[1:]}; separately, {second}."
+    both = f"{first}; separately, {second}."
+    if {"Yes", "No"} & {short_answer(knowledge), short_answer(lineage)}:
+        return f"If the conditions below hold, {both}"
+    return f"{both[0].upper()}{both[1:]}"
 
 
-def meaning(answer: Answer, learned: bool = True) -> str:
-    """Says what the verdict on a question means, and what it does not.
+def count_and_total(answer: Answer) -> tuple[int, int]:
+    """Counts the models with at least the score in question, itself among them, and all.
 
     Args:
-        answer: of the first method of a question.
-        learned: whether the method has learned from examples, as MGMP has.
+        answer: of a method.
     """
-    if answer.score is None:
-        return "There is no result for this question. Nothing follows from that, either way."
+    total = answer.m + 1
+    return 0 if answer.p_value is None else round(answer.p_value * total), total
+
+
+def how_many(answer: Answer) -> str:
+    """Says how many models score so high, the one in question among them.
+
+    Args:
+        answer: with a p-value.
+    """
+    count, _ = count_and_total(answer)
     if answer.question == "knowledge":
-        if answer.verdict == "homologous" and not learned:
-            return (
-                "The suspect’s answers are more like the source’s than those of nearly all "
-                "unrelated models. This alone does not say that the suspect was made from it: "
-                "another model trained on the same data answers alike too."
-            )
-        return {
-            "homologous": (
-                "The suspect’s answers relate to the source’s as those of models made from the "
-                "source do. This alone does not say that the suspect was made from it: another "
-                "model trained on the same data knows the same things."
-            ),
-            "not homologous": (
-                "The suspect’s answers relate to the source’s as those of unrelated models do. "
-                "This holds for the kinds of models that the method has learned from."
-            ),
-            "inconclusive": "The evidence suffices neither for a yes nor for a no.",
-        }[answer.verdict]
-    if answer.verdict == "homologous":
-        nearly = "" if answer.p_value == answer.least_p else "nearly "
-        return (
-            f"The suspect resembles the source more than it resembles {nearly}every sibling. If "
-            "the siblings were made exactly as the source was, they differ from it by chance "
-            "alone, so the suspect depends on this very training run. How it does, by weights, by "
-            "answers or by a common ancestor, this does not say."
-        )
+        if count == 1:
+            return "only the suspect itself scores that high"
+        return f"{count}, the suspect among them, score at least as high as the suspect"
+    if count == 1:
+        return "only the source itself resembles the suspect that much"
     return (
-        "It was not shown that the suspect depends on this very training run. It was not shown "
-        "either that it does not: the test may be too weak to see it."
+        f"{count}, the source among them, resemble the suspect at least as much as the source does"
     )
 
 
@@ -194,24 +193,10 @@ def p_in_words(answer: Answer) -> str:
     Args:
         answer: with a p-value.
     """
-    assert answer.p_value is not None
-    count, total = round(answer.p_value * (answer.m + 1)), answer.m + 1
-    if count == 1:
-        first, others = ("suspect", "calibration models")
-        if answer.question == "lineage":
-            first, others = ("source", "siblings")
-        return (
-            f"none of the {answer.m} {others} comes as high: only the {first} itself, 1 of {total}"
-        )
-    if answer.question == "knowledge":
-        return (
-            f"{count} of {total} models, the suspect and the {answer.m} calibration models, score "
-            "at least as high as the suspect"
-        )
-    return (
-        f"{count} of {total} models, the source and its {answer.m} siblings, resemble the suspect "
-        "at least as much as the source does"
-    )
+    who = f"the suspect and the {answer.m} calibration models"
+    if answer.question == "lineage":
+        who = f"the source and its {answer.m} siblings"
+    return f"of {answer.m + 1} models, {who}, {how_many(answer)}"
 
 
 def bound_in_words(answer: Answer) -> str:
@@ -220,87 +205,7 @@ def bound_in_words(answer: Answer) -> str:
     Args:
         answer: with a p-value.
     """
+    from_m = f"follows from m = {answer.m} alone, not from this case: how often at most"
     if answer.question == "knowledge":
-        return (
-            f"follows from m alone: with 95\u00a0% confidence, at most so often does a further "
-            f"model such as the {answer.m} calibration models score above all of them"
-        )
-    return (
-        "follows from m alone: with 95\u00a0% confidence, at most so often does another training "
-        f"of the same recipe come before these {answer.m} siblings"
-    )
-
-
-def limits(knowledge: Answer, lineage: Answer) -> list[tuple[str, str]]:
-    """Lists what the page does not show, in plain words, the general last.
-
-    Args:
-        knowledge: the answer to the first question.
-        lineage: the answer to the second.
-
-    Returns:
-        Short headings with a paragraph each.
-    """
-    found = _LIMITS
-    if lineage.p_value is None:
-        found = [one for one in found if not one[0].startswith("A yes to the second")]
-    if knowledge.score is None:
-        found = [one for one in found if not one[0].startswith("The first verdict")]
-    return found
-
-
-_LIMITS = [
-    (
-        "No number here is the probability that the suspect is a copy",
-        "A p of 0.05 says: of twenty such comparisons with an independent suspect, one comes out "
-        "like this. It does not say that the suspect is a copy with 95\u00a0%, and a DNA score of "
-        "0.99 does not say 99\u00a0%. A score far above all others does not make p smaller than "
-        "1 / (m + 1); only more siblings or calibration models do.",
-    ),
-    (
-        "Same knowledge is not same origin",
-        "A model trained on the same data, or made from such a model, can know what the "
-        "source knows without ever having met it. Without siblings the first question cannot tell "
-        "it from a copy. With siblings, what they know too is taken out first: then it asks for "
-        "what the source knows beyond them, and both questions rest on the same siblings. Only the "
-        "second asks about origin.",
-    ),
-    (
-        "The first verdict is worth as much as the models it learned from",
-        "It compares the suspect with examples: models made from the source, and models that "
-        "were not. For a kind of suspect that was not among them, do not rely on it in either "
-        "direction.",
-    ),
-    (
-        "“Undecided” is not an acquittal",
-        "A large p-value, or no verdict, does not show that the suspect is independent. There "
-        "may have been too few queries or siblings, or the suspect was changed too much. A "
-        "student taught by the source’s answers is often not found.",
-    ),
-    (
-        "A yes to the second question does not say how",
-        "The suspect may hold the source’s weights, may have been taught by its answers, may "
-        "share an ancestor with it that the siblings do not share, or may have been chosen "
-        "for its likeness. If the source was itself made from a public model, the siblings "
-        "must have been made from that model too.",
-    ),
-    (
-        "The error rates hold on average",
-        "They are averages over many sources, siblings and calibration models. This source is "
-        "one draw, and a source by chance a little better than its siblings may be more "
-        "prone to false alarms. Several suspects tested with the same source are not "
-        "independent evidence.",
-    ),
-    (
-        "What the reader must check elsewhere",
-        "Siblings were made exactly as the source was. Queries and methods were fixed before "
-        "the suspect was seen. Controls are such as an innocent suspect could be. Models known "
-        "to be innocent were tested in the same way. Every test that was made is reported. "
-        "None of this can be seen from the numbers.",
-    ),
-    (
-        "Statistics, not law",
-        "The page says how unusual the suspect’s answers are. It does not say who did what, "
-        "with what right, or with what intent.",
-    ),
-]
+        return f"{from_m} an unrelated model would score above all calibration models"
+    return f"{from_m} the source would come before all siblings for an independent suspect"

@@ -170,32 +170,33 @@ def test_ranks_are_of_all_scores_with_the_model_in_question_marked(tmp_path: Pat
     [
         (
             "homologous",
-            "The suspect answers like a model that knows what the source knows; separately, it "
-            "depends on the source’s own training run.",
-            ["Yes: homologous", "Yes: homologous"],
+            "If the conditions below hold, the suspect answers like a model that knows what the "
+            "source knows; separately, it depends on the source’s own training run.",
+            ["Yes", "Yes"],
         ),
         (
             "innocent",
-            "The suspect does not answer like a model that knows what the source knows; "
-            "separately, whether it comes from the source’s own training run remains undecided.",
-            ["No: not homologous", "Undecided: inconclusive"],
+            "If the conditions below hold, the suspect does not answer like a model that knows "
+            "what the source knows; separately, whether it depends on the source’s own training "
+            "run remains undecided.",
+            ["No", "Undecided"],
         ),
         (
             "undecided",
             "Whether the suspect knows what the source knows remains undecided; separately, "
-            "whether it comes from the source’s own training run remains undecided.",
-            ["Undecided: inconclusive", "Undecided: inconclusive"],
+            "whether it depends on the source’s own training run remains undecided.",
+            ["Undecided", "Undecided"],
         ),
         (
             "not asked",
-            "Whether the suspect knows what the source knows was not asked; separately, it "
-            "depends on the source’s own training run.",
-            ["Not asked", "Yes: homologous"],
+            "If the conditions below hold, whether the suspect knows what the source knows was "
+            "not asked; separately, it depends on the source’s own training run.",
+            ["Not asked", "Yes"],
         ),
         (
             "not read",
             "Whether the suspect knows what the source knows could not be asked; separately, "
-            "whether it comes from the source’s own training run could not be asked.",
+            "whether it depends on the source’s own training run could not be asked.",
             ["Could not be asked", "Could not be asked"],
         ),
     ],
@@ -208,13 +209,65 @@ def test_both_verdicts_are_said_in_one_sentence(
     assert re.findall(r'class="badge [\w-]+"><strong>([^<]+)', text) == badges
 
 
-def test_nearly_every_sibling_is_not_every_sibling(tmp_path: Path) -> None:
-    _, page = read(tmp_path, HOMOLOGOUS)
-    assert "than it resembles every sibling" in page.words
+def test_least_p_and_its_bound_are_said_only_of_who_beat_all_others(tmp_path: Path) -> None:
     second = answer("lineage", "homologous", 1.0, m=39)
     assert second.p_value is not None and second.p_value > second.least_p
-    _, page = read(tmp_path, make_evidence(second))
-    assert "than it resembles nearly every sibling" in page.words
+    for evidence, printed in ((HOMOLOGOUS, 2), (INNOCENT, 0), (make_evidence(second), 0)):
+        _, page = read(tmp_path, evidence)
+        assert sum(row[0].startswith("Least p") for row in page.rows) == printed
+        assert page.words.count("alone, not from this case") == printed
+
+
+def test_the_conditions_are_stated_or_not(tmp_path: Path) -> None:
+    for frozen, state in (("", "not stated"), ("2026-01-02T03:04:05+00:00", "stated: queries")):
+        _, page = read(tmp_path, HOMOLOGOUS, frozen=frozen)
+        states = {row[0]: row[1] for row in page.rows if len(row) == 2}
+        assert states["Queries and methods were fixed before the suspect was seen"].startswith(
+            state
+        )
+        assert states["Who made the comparison"] == "not stated"
+        assert list(states.values()).count("must be checked elsewhere") == 2
+    _, page = read(tmp_path, NOT_READ)
+    assert "must be checked elsewhere" not in page.words
+
+
+def test_siblings_in_the_background_change_the_first_question(tmp_path: Path) -> None:
+    known = dict(HOMOLOGOUS.conditions[0].settings) | {"siblings in the background": True}
+    first = dataclasses.replace(HOMOLOGOUS.conditions[0], settings=known)
+    both = dataclasses.replace(HOMOLOGOUS, conditions=(first, HOMOLOGOUS.conditions[1]))
+    _, page = read(tmp_path, both)
+    assert "knows what the source knows beyond what its siblings know; sep" in page.words
+    assert "the answers are not independent evidence" in page.words
+    assert "cannot be told from a copy" not in page.words
+    _, page = read(tmp_path, HOMOLOGOUS)
+    assert "cannot be told from a copy by this question" in page.words
+    assert "beyond" not in page.words and "Both use the same siblings" not in page.words
+
+
+def test_scores_alike_when_rounded_are_told_apart_and_ties_share_a_rank(tmp_path: Path) -> None:
+    found = answer("knowledge", "inconclusive", 0.5)
+    others = (("near", 0.5000012), ("equal", 0.5), ("low", 0.1))
+    found = dataclasses.replace(found, others=others, p_value=0.75)
+    _, page = read(tmp_path, make_evidence(found))
+    ranks = {row[1]: (row[0], row[2]) for row in page.rows if len(row) == 3}
+    assert ranks["near"] == ("1", "0.500001") and ranks["equal"] == ("3", "0.500000")
+    assert ranks["theirs (the suspect)"] == ("◆ 3", "0.500000")
+
+
+def test_one_number_of_queries_is_not_drawn(tmp_path: Path) -> None:
+    growth = {name: points[-1:] for name, points in HOMOLOGOUS.growth.items()}
+    _, page = read(tmp_path, dataclasses.replace(HOMOLOGOUS, growth=growth))
+    assert len(page.all("svg")) == 4
+    assert page.words.count("half of the queries or fewer are too few for this method") == 2
+
+
+def test_digests_of_the_source_are_named_by_query_set(tmp_path: Path) -> None:
+    named = {"source_digests": ("1" * 64, "2" * 64), "source_queries": ("unseen", "training")}
+    named["calibrated_by"] = "the 9 controls"
+    _, page = read(tmp_path, dataclasses.replace(HOMOLOGOUS, **named))
+    assert ["SHA-256 of the source’s answers, unseen queries", "1" * 64] in page.rows
+    assert ["Calibration models", "the 9 controls"] in page.rows
+    assert "as the owner says, the source’s own training examples" in page.words
 
 
 def test_a_similarity_has_neither_threshold_nor_examples(tmp_path: Path) -> None:
@@ -223,8 +276,8 @@ def test_a_similarity_has_neither_threshold_nor_examples(tmp_path: Path) -> None
     bare = make_evidence(similarity)
     conditions = dataclasses.replace(bare.conditions[0], settings={})
     _, page = read(tmp_path, dataclasses.replace(bare, conditions=(conditions,), fragments=None))
-    assert "linear CKA; larger is more alike" in page.words and "1 − δ" not in page.words
-    assert "than those of nearly all unrelated models" in page.words
+    assert "linear CKA; larger is more alike" in page.words and "1 − δ = " not in page.words
+    assert "answers are unusually like the source’s" in page.words
     assert "No MGMP reads this suspect" in page.words
 
 
@@ -270,16 +323,6 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path: Path) -> None:
     assert "<b>&.npz" in page.words and hashlib.sha256(b"answers").hexdigest() in page.words
     cells = [cell for row in page.rows for cell in row if "WWW" in cell and "Because" not in cell]
     assert any(" … " in cell and len(cell) < 150 for cell in cells)
-
-
-def test_no_number_is_called_a_probability_of_guilt(tmp_path: Path) -> None:
-    _, page = read(tmp_path, HOMOLOGOUS)
-    assert "no number here is the probability that the suspect is a copy" in page.words
-    assert "only the suspect itself, 1 of 10" in page.words
-    assert page.words.count("follows from m alone") == 2
-    _, page = read(tmp_path, INNOCENT)
-    beaten = [one for one in INNOCENT.report.answers if one.p_value != one.least_p]
-    assert beaten and page.words.count("follows from m alone") == 2 - len(beaten)
 
 
 def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -334,9 +377,10 @@ def test_p_values_are_counted_in_words() -> None:
     knowledge, lineage = INNOCENT.report.answers
     assert knowledge.p_value is not None
     count = round(10 * knowledge.p_value)
-    assert plain_words.p_in_words(knowledge).startswith(f"{count} of 10 models, the suspect and")
-    assert "the source and its 9 siblings" in plain_words.p_in_words(lineage)
-    assert "0.5000" not in plain_words.p_in_words(lineage)
+    assert f"calibration models, {count}, the suspect" in plain_words.p_in_words(knowledge)
+    assert "the source and its 9 siblings, " in plain_words.p_in_words(lineage)
+    assert "only the suspect itself scores" in plain_words.p_in_words(HOMOLOGOUS.report.knowledge)
+    assert "only the source itself resemb" in plain_words.p_in_words(HOMOLOGOUS.report.lineage)
 
 
 def test_a_missing_file_of_answers_leaves_no_page(tmp_path: Path) -> None:
