@@ -165,7 +165,9 @@ def test_it_is_found_behind_a_server(story: Path, exported: Path, capsys, tmp_pa
         suspect = record(story, model, "served.npz", "--batch-size", "50")
     answers_alike(story, suspect)
     assert verdicts(capsys, story, suspect)[0] == 3
+    suspect.unlink()
     assert record(story, model, "served.npz") == suspect  # the server is gone, the journal is not
+    answers_alike(story, suspect)
 
 
 def test_the_verdict_is_signed_and_checked(story: Path, tmp_path: Path) -> None:
