@@ -112,9 +112,8 @@ def make_row(
     )
     pairs = [pair(seed, task) for seed, task in enumerate(tasks.pool + tasks.evaluation, 1)]
     generators = [source.sibling(1001 + seed) for seed in range(seeds)]
-    start = "pretrained" if pretrained else "random"
     return Row(
-        name=f"{args.arch}-{tasks.name}-{args.preset}-{start}",
+        name=f"{args.arch}-{tasks.name}-{args.preset}-{'pretrained' if pretrained else 'random'}",
         source=source,
         pool=tuple(pairs[: len(tasks.pool)]),
         evaluation=tuple(pairs[len(tasks.pool) :]),

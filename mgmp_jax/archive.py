@@ -21,13 +21,12 @@ from mgmp_jax.queries import QuerySet
 from mgmp_jax.seal import seal, unseal
 from mgmp_jax.stamps import check_time, library_version
 from mgmp_jax.tensors import format_tensors, parse_tensors
-from mgmp_jax.verifier import Verifier
+from mgmp_jax.verifier import Verifier, kind_of
 
 __all__ = ["Dna", "check_dna", "read_dna", "write_dna"]
 
 _FORMAT = "mgmp_jax.dna.v1"
 _JSON, _TENSORS = "dna.json", "dna.safetensors"
-_KINDS = {FittedMGMP: "MGMP", FittedSiblingTest: "sibling test", FittedSimilarity: "similarity"}
 _FIELDS = {
     "library": ("name", "version"),
     "query_sets": ("name", "digest", "modality", "count"),
@@ -186,12 +185,11 @@ def _describe(
         raise ValueError(
             f"there is no DNA to show: {reasons[0] if reasons else 'the verifier has no MGMP'}"
         )
-    sources = [m.source.model for m in verifier.methods if isinstance(m, FittedMGMP)]
     about = {
         "format": _FORMAT,
         "created": created,
         "library": {"name": "mgmp_jax", "version": library_version()},
-        "source": sources[0],
+        "source": verifier.source_name,
         "query_sets": list(asked.values()),
         "methods": methods,
         "calibration": len(verifier.calibration),
@@ -202,7 +200,7 @@ def _describe(
 
 def _describe_method(method: Fitted) -> tuple[dict[str, Any], np.ndarray | None]:
     about: dict[str, Any] = {
-        "kind": _KINDS[type(method)],
+        "kind": kind_of(method),
         "name": method.name,
         "question": method.question,
         "query_set": method.asks,

@@ -18,11 +18,11 @@ from mgmp_jax.growth import Point, grow
 from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest, FittedSimilarity
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.report import Answer, Report, Verdict
-from mgmp_jax.responses import Responses, can_convert
+from mgmp_jax.responses import Responses
 from mgmp_jax.stamps import library_version, versions
 from mgmp_jax.verifier import Verifier
 
-__all__ = ["Conditions", "Evidence", "Fragments", "gather_evidence", "source_name"]
+__all__ = ["Conditions", "Evidence", "Fragments", "gather_evidence"]
 
 _FORMAT = "mgmp_jax.evidence.v1"
 _MOST_FRAGMENTS = 300
@@ -188,14 +188,13 @@ def gather_evidence(
     for (method, responses), answer in zip(asked, report.answers, strict=True):
         if method.question in growth:
             continue
-        unrelated = [answers_to(answers, method.asks) for answers in verifier.calibration]
-        models = [m.to(responses.kind) for m in unrelated if can_convert(m.kind, responses.kind)]
-        growth[method.question] = grow(method, responses, answer, models, seed=seed)
+        unrelated = list(verifier.calibrating(method.asks, responses.kind).values())
+        growth[method.question] = grow(method, responses, answer, unrelated, seed=seed)
     digests = "\n".join(sorted(verifier.known))
     of_source = sorted(digest for digest, place in verifier.known.items() if place == "source")
     return Evidence(
         report,
-        source_name(verifier),
+        verifier.source_name,
         threshold,
         level,
         verifier.digest,
@@ -211,14 +210,6 @@ def gather_evidence(
         _source_queries(verifier, of_source),
         _calibrated_by(verifier),
     )
-
-
-def source_name(verifier: Verifier) -> str:
-    """Finds the name of the owner's model; empty where the verifier knows none."""
-    named = (
-        m.source.model for m in verifier.methods if isinstance(m, FittedMGMP | FittedSimilarity)
-    )
-    return next(named, "")
 
 
 def _answer(found: dict[str, Any]) -> Answer:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "digest_of_arrays",
     "expand",
     "parse_json",
     "parse_npy",
@@ -105,21 +106,23 @@ def write_arrays(
         OSError: the disk is full or the folder cannot be written.
         ValueError: an array has another dtype, or ``about`` a number that is not finite.
     """
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    for name, array in arrays.items():
-        if array.dtype.kind not in _NUMBERS_AND_STRINGS or name == _ABOUT:
-            raise ValueError(
-                f"the array {name!r} of {array.dtype} cannot be written to {path}: expected "
-                f"numbers or strings that NumPy knows, under another name than {_ABOUT!r}; "
-                "convert bfloat16 to float32"
-            )
-    digests = {name: _digest(array) for name, array in arrays.items()}
-    text = _format_json({"about": dict(about), "sha256": digests}, path)
-    members = {_ABOUT: np.frombuffer(text.encode(), np.uint8), **arrays}
-    with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
-        for name, array in members.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, array, allow_pickle=False)
+    with replacing(path) as unfinished:
+        _write_zip(unfinished, arrays, about, str(path))
+
+
+def digest_of_arrays(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
+    """Computes the SHA-256 of the file that :func:`write_arrays` writes, without writing one.
+
+    Args:
+        arrays: as of :func:`write_arrays`.
+        about: as of :func:`write_arrays`.
+
+    Raises:
+        ValueError: as :func:`write_arrays`.
+    """
+    file = io.BytesIO()
+    _write_zip(file, arrays, about, "a file")
+    return hashlib.sha256(file.getbuffer()).hexdigest()
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -295,6 +298,27 @@ def _digest(array: np.ndarray) -> str:
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def _write_zip(
+    file: Any, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], where: str
+) -> None:
+    """Writes what :func:`write_arrays` says to a path or a file; errors say ``where``."""
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in _NUMBERS_AND_STRINGS or name == _ABOUT:
+            raise ValueError(
+                f"the array {name!r} of {array.dtype} cannot be written to {where}: expected "
+                f"numbers or strings that NumPy knows, under another name than {_ABOUT!r}; "
+                "convert bfloat16 to float32"
+            )
+    digests = {name: _digest(array) for name, array in arrays.items()}
+    text = _format_json({"about": dict(about), "sha256": digests}, where)
+    members = {_ABOUT: np.frombuffer(text.encode(), np.uint8), **arrays}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in members.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _parse_members(archive: zipfile.ZipFile, size: int) -> dict[str, np.ndarray]:

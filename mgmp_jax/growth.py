@@ -10,7 +10,7 @@ import numpy as np
 from mgmp_jax.arrays import check_varied
 from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest, FittedSimilarity
 from mgmp_jax.methods.sibling_test import default_background
-from mgmp_jax.report import Answer
+from mgmp_jax.report import Answer, conformal_p
 from mgmp_jax.responses import Responses
 
 __all__ = ["Point", "grow", "restrict"]
@@ -139,8 +139,7 @@ def _score(
         score = fewer.score(own)
     except ValueError:  # a model answers these queries alike, or its score is not finite
         return None
-    above = sum(other >= score for other in scores)
-    return score, (1 + above) / (len(scores) + 1) if scores else None
+    return score, conformal_p(score, scores)
 
 
 def _summarise(size: int, found: Sequence[tuple[float, float | None]]) -> Point:

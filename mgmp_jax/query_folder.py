@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from mgmp_jax import files
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.seal import seal, unseal
+from mgmp_jax.stamps import now
 
 __all__ = ["QueryFolder"]
 
@@ -50,7 +50,7 @@ class QueryFolder:
                 f"{folder} holds frozen queries already, which stay as they are; choose another "
                 "folder"
             )
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        created = now()
         about = {
             name: {
                 "file": f"{name}.npz",
@@ -63,8 +63,8 @@ class QueryFolder:
         for name, queries in sets.items():
             files.write_arrays(folder / f"{name}.npz", _to_arrays(queries), about[name])
         with files.replacing(folder / _FILE) as unfinished:
-            unfinished.write_bytes(seal({"format": _FORMAT, "created": now, "sets": about}))
-        return cls(dict(sets), now)
+            unfinished.write_bytes(seal({"format": _FORMAT, "created": created, "sets": about}))
+        return cls(dict(sets), created)
 
     @classmethod
     def load(cls, folder: str | Path) -> QueryFolder:

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 from mgmp_jax.methods.protocol import Question
 
-__all__ = ["Answer", "Report", "Verdict", "false_positive_bound"]
+__all__ = ["Answer", "Report", "Verdict", "conformal_p", "false_positive_bound"]
 
 Verdict = Literal["homologous", "not homologous", "inconclusive"]
+
+
+def conformal_p(score: float, others: Sequence[float]) -> float | None:
+    """Computes the share of models, the suspect among them, that score at least as high as it.
+
+    Args:
+        score: of the suspect.
+        others: of the calibration models.
+
+    Returns:
+        The p-value; ``None`` without calibration models.
+    """
+    if not others:
+        return None
+    return (1 + sum(other >= score for other in others)) / (len(others) + 1)
 
 
 def false_positive_bound(m: int) -> float:

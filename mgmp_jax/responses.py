@@ -7,20 +7,17 @@ import functools
 import hashlib
 import warnings
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import scipy.special
 
 from mgmp_jax import files
 from mgmp_jax.arrays import as_matrix, as_numbers
+from mgmp_jax.kinds import ResponseKind
 from mgmp_jax.queries import QuerySet
 
 __all__ = ["FLOOR", "ResponseKind", "Responses", "can_convert"]
-
-ResponseKind = Literal[
-    "logits", "log-probabilities", "probabilities", "embedding", "top-k", "labels"
-]
 
 FLOOR = 1e-6
 """The least probability that a logarithm is taken of."""

@@ -6,9 +6,14 @@ import datetime
 import importlib.metadata
 import platform
 
-__all__ = ["check_time", "library_version", "versions"]
+__all__ = ["check_time", "library_version", "now", "versions"]
 
 _BESIDE = ("flax", "jax", "numpy", "scipy")
+
+
+def now() -> str:
+    """Says what time it is, in ISO 8601 with a time zone, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def check_time(created: str) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,17 +21,14 @@ from mgmp_jax.methods import (
     SiblingTest,
 )
 from mgmp_jax.references import ReferenceSet, same_numbers
-from mgmp_jax.report import Answer, Report, Verdict
+from mgmp_jax.report import Answer, Report, conformal_p
 from mgmp_jax.responses import ResponseKind, Responses, can_convert
+from mgmp_jax.verdict_rules import knowledge_verdict, lineage_answer
 
-__all__ = ["Verifier"]
+__all__ = ["Verifier", "kind_of"]
 
 _FORMAT = "mgmp_jax.verifier.v2"
 _FILE = "verifier.npz"
-_NO_CONTROLS = (
-    " No control was known: a source a little better than its siblings may resemble every suspect "
-    "more than they do."
-)
 _KINDS: dict[str, Any] = {
     "MGMP": FittedMGMP,
     "sibling test": FittedSiblingTest,
@@ -68,6 +63,9 @@ class Verifier:
     calibration: tuple[Answers, ...]
     known: Mapping[str, str]
     _scores: dict[tuple[int, str], tuple[tuple[str, float], ...]] = dataclasses.field(
+        default_factory=dict, repr=False
+    )
+    _calibrating: dict[tuple[str, str], Mapping[int, Responses]] = dataclasses.field(
         default_factory=dict, repr=False
     )
 
@@ -117,6 +115,14 @@ class Verifier:
         calibration = references.calibration or references.controls
         return cls(tuple(fitted), tuple(calibration), references.digests)
 
+    @property
+    def source_name(self) -> str:
+        """The name of the owner's model; empty where no method knows one."""
+        named = (
+            m.source.model for m in self.methods if isinstance(m, FittedMGMP | FittedSimilarity)
+        )
+        return next(named, "")
+
     def verify(self, suspect: Answers, *, threshold: float = 0.9, level: float = 0.05) -> Report:
         """Answers both questions for one suspect.
 
@@ -157,7 +163,7 @@ class Verifier:
                 reason = f"Not read: {reason}."
                 answer = Answer(method.question, method.name, "inconclusive", reason)
             elif isinstance(method, FittedSiblingTest):
-                answer = _lineage(method, responses, level)
+                answer = lineage_answer(method, responses, level)
             else:
                 answer = self._knowledge(i, responses, threshold, level)
             about = {"queries": responses.queries, "responses": responses.digest}
@@ -196,14 +202,19 @@ class Verifier:
             OSError: the disk is full or the folder cannot be written.
             ValueError: a method is not one of this library's.
         """
+        files.write_arrays(Path(folder) / _FILE, *self._contents())
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file that :meth:`save` writes."""
+        return files.digest_of_arrays(*self._contents())
+
+    def _contents(self) -> tuple[dict[str, Any], dict[str, Any]]:
         arrays: dict[str, Any] = {}
         methods = []
         for i, method in enumerate(self.methods):
-            kind = next((kind for kind, one in _KINDS.items() if type(method) is one), None)
-            if kind is None:
-                raise ValueError(f"{type(method).__name__} is no method that a verifier can save")
             about, of_method = method.to_arrays()
-            methods.append({"kind": kind, **about})
+            methods.append({"kind": kind_of(method), **about})
             arrays |= {f"methods/{i}/{name}": array for name, array in of_method.items()}
         calibration = []
         for i, answers in enumerate(self.calibration):
@@ -216,14 +227,7 @@ class Verifier:
             "calibration": calibration,
             "known": dict(self.known),
         }
-        files.write_arrays(Path(folder) / _FILE, arrays, about)
-
-    @functools.cached_property
-    def digest(self) -> str:
-        """SHA-256 of the file that :meth:`save` writes."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.save(folder)
-            return hashlib.sha256((Path(folder) / _FILE).read_bytes()).hexdigest()
+        return arrays, about
 
     @classmethod
     def load(cls, folder: str | Path) -> Verifier:
@@ -271,21 +275,35 @@ class Verifier:
         method = self.methods[number]
         score = method.score(suspect)
         others = self._calibration_scores(number, suspect.kind)
-        m, p = len(others), None
-        if m:
-            p = (1 + sum(other >= score for _, other in others)) / (m + 1)
-        verdict, reason = _judge_knowledge(method, score, p, m, threshold, level)
+        p = conformal_p(score, [other for _, other in others])
+        verdict, reason = knowledge_verdict(method, score, p, len(others), threshold, level)
         return Answer("knowledge", method.name, verdict, reason, score, p, others)
+
+    def calibrating(self, asks: str, kind: ResponseKind) -> Mapping[int, Responses]:
+        """Selects the calibration models' responses as a suspect of a kind gives them.
+
+        Args:
+            asks: the name of the query set.
+            kind: of the suspect's responses.
+
+        Returns:
+            The responses by the place of the model, without those that hold less than that.
+        """
+        if (asks, kind) not in self._calibrating:
+            models = [answers_to(answers, asks) for answers in self.calibration]
+            self._calibrating[asks, kind] = {
+                i: m.to(kind) for i, m in enumerate(models) if can_convert(m.kind, kind)
+            }
+        return self._calibrating[asks, kind]
 
     def _calibration_scores(self, number: int, kind: ResponseKind) -> tuple[tuple[str, float], ...]:
         """Names and scores of calibration models, which answer as a suspect of a kind does."""
         if (number, kind) not in self._scores:
             method = self.methods[number]
-            models = [answers_to(answers, method.asks) for answers in self.calibration]
-            named = [(m.model or f"calibration model {i}", m) for i, m in enumerate(models)]
-            read = [(name, m.to(kind)) for name, m in named if can_convert(m.kind, kind)]
             self._scores[number, kind] = tuple(
-                (name, method.score(m)) for name, m in read if method.reads(m) is None
+                (model.model or f"calibration model {i}", method.score(model))
+                for i, model in self.calibrating(method.asks, kind).items()
+                if method.reads(model) is None
             )
         return self._scores[number, kind]
 
@@ -301,16 +319,25 @@ class Verifier:
 
     def _check_unlike(self, suspect: Responses, asks: str) -> None:
         """Refuses what a calibration model answers, rounded or in another kind too."""
-        for i, answers in enumerate(self.calibration):
-            model = answers_to(answers, asks)
-            if can_convert(model.kind, suspect.kind) and same_numbers(
-                model.to(suspect.kind).values, suspect.values
-            ):
+        for i, model in self.calibrating(asks, suspect.kind).items():
+            if same_numbers(model.values, suspect.values):
                 raise ValueError(
                     f"{suspect.model or 'the suspect'} answers as calibration model {i} "
                     f"({model.model or 'no name'}) does: no p-value holds for it. Give another "
                     "model's answers"
                 )
+
+
+def kind_of(method: Fitted) -> str:
+    """Names the kind of a fitted method, as files do.
+
+    Raises:
+        ValueError: it is not one of this library's.
+    """
+    for kind, one in _KINDS.items():
+        if type(method) is one:
+            return kind
+    raise ValueError(f"{type(method).__name__} is no method that a verifier can save")
 
 
 def _default_methods(references: ReferenceSet) -> list[Method]:
@@ -324,74 +351,3 @@ def _default_methods(references: ReferenceSet) -> list[Method]:
 
 def _named(answers: dict[str, Responses]) -> Answers:
     return answers[""] if set(answers) == {""} else answers
-
-
-def _lineage(method: FittedSiblingTest, suspect: Responses, level: float) -> Answer:
-    found = method.test(suspect)
-    score, p, m = found.deviations, found.p_value, found.num_siblings
-    if p <= level:
-        verdict: Verdict = "homologous"
-        reason = (
-            "It resembles the source more than its siblings; if these differ by the seed alone, it "
-            f"depends on this very training run.{'' if method.has_controls else _NO_CONTROLS}"
-        )
-    elif 1 / (m + 1) > level:
-        verdict = "inconclusive"
-        reason = (
-            f"{m} siblings allow no p below {1 / (m + 1):.3g}; for p ≤ {level:g} train at least "
-            f"{_models_for(level)}."
-        )
-    else:
-        verdict = "inconclusive"
-        reason = (
-            "It does not resemble the source more than its siblings, which is no evidence of "
-            "innocence: the test may lack power."
-        )
-    others = tuple((f"sibling {i}", float(z)) for i, z in enumerate(found.sibling_deviations))
-    return Answer("lineage", method.name, verdict, reason, score, p, others)
-
-
-def _judge_knowledge(
-    method: Fitted, score: float, p: float | None, m: int, threshold: float, level: float
-) -> tuple[Verdict, str]:
-    is_mgmp = isinstance(method, FittedMGMP)
-    if is_mgmp and score <= 1 - threshold:
-        return "not homologous", f"The DNA score is at most 1 - δ = {1 - threshold:.2g}."
-    if is_mgmp and score < threshold:
-        return (
-            "inconclusive",
-            f"The DNA score lies between 1 - δ = {1 - threshold:.2g} and δ = {threshold:g}.",
-        )
-    above = f"The DNA score is at least δ = {threshold:g}" if is_mgmp else "It is alike"
-    if p is None:
-        if not is_mgmp:
-            return "inconclusive", "Without calibration models a similarity says nothing."
-        return (
-            "homologous",
-            f"{above}; without calibration models this has no error rate.{_unknown(method)}",
-        )
-    if p <= level:
-        higher = round(p * (m + 1)) - 1
-        but = f"but {higher} of " if higher else ""
-        return "homologous", f"{above}, above all {but}{m} calibration models.{_unknown(method)}"
-    if 1 / (m + 1) > level:
-        return (
-            "inconclusive",
-            f"{above}, but {m} calibration models allow no p below {1 / (m + 1):.3g}; for p ≤ "
-            f"{level:g} give at least {_models_for(level)}.",
-        )
-    return "inconclusive", f"{above}, but calibration models score as high: p = {p:.3g}."
-
-
-def _unknown(method: Fitted) -> str:
-    if isinstance(method, FittedMGMP) and not method.knows_siblings:
-        return (
-            " No sibling of the source was known: another model of the same data may score as high."
-        )
-    return ""
-
-
-def _models_for(level: float) -> int:
-    """How many calibration models or siblings a p-value of ``level`` takes."""
-    m = round(1 / level) - 1
-    return m if 1 / (m + 1) <= level else m + 1

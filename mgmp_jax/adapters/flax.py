@@ -8,7 +8,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from mgmp_jax.adapters import batches, python
@@ -131,6 +130,8 @@ def _of_linen(model: Any) -> Callable[..., Any]:
         model = model.unbind()
     if not isinstance(model, LinenModel):
         model = LinenModel(*model)
+    import jax
+
     call = {**_inference(model.module), **model.call}
 
     @jax.jit
@@ -141,6 +142,7 @@ def _of_linen(model: Any) -> Callable[..., Any]:
 
 
 def _of_nnx(model: Any) -> Callable[..., Any]:
+    import jax
     from flax import nnx
 
     graph, state = nnx.split(model)

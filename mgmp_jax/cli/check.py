@@ -64,14 +64,13 @@ class Check(Command):
             raise ValueError("give --suspect, the answers that the report judged")
         from mgmp_jax import files
         from mgmp_jax.answers import load_answers
-        from mgmp_jax.evidence import source_name
         from mgmp_jax.statements import check_report, check_statements
 
         check_report(files.read_settings(report), verifier, load_answers(self.suspect))
         same = "the verifier says of these answers what report.json says"
         if not self.path.is_dir():
             return same
-        source = source_name(verifier) or "source"
+        source = verifier.source_name or "source"
         checked = check_statements(self.path, self.suspect, source)
         more = sorted({path.name for path in self.path.iterdir()} - set(checked))
         return (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -29,10 +28,10 @@ class Dna(Command):
         """Writes it."""
         from mgmp_jax.archive import write_dna
         from mgmp_jax.query_folder import QueryFolder
+        from mgmp_jax.stamps import now
         from mgmp_jax.verifier import Verifier
 
         sets = None if self.queries is None else QueryFolder.load(self.queries).sets
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        written = write_dna(self.out, Verifier.load(self.verifier), created=now, queries=sets)
+        written = write_dna(self.out, Verifier.load(self.verifier), created=now(), queries=sets)
         about = {"file": str(self.out), "digest": written.digest}
         return Outcome(f"{self.out}: digest {written.digest}", about)

@@ -53,9 +53,10 @@ class Queries(Command):
             raise ValueError(f"--seed must be at least 0, got {self.seed}")
         is_named = self.data in data.NUM_CLASSES and not Path(self.data).exists()
         unseen = self.unseen or (self.data if is_named else None)
-        sets = {TRAINING: self._draw(self.data, "train")}
+        training = self._read(self.data, "train")
+        sets = {TRAINING: self._draw(self.data, training)}
         if unseen is not None:
-            drawn = self._draw(unseen, "test", besides=self._read(self.data, "train"))
+            drawn = self._draw(unseen, self._read(unseen, "test"), besides=training)
             if drawn.modality == "images":
                 drawn = QuerySet.images(halves(drawn.inputs))
             sets[UNSEEN] = drawn
@@ -74,11 +75,10 @@ class Queries(Command):
         text = "\n".join([f"Frozen in {self.out} at {frozen.created}", *lines])
         return Outcome(text, {"folder": str(self.out), "created": frozen.created, "sets": about})
 
-    def _draw(self, name: str, split: str, besides: QuerySet | None = None) -> QuerySet:
+    def _draw(self, name: str, whole: QuerySet, besides: QuerySet | None = None) -> QuerySet:
         """Draws queries, none of them among those besides."""
         import numpy as np
 
-        whole = self._read(name, split)
         if besides is not None:
             known = set(map(_raw, besides.inputs))
             fresh = [i for i, one in enumerate(whole.inputs) if _raw(one) not in known]

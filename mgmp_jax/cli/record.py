@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mgmp_jax.cli.command import Command, Outcome
-
-Kind = Literal["logits", "log-probabilities", "probabilities", "embedding", "top-k", "labels"]
+from mgmp_jax.kinds import ResponseKind
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class Record(Command):
     """Folder that `mgmp queries` made."""
     out: Path
     """File of the answers, .npz."""
-    kind: Kind = "logits"
+    kind: ResponseKind = "logits"
     """What the model's numbers are."""
     name: str | None = None
     """Of the model, in reports; by default the name of the file."""

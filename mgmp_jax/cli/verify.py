@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,25 +42,26 @@ class Verify(Command):
     def run(self) -> Outcome:
         """Verifies it."""
         from mgmp_jax.answers import load_answers
+        from mgmp_jax.stamps import now
         from mgmp_jax.statements import report_to_json
         from mgmp_jax.verifier import Verifier
 
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        created = now()
         verifier, suspect = Verifier.load(self.verifier), load_answers(self.suspect)
         limits: dict[str, Any] = {"threshold": self.threshold, "level": self.level}
         if self.evidence is None and self.report is None:
             report = verifier.verify(suspect, **limits)
         else:
-            report = self._gather(verifier, suspect, now, limits)
-        content = report_to_json(report, created=now, verifier=verifier.digest, **limits)
+            report = self._gather(verifier, suspect, created, limits)
+        content = report_to_json(report, created=created, verifier=verifier.digest, **limits)
         return Outcome(str(report), content, exit_code(report))
 
     def _gather(
-        self, verifier: Verifier, suspect: Answers, now: str, limits: dict[str, Any]
+        self, verifier: Verifier, suspect: Answers, created: str, limits: dict[str, Any]
     ) -> Report:
         from mgmp_jax.evidence import gather_evidence
 
-        evidence = gather_evidence(verifier, suspect, created=now, **limits)
+        evidence = gather_evidence(verifier, suspect, created=created, **limits)
         if self.evidence is not None:
             evidence.save(self.evidence)
         if self.report is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -82,9 +82,7 @@ def draw_dots(
         for i, x in enumerate(column[1:], 1):
             heights.append(1 + int(np.sum(column[1:i] == x)))
         top = max([5, *heights]) + 2
-        for text, x in (lines or {}).items():
-            axis.axvline(x, color=_MUTED, linestyle=":", linewidth=1.2)
-            axis.text(x, 1.05, text, ha="center", transform=axis.get_xaxis_transform())
+        _mark_scores(axis, lines or {})
         axis.scatter(scores[1:], heights, s=22, facecolors=_PAPER, edgecolors=_OTHER, zorder=3)
         axis.vlines(marked[1], 0, top - 1, color=_SUSPECT, linewidth=1.4)
         axis.scatter(marked[1], top - 1, s=60, marker="D", color=_SUSPECT, zorder=4)
@@ -152,9 +150,7 @@ def draw_histogram(name: str, scores: np.ndarray, threshold: float) -> str:
     with _settings():
         figure, axis = _panel(2.5)
         axis.hist(scores, BINS.tolist(), color=_SUSPECT, edgecolor=_PAPER, rwidth=0.94)
-        for text, x in {"δ": threshold, "1 − δ": 1 - threshold}.items():
-            axis.axvline(x, color=_MUTED, linestyle=":", linewidth=1.2)
-            axis.text(x, 1.05, text, ha="center", transform=axis.get_xaxis_transform())
+        _mark_scores(axis, {"δ": threshold, "1 − δ": 1 - threshold})
         axis.plot(scores.mean(), 0, marker="D", color=_INK, markersize=8, clip_on=False, zorder=5)
         axis.set(xlabel="fragment score (◆ their mean)", ylabel="fragments", xlim=(-0.01, 1.01))
         return _to_svg(figure, name)
@@ -205,6 +201,13 @@ def draw_growth(
         axis.minorticks_off()
         axis.margins(x=0.08, y=0.1)
         return _to_svg(figure, name)
+
+
+def _mark_scores(axis: Any, lines: Mapping[str, float]) -> None:
+    """Marks scores along the axis by dotted lines with their labels."""
+    for text, x in lines.items():
+        axis.axvline(x, color=_MUTED, linestyle=":", linewidth=1.2)
+        axis.text(x, 1.05, text, ha="center", transform=axis.get_xaxis_transform())
 
 
 def _settings():

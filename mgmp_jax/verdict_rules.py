@@ -1,0 +1,107 @@
+"""The rules by which scores and p-values become verdicts, each with its reason."""
+
+from __future__ import annotations
+
+from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest
+from mgmp_jax.report import Answer, Verdict
+from mgmp_jax.responses import Responses
+
+__all__ = ["knowledge_verdict", "lineage_answer"]
+
+_NO_CONTROLS = (
+    " No control was known: a source a little better than its siblings may resemble every suspect "
+    "more than they do."
+)
+
+
+def lineage_answer(method: FittedSiblingTest, suspect: Responses, level: float) -> Answer:
+    """Tests a suspect's lineage: homologous where the exact p is at most the level.
+
+    A larger p is inconclusive, never an acquittal.
+
+    Args:
+        method: source and siblings.
+        suspect: responses that the method reads.
+        level: the largest p of a homologous suspect.
+
+    Raises:
+        ValueError: as :meth:`mgmp_jax.methods.FittedSiblingTest.test`.
+    """
+    found = method.test(suspect)
+    score, p, m = found.deviations, found.p_value, found.num_siblings
+    if p <= level:
+        verdict: Verdict = "homologous"
+        reason = (
+            "It resembles the source more than its siblings; if these differ by the seed alone, it "
+            f"depends on this very training run.{'' if method.has_controls else _NO_CONTROLS}"
+        )
+    elif 1 / (m + 1) > level:
+        verdict = "inconclusive"
+        reason = (
+            f"{m} siblings allow no p below {1 / (m + 1):.3g}; for p ≤ {level:g} train at least "
+            f"{_models_for(level)}."
+        )
+    else:
+        verdict = "inconclusive"
+        reason = (
+            "It does not resemble the source more than its siblings, which is no evidence of "
+            "innocence: the test may lack power."
+        )
+    others = tuple((f"sibling {i}", float(z)) for i, z in enumerate(found.sibling_deviations))
+    return Answer("lineage", method.name, verdict, reason, score, p, others)
+
+
+def knowledge_verdict(
+    method: Fitted, score: float, p: float | None, m: int, threshold: float, level: float
+) -> tuple[Verdict, str]:
+    """Gives the verdict on a suspect's knowledge, and its reason.
+
+    Args:
+        method: MGMP, whose score has thresholds, or another similarity, whose has none.
+        score: of the suspect.
+        p: of :func:`mgmp_jax.report.conformal_p`.
+        m: how many calibration models it counts.
+        threshold: the paper's δ.
+        level: the largest p of a homologous suspect.
+    """
+    is_mgmp = isinstance(method, FittedMGMP)
+    if is_mgmp and score <= 1 - threshold:
+        return "not homologous", f"The DNA score is at most 1 - δ = {1 - threshold:.2g}."
+    if is_mgmp and score < threshold:
+        return (
+            "inconclusive",
+            f"The DNA score lies between 1 - δ = {1 - threshold:.2g} and δ = {threshold:g}.",
+        )
+    above = f"The DNA score is at least δ = {threshold:g}" if is_mgmp else "It is alike"
+    if p is None:
+        if not is_mgmp:
+            return "inconclusive", "Without calibration models a similarity says nothing."
+        return (
+            "homologous",
+            f"{above}; without calibration models this has no error rate.{_unknown(method)}",
+        )
+    if p <= level:
+        higher = round(p * (m + 1)) - 1
+        but = f"but {higher} of " if higher else ""
+        return "homologous", f"{above}, above all {but}{m} calibration models.{_unknown(method)}"
+    if 1 / (m + 1) > level:
+        return (
+            "inconclusive",
+            f"{above}, but {m} calibration models allow no p below {1 / (m + 1):.3g}; for p ≤ "
+            f"{level:g} give at least {_models_for(level)}.",
+        )
+    return "inconclusive", f"{above}, but calibration models score as high: p = {p:.3g}."
+
+
+def _unknown(method: Fitted) -> str:
+    if isinstance(method, FittedMGMP) and not method.knows_siblings:
+        return (
+            " No sibling of the source was known: another model of the same data may score as high."
+        )
+    return ""
+
+
+def _models_for(level: float) -> int:
+    """How many calibration models or siblings a p-value of ``level`` takes."""
+    m = round(1 / level) - 1
+    return m if 1 / (m + 1) <= level else m + 1
