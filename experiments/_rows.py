@@ -29,6 +29,8 @@ THRESHOLD = 0.9
 LOGITS = "logits"
 """Name of the answers that the background is made of, where embeddings are compared."""
 ROLES = ("homologous", "non-homologous")
+DRAWN = 300
+"""Fragments of a model in a picture."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -316,7 +318,7 @@ def _draw(folder: Path, answering: Answering, method: FittedMGMP) -> None:
         suspects = [answers_to(answering.of(spec), TRAINING) for spec in pair.specs]
         (source, near), (_, far) = map(method.fragments, suspects)
         sets = {"source": source, ROLES[0]: near, ROLES[1]: far}
-        fragments[pair.task] = {role: values[:300] for role, values in sets.items()}
+        fragments[pair.task] = {role: values[:DRAWN] for role, values in sets.items()}
         scored = map(method.fragment_scores, suspects)
         scores[pair.task] = dict(zip(ROLES, scored, strict=True))
     reporting.plot_fragments(folder / "fragments.png", dict(list(fragments.items())[:3]))

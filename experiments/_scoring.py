@@ -36,7 +36,7 @@ def all_scores(
     cohort: Cohort,
     answers: AllAnswers,
     suspects: Sequence[ModelSpec],
-    wanted: Sequence[Tried] = ALL,
+    wanted: Sequence[Tried],
     candidates: Sequence[ModelSpec] | None = None,
 ) -> dict[Tried, np.ndarray]:
     """Scores suspects with candidates, ``[t, c]``, centred by the controls, in all wanted ways."""
@@ -76,7 +76,7 @@ def attribute_families(
     """Scores descendants of candidates in all ways, each one's own source first, ``[t, c]``."""
     own = [cohort.candidates.index(spec.start) for spec in descendants if spec.start]
     order = np.stack([np.r_[i, np.delete(np.arange(len(cohort.candidates)), i)] for i in own])
-    found = all_scores(cohort, answers, descendants)
+    found = all_scores(cohort, answers, descendants, ALL)
     return {way: np.take_along_axis(scores, order, axis=1) for way, scores in found.items()}
 
 

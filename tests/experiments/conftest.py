@@ -1,6 +1,7 @@
 """What tests of the commands share: where they are, and models so small that seconds train them."""
 
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import _cohort  # noqa: E402
 import _rows  # noqa: E402
 from configs import cohort  # noqa: E402
 
+from mgmp_jax.data import glyphs  # noqa: E402
 from mgmp_jax.responses import Responses  # noqa: E402
 
 TINY_COHORT = dataclasses.replace(
@@ -28,10 +30,21 @@ TINY_COHORT = dataclasses.replace(
     mgmp={"epochs": 1, "batch_size": 150},
 )
 
+GENERATE = functools.cache(glyphs.generate)
+
+
+@pytest.fixture(autouse=True)
+def few_glyphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Glyphs are drawn once, and no more than a tiny run needs."""
+    monkeypatch.setattr(
+        glyphs, "generate", lambda name, split, n: GENERATE(name, split, min(n, 1000))
+    )
+
 
 @pytest.fixture
 def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """MGMPs without a generator to train learn for five epochs, each of which keeps a state."""
+    monkeypatch.setattr(_rows, "DRAWN", 30)
     for name in ("EXTENDED", "PAPER_WITHOUT_GENERATOR"):
         monkeypatch.setattr(_rows, name, getattr(_rows, name).replace(epochs=5))
 
