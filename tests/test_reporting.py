@@ -22,7 +22,6 @@ def test_summary_counts_fragments_as_the_paper_and_models_beside() -> None:
         assert got[name] == [count]
     assert got["false_alarms_at_half"] == [1]
     assert got["missed_interval"] == got["false_alarms_interval"] == clopper_pearson(1, 2)
-    assert reporting.count(got, "missed") == "1 (0) of 2"
     assert reporting.accuracy(got) == "0.6250 ± 0.5303"
     one = reporting.summarise(homologous[:, :1], non_homologous[:, :1], 0.9)
     assert one["std"] is None
@@ -68,16 +67,10 @@ def test_pictures_have_their_colours(tmp_path) -> None:
     reporting.plot_fragments(tmp_path / "fragments.png", fragments)
     scores = {"task": {r: rng.uniform(size=50) for r in roles[1:]}}
     reporting.plot_scores(tmp_path / "scores.png", scores, 0.9)
-    rows = [{"epoch": e, "accuracy": 0.1 * e} for e in (1, 2, 3)]
-    metrics = tmp_path / "metrics.jsonl"
-    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    groups = {"models": {"source": [metrics]}, "MGMP": {"paper": [metrics], "extended": [metrics]}}
-    reporting.plot_training(tmp_path / "training.png", groups)
     red, yellow, blue = (214, 39, 40), (230, 184, 0), (31, 119, 180)
     for name, colours in {
         "fragments.png": (red, yellow, blue),
         "scores.png": (yellow, blue),
-        "training.png": (red,),
     }.items():
         assert all(_has(tmp_path / name, colour) for colour in colours)
 

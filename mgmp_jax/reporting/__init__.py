@@ -10,14 +10,12 @@ from mgmp_jax.reporting.figures import (
     plot_fragments,
     plot_grid,
     plot_scores,
-    plot_training,
 )
 from mgmp_jax.reporting.page import write_page
 from mgmp_jax.reporting.results import (
     accuracy,
     auc,
     clopper_pearson,
-    count,
     environment,
     first_places,
     separation,
@@ -28,7 +26,6 @@ __all__ = [
     "accuracy",
     "auc",
     "clopper_pearson",
-    "count",
     "environment",
     "first_places",
     "plot_curves",
@@ -36,7 +33,6 @@ __all__ = [
     "plot_fragments",
     "plot_grid",
     "plot_scores",
-    "plot_training",
     "separation",
     "summarise",
     "write_page",

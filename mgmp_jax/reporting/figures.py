@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +20,6 @@ __all__ = [
     "plot_fragments",
     "plot_grid",
     "plot_scores",
-    "plot_training",
 ]
 
 COLOURS = {"source": "#d62728", "homologous": "#e6b800", "non-homologous": "#1f77b4"}
@@ -119,29 +116,6 @@ def plot_scores(
     axes[0].set_ylabel("fragments")
     _legend_below(figure, axes[0])
     _save(figure, path, "Fragment scores of unseen models (thick line: DNA score)")
-
-
-def plot_training(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[Path]]]) -> None:
-    """Draws training accuracy over epochs, one panel for each kind of training.
-
-    Args:
-        path: of the PNG.
-        panels: for each panel's title, the ``metrics.jsonl`` files of each label.
-    """
-    figure, axes = _panels(len(panels), 3.4, 3.0)
-    extra = (f"C{i}" for i in itertools.cycle((2, 4, 5, 7)))
-    for axis, (title, groups) in zip(axes, panels.items(), strict=True):
-        for label, files in groups.items():
-            colour = COLOURS.get(label) or next(extra)
-            for i, file in enumerate(files):
-                rows = [json.loads(line) for line in Path(file).read_text().splitlines()]
-                marker = "." if len(rows) < 30 else ""
-                x, y = [row["epoch"] for row in rows], [row["accuracy"] for row in rows]
-                axis.plot(x, y, color=colour, label=label if i == 0 else None, marker=marker)
-        axis.set(title=title, xlabel="epoch", ylim=(0, 1.02))
-        axis.legend(fontsize="x-small", loc="lower right")
-    axes[0].set_ylabel("training accuracy")
-    _save(figure, path, None)
 
 
 HIGHLIGHTED = {

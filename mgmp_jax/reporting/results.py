@@ -17,7 +17,6 @@ __all__ = [
     "accuracy",
     "auc",
     "clopper_pearson",
-    "count",
     "environment",
     "first_places",
     "separation",
@@ -102,12 +101,6 @@ def accuracy(summary: Mapping[str, Any]) -> str:
     """``accuracy ± std`` of a summary, in words."""
     spread = "" if summary["std"] is None else f" ± {summary['std']:.4f}"
     return f"{summary['accuracy']:.4f}{spread}"
-
-
-def count(summary: Mapping[str, Any], name: str) -> str:
-    """``missed`` or ``false_alarms`` of a summary over all seeds, in words; at ½ in brackets."""
-    judged = summary["pairs"] * summary["seeds"]
-    return f"{sum(summary[name])} ({sum(summary[f'{name}_at_half'])}) of {judged}"
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> list[float]:
