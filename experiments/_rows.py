@@ -193,7 +193,7 @@ class Answering:
     @property
     def embeds(self) -> bool:
         """Whether embeddings are compared, not logits."""
-        return all(of.config.response == "embedding" for of in self.row.variants.values())
+        return all(variant.config.response == "embedding" for variant in self.row.variants.values())
 
     def of(self, spec: ModelSpec, epoch: int | None = None) -> Answers:
         """Takes a model's answers; beside embeddings the logits, for the background."""
@@ -266,8 +266,8 @@ def run_row(experiment: str, row: Row, store: ModelStore, args: Any) -> dict[str
         for name, variant in row.variants.items():
             folders = [folder / slug(name) / f"seed{seed}" for seed in range(row.seeds)]
             fitted[name] = [
-                answering.fit_or_load(of, variant, f"{name}, seed {seed}", seed)
-                for seed, of in enumerate(folders)
+                answering.fit_or_load(place, variant, f"{name}, seed {seed}", seed)
+                for seed, place in enumerate(folders)
             ]
         console.print("[bold]3. Evaluation[/] on models and tasks never seen")
         _draw(folder, answering, list(fitted.values())[-1][0])

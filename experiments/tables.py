@@ -150,11 +150,11 @@ def variants(results: Results) -> Columns:
 def stage(results: Results) -> Columns:
     """Makes the columns of a cross-validation: what was compared on pool tasks."""
     found = results["variants"].items()
-    spans = {v: (min(of["by_task"]), max(of["by_task"])) for v, of in found}
+    spans = {v: (min(one["by_task"]), max(one["by_task"])) for v, one in found}
     return {
-        "accuracy": {v: f"{of['accuracy']:.3f}" for v, of in found},
+        "accuracy": {v: f"{one['accuracy']:.3f}" for v, one in found},
         "least to most": {v: f"{least:.2f} to {most:.2f}" for v, (least, most) in spans.items()},
-        "AUC": {v: f"{of['auc']:.1f}" for v, of in found},
+        "AUC": {v: f"{one['auc']:.1f}" for v, one in found},
     }
 
 
@@ -164,7 +164,7 @@ def stages() -> str:
         f"## Stage {name.rsplit('crossvalidation', 1)[1].replace('-', ', ')}": results
         for name, results in committed("crossvalidate").items()
     }
-    tables = [f"{title}\n\n{pivot('variant', stage(of))}" for title, of in titles.items()]
+    tables = [f"{title}\n\n{pivot('variant', stage(one))}" for title, one in titles.items()]
     return "\n\n".join(tables)
 
 
@@ -174,7 +174,7 @@ def robustness(results: Results) -> Columns:
     columns: Columns = {}
     for change, found in changes:
         for kind in ("homologous", "sibling descendant", "scratch"):
-            firsts = [reporting.first_places(found, of, kind) for of in results["chosen"]]
+            firsts = [reporting.first_places(found, one, kind) for one in results["chosen"]]
             if not firsts[0].endswith("of 0"):
                 cell = ", ".join(first.replace(" of ", "/") for first in firsts)
                 columns.setdefault(f"{kind} first", {})[change] = cell
@@ -192,8 +192,8 @@ def accuracies(results: Results) -> Columns:
     """Makes the columns of a figure of forgetting: accuracies, first and last."""
     return {
         data: {
-            panel: f"{of[data][0]:.2f} → {of[data][-1]:.2f}"
-            for panel, of in results["panels"].items()
+            panel: f"{one[data][0]:.2f} → {one[data][-1]:.2f}"
+            for panel, one in results["panels"].items()
         }
         for data in ("source data", "target data")
     }
@@ -232,8 +232,8 @@ def comparison(results: Results) -> Columns:
 def suspects(results: Results) -> Columns:
     """Makes the columns of a comparison's suspects: first places of the source."""
     return {
-        queries: {group: f"{t['first']}/{t['models']}" for group, t in of["suspects"].items()}
-        for queries, of in results["sibling_test"].items()
+        queries: {group: f"{t['first']}/{t['models']}" for group, t in one["suspects"].items()}
+        for queries, one in results["sibling_test"].items()
     }
 
 
@@ -253,7 +253,9 @@ def statistics(results: Results) -> Columns:
 def level(results: Results) -> Columns:
     """Makes the columns of small p-values for candidates that are not the source."""
     return {
-        f"p (t) ≤ {p}": {of: f"{t['level'][key]:.1%}" for of, t in results["sibling_test"].items()}
+        f"p (t) ≤ {p}": {
+            one: f"{t['level'][key]:.1%}" for one, t in results["sibling_test"].items()
+        }
         for p, key in (("0.05", "t_tail_5"), ("0.01", "t_tail_1"))
     }
 
@@ -262,9 +264,9 @@ def power(results: Results) -> Columns:
     """Makes the columns of first places by numbers of queries and of siblings."""
     return {
         queries: {
-            f"{p['queries']:.0f}, {p['siblings']:.0f}": f"{p['first']:.0%}" for p in of["power"]
+            f"{p['queries']:.0f}, {p['siblings']:.0f}": f"{p['first']:.0%}" for p in one["power"]
         }
-        for queries, of in results["sibling_test"].items()
+        for queries, one in results["sibling_test"].items()
     }
 
 

@@ -55,6 +55,12 @@ def read_references(folder: str | Path) -> ReferenceSet:
             pair = pairs.setdefault(place[1], {"": [], "non_": []})
             pair[side].append(load_answers(path))
         else:
+            if path.suffix in (".npy", ".parquet", ".safetensors", ".csv"):
+                raise ValueError(
+                    f"{path} does not say which queries it answers, nor of what kind; take it over "
+                    f"first: mgmp record --model recorded:{path} --queries queries/ --kind KIND "
+                    f"--out {path.with_suffix('.npz')}, then move it away"
+                )
             raise ValueError(f"{path} has a name that says nothing here; {_LAYOUT}")
     if source is None:
         raise FileNotFoundError(f"no source.npz in {folder}; {_LAYOUT}")

@@ -145,8 +145,8 @@ def _is_header(row: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
     return False
 
 
-def _is_text(types: Any, of: Any) -> bool:
-    return types.is_string(of) or types.is_large_string(of)
+def _is_text(types: Any, given: Any) -> bool:
+    return types.is_string(given) or types.is_large_string(given)
 
 
 def _words(words: Sequence[str]) -> np.ndarray:

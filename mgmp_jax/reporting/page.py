@@ -188,9 +188,11 @@ def _protocol(
 
 def _method(evidence: Evidence, place: int, answer: Answer) -> dict[str, Any]:
     about = evidence.conditions[place]
+    named = {**about.settings, **about.settings.get("config", {})}
     settings = [
         f"{name.replace('_', ' ')}: {words.setting(value)}"
-        for name, value in about.settings.items()
+        for name, value in named.items()
+        if name != "config"
     ]
     rows = [
         ("Question", words.QUESTIONS[about.question], False),
