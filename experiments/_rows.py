@@ -254,6 +254,16 @@ class Answering:
         )
 
 
+class Scaled(Answering):
+    """The same, where every model's logits have a mean square of one."""
+
+    def of(self, spec: ModelSpec, epoch: int | None = None) -> Responses:
+        """Takes a model's logits, divided by their root mean square."""
+        logits = self.store.responses(spec, self.queries, epoch=epoch)
+        scale = np.sqrt(np.mean(logits.values.astype(np.float64) ** 2))
+        return Responses(logits.values / scale, "logits", self.queries, logits.model)
+
+
 def run_row(experiment: str, row: Row, store: ModelStore, args: Any) -> dict[str, Any]:
     """Trains a row's models, fits and evaluates MGMP, writes ``results.json`` and pictures."""
     folder = args.out / address(row.name, row)
@@ -288,26 +298,30 @@ def train_models(specs: Sequence[ModelSpec], store: ModelStore) -> None:
     store.train(specs)
 
 
+def evaluate(answering: Answering, variant: Variant, seeds: Sequence[FittedMGMP]) -> dict[str, Any]:
+    """Evaluates one variant of MGMP, fitted with some seeds, on a row's evaluation pairs."""
+    scores: dict[str, list[np.ndarray]] = {role: [] for role in ROLES}
+    models = []
+    for pair in answering.row.evaluation:
+        for role, spec in zip(ROLES, pair.specs, strict=True):
+            suspect = answers_to(answering.of(spec), TRAINING)
+            by_seed = np.stack([one.fragment_scores(suspect) for one in seeds])
+            scores[role].append(by_seed)
+            truth = "homologous" if spec == pair.homologous else "not homologous"
+            dna = by_seed.mean(axis=1, dtype=np.float64).tolist()
+            about = {"model": spec.address, "task": pair.task, "truth": truth}
+            models.append({**about, "dna_score_by_seed": dna})
+    stacked = (np.stack(scores[role], axis=1) for role in ROLES)
+    return {
+        "config": dataclasses.asdict(variant.config),
+        **reporting.summarise(*stacked, threshold=THRESHOLD),
+        "evaluation": models,
+    }
+
+
 def _evaluate(answering: Answering, fitted: Mapping[str, Sequence[FittedMGMP]]) -> dict[str, Any]:
-    row, found = answering.row, {}
-    for name, seeds in fitted.items():
-        scores: dict[str, list[np.ndarray]] = {role: [] for role in ROLES}
-        models = []
-        for pair in row.evaluation:
-            for role, spec in zip(ROLES, pair.specs, strict=True):
-                suspect = answers_to(answering.of(spec), TRAINING)
-                by_seed = np.stack([one.fragment_scores(suspect) for one in seeds])
-                scores[role].append(by_seed)
-                truth = "homologous" if spec == pair.homologous else "not homologous"
-                dna = by_seed.mean(axis=1, dtype=np.float64).tolist()
-                about = {"model": spec.address, "task": pair.task, "truth": truth}
-                models.append({**about, "dna_score_by_seed": dna})
-        stacked = (np.stack(scores[role], axis=1) for role in ROLES)
-        found[name] = {
-            "config": dataclasses.asdict(row.variants[name].config),
-            **reporting.summarise(*stacked, threshold=THRESHOLD),
-            "evaluation": models,
-        }
+    row = answering.row
+    found = {name: evaluate(answering, row.variants[name], seeds) for name, seeds in fitted.items()}
     accuracies = {spec.address: answering.store.accuracy(spec) for spec in row.specs}
     return {"row": row.name, "paper": row.paper, "methods": found, "models": accuracies}
 

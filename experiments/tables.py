@@ -220,6 +220,29 @@ def weights() -> str:
     return "\n\n".join([*paragraphs, markdown(header, lines)])
 
 
+def retention(results: Results) -> Columns:
+    """Makes the columns of a retention run, by strength of fine-tuning, means over families."""
+
+    def mean(cell: Callable[[Results], float], families: Sequence[Results]) -> str:
+        return f"{sum(map(cell, families)) / len(families):.3f}"
+
+    def of_tasks(key: str) -> Callable[[Results], float]:
+        return lambda family: sum(family[key].values()) / len(family[key])
+
+    strengths = results["strengths"].items()
+    columns: Columns = {
+        name: {strength: mean(of_tasks(key), families) for strength, families in strengths}
+        for name, key in (("left of the source", "left_of_the_source"), ("own task", "own_task"))
+    }
+    for method in next(iter(results["strengths"].values()))[0]["methods"]:
+        for name, key in ((method, "accuracy"), (f"{method}: on its pool", "on_pool")):
+            columns[name] = {
+                strength: mean(lambda family, m=method, k=key: family["methods"][m][k], families)
+                for strength, families in strengths
+            }
+    return columns
+
+
 def comparison(results: Results) -> Columns:
     """Makes the columns of a comparison: AUC of each method against each kind of negatives."""
     methods = results["methods"]
