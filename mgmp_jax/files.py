@@ -20,6 +20,7 @@ __all__ = [
     "parse_json",
     "parse_npy",
     "read_arrays",
+    "read_bytes",
     "read_json",
     "read_npy",
     "read_settings",
@@ -164,6 +165,24 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     return arrays, about
 
 
+def read_bytes(path: str | Path) -> bytes:
+    """Reads a regular file; pipes and devices could be read for ever.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no regular file.
+    """
+    path = Path(path)
+    try:
+        _regular_size(path)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    return path.read_bytes()
+
+
 def read_npy(path: str | Path) -> np.ndarray:
     """Reads the array in an ``.npy`` file; nothing in it is ever executed.
 
@@ -176,11 +195,9 @@ def read_npy(path: str | Path) -> np.ndarray:
         FileNotFoundError: there is no such regular file.
         ValueError: it is damaged, or holds Python objects.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no regular file {path}")
+    raw = read_bytes(path)
     try:
-        return parse_npy(path.read_bytes())
+        return parse_npy(raw)
     except Exception as error:  # NumPy raises many kinds of a damaged header
         raise ValueError(
             f"{path} is damaged or no .npy file ({type(error).__name__}: {str(error)[:200]})"

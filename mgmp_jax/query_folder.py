@@ -78,7 +78,7 @@ class QueryFolder:
         if not path.exists():
             raise FileNotFoundError(f"no queries in {folder}; `mgmp queries` freezes some")
         try:
-            found = unseal(path.read_bytes())
+            found = unseal(files.read_bytes(path))
             if found["format"] != _FORMAT:
                 raise ValueError(f"its format is {found['format']!r}, expected {_FORMAT!r}")
             sets = {name: _read(Path(folder), about) for name, about in found["sets"].items()}

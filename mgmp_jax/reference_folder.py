@@ -36,9 +36,11 @@ def read_references(folder: str | Path) -> ReferenceSet:
     groups: dict[str, list[Answers]] = {"siblings": [], "controls": [], "calibration": []}
     pairs: dict[str, dict[str, list[Answers]]] = {}
     source: Answers | None = None
-    for path in sorted((p for p in folder.rglob("*") if p.is_file()), key=_natural):
+    for path in sorted(folder.rglob("*"), key=_natural):
         place = path.relative_to(folder).parts
         if any(part.startswith(".") for part in place):
+            continue
+        if path.is_dir() and path.suffix != ".npz":
             continue
         side = path.stem.partition("homologous")[0]
         if place == ("source.npz",):

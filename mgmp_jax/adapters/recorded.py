@@ -78,7 +78,7 @@ def record(
                 f"{path} holds one table, and there are the query sets {list(queries)}; give an "
                 ".npz or .safetensors file with an array for each, by its name"
             )
-        arrays = read_array_file(path, len(asked.get("", ())))
+        arrays = read_array_file(path, sum(map(len, asked.values())))
         if not several and len(arrays) == 1:
             arrays = {"": next(iter(arrays.values()))}
         if lacking := [key for key in asked if key not in arrays]:
@@ -86,8 +86,7 @@ def record(
             raise ValueError(f"{path} holds the arrays {list(arrays)}; expected {wanted}")
         labelled = _numbered({key: arrays[key] for key in asked}, path, kind)
         found = {
-            key: Responses(_rows(labelled[key], path, len(one)), kind, one, name)
-            for key, one in asked.items()
+            key: _responses(labelled[key], kind, one, name, path) for key, one in asked.items()
         }
     return found if several else found[""]
 
@@ -128,11 +127,20 @@ def _own(path: Path, key: str, queries: QuerySet, name: str) -> Responses:
     return Responses(one.values, one.kind, queries, name or one.model)
 
 
-def _rows(array: np.ndarray, path: Path, count: int) -> np.ndarray:
+def _responses(
+    array: np.ndarray, kind: ResponseKind, queries: QuerySet, name: str, path: Path
+) -> Responses:
+    try:
+        return Responses(_rows(array, len(queries)), kind, queries, name)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _rows(array: np.ndarray, count: int) -> np.ndarray:
     if not array.ndim or len(array) != count:
         raise ValueError(
-            f"{path} holds an array of shape {array.shape} for {count} queries; expected one row "
-            "a query"
+            f"it holds an array of shape {array.shape} for {count} queries; expected one row a "
+            "query"
         )
     return array
 

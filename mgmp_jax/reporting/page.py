@@ -159,7 +159,7 @@ def _protocol(
         ("Queries frozen", words.date(frozen), False),
     ]
     if suspect_file is not None:
-        raw = Path(suspect_file).read_bytes()
+        raw = files.read_bytes(suspect_file)
         rows += [
             ("File of the suspect’s answers", Path(suspect_file).name, False),
             ("SHA-256 of that file", hashlib.sha256(raw).hexdigest(), True),

@@ -1,4 +1,4 @@
-"""experiments/retention.py: rows that share all but the strength, and a whole run of tiny models."""
+"""experiments/retention.py: rows that share all but the strength, and a whole tiny run."""
 
 import dataclasses
 from pathlib import Path
