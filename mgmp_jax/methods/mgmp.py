@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float
@@ -176,23 +177,26 @@ class Fit:
         )
 
 
-def fit_together(fits: Sequence[Fit], *, together: int = 16) -> list[FittedMGMP]:
+def fit_together(fits: Sequence[Fit], *, together: int | None = None) -> list[FittedMGMP]:
     """Does what :meth:`MGMP.fit` does for several seeds, methods and reference sets.
 
-    Those without a generator to train are trained at once, by ``vmap`` over stacked parameters,
-    where their configs differ at most in the numbers :data:`mgmp_jax.methods.mgmp_step.NUMBERS`
-    and their pools are equally large. The others follow one another; what is compiled they share.
-    Results are those of :meth:`MGMP.fit` but for rounding. Each folder is as :meth:`MGMP.fit`
-    leaves it, and trainings that were cut off are resumed from theirs.
+    What is compiled they share, where their configs differ at most in the numbers
+    :data:`mgmp_jax.methods.mgmp_step.NUMBERS` and their pools are equally large. Of these, those
+    without a generator to train are trained at once, by ``vmap`` over stacked parameters. Results
+    are those of :meth:`MGMP.fit` but for rounding. Each folder is as :meth:`MGMP.fit` leaves it,
+    and trainings that were cut off are resumed from theirs.
 
     Args:
         fits: any; of the fitted methods each has the place of its fit.
-        together: how many at most are trained at once.
+        together: how many at most are trained at once; by default 16, or on the CPU, where
+            ``vmap`` saves no time, 1: results are those of :meth:`MGMP.fit` bit for bit then.
 
     Raises:
         ValueError: as :meth:`MGMP.fit`, two fits have one folder, or ``together`` is below 1.
         FloatingPointError: a training diverged.
     """
+    if together is None:
+        together = 1 if jax.default_backend() == "cpu" else 16
     check_whole("together", together, 1)
     folders = [Path(fit.folder).resolve() for fit in fits if fit.folder is not None]
     if len(set(folders)) < len(folders):

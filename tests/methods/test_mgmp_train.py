@@ -55,7 +55,7 @@ def test_together_is_as_alone_but_for_rounding(fits: list[Fit], monkeypatch) -> 
     trained = []
     train = mgmp_train.train
     monkeypatch.setattr(mgmp_train, "train", lambda group: trained.append(group) or train(group))
-    together = fit_together(fits)
+    together = fit_together(fits, together=16)
     assert list(map(len, trained)) == [len(fits)]
     assert trained[0][0].data is trained[0][1].data
     alone = [fit.method.fit(fit.references, seed=fit.seed) for fit in fits]
@@ -64,6 +64,11 @@ def test_together_is_as_alone_but_for_rounding(fits: list[Fit], monkeypatch) -> 
     assert all(np.abs(first - other).max() > 1e-3 for other in others)
     assert_equal(fit_together(fits, together=2), alone, rtol=1e-4, atol=1e-5)
     assert list(map(len, trained[-3:])) == [2, 2, 1]
+
+
+def test_on_the_cpu_each_is_bit_for_bit_as_alone(fits: list[Fit]) -> None:
+    alone = [fit.method.fit(fit.references, seed=fit.seed) for fit in fits]
+    assert_equal(fit_together(fits), alone)
 
 
 def test_what_differs_in_more_than_numbers_is_not_together(family: Family) -> None:
@@ -85,7 +90,7 @@ def test_a_group_that_was_cut_off_is_resumed_bit_for_bit(
     fits: list[Fit], tmp_path: Path, monkeypatch, killed_at: int
 ) -> None:
     monkeypatch.setattr(mgmp_train, "STEPS", 6)  # two epochs of three steps
-    whole = fit_together(in_folders(fits, tmp_path / "whole"))
+    whole = fit_together(in_folders(fits, tmp_path / "whole"), together=16)
     left, keep = [killed_at], RunFolder.keep
 
     def kill(self: RunFolder, row: Any, state: Any) -> None:
@@ -96,8 +101,8 @@ def test_a_group_that_was_cut_off_is_resumed_bit_for_bit(
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(RunFolder, "keep", kill)
-        fit_together(in_folders(fits, tmp_path / "cut"))
-    resumed = fit_together(in_folders(fits, tmp_path / "cut"))
+        fit_together(in_folders(fits, tmp_path / "cut"), together=16)
+    resumed = fit_together(in_folders(fits, tmp_path / "cut"), together=16)
     assert_equal(resumed, whole)
     for i in range(len(fits)):
         whole_rows, rows = (
@@ -110,7 +115,7 @@ def test_a_group_that_was_cut_off_is_resumed_bit_for_bit(
 
 def test_each_folder_is_as_a_single_fit_leaves_it(fits: list[Fit], tmp_path: Path) -> None:
     kept = in_folders(fits, tmp_path)
-    together = fit_together(kept)
+    together = fit_together(kept, together=16)
     again = [fit.method.fit(fit.references, seed=fit.seed, folder=fit.folder) for fit in kept]
     assert_equal(again, together)
     with pytest.raises(ValueError, match="trained with other seed"):
