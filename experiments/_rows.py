@@ -17,7 +17,7 @@ from configs.common import Preset, at_least_one
 from mgmp_jax import reporting
 from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
-from mgmp_jax.methods import MGMP, FittedMGMP
+from mgmp_jax.methods import MGMP, Fit, FittedMGMP, fit_together
 from mgmp_jax.queries import TRAINING, QuerySet
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.responses import Responses
@@ -208,7 +208,6 @@ class Answering:
         folder: Path,
         variant: Variant,
         name: str,
-        seed: int = 0,
         *,
         siblings: Sequence[ModelSpec] = (),
         generator: Responses | None = None,
@@ -217,26 +216,40 @@ class Answering:
 
         Siblings join the background; latents may be given in place of the variant's generator's.
         """
-        kept = folder / "verifier"
-        if not (kept / "verifier.npz").is_file():
-            start = variant.generator_start
-            if variant.generators:
-                fixed = variant.generators[seed]
-                generator = self.store.responses(fixed, self.queries, kind="embedding")
-            method = MGMP(
-                variant.config,
-                generator,
-                None if start is None else self.store.starting_params(start),
-                self.store.encode,
-                background_asks=LOGITS if self.embeds else None,
-                name=name,
-            )
+        if not _is_fitted(folder):
             references = self._references(variant, siblings)
-            fitted = method.fit(references, seed=seed, folder=folder)
-            Verifier((fitted,), (), references.digests).save(kept)
-        (found,) = Verifier.load(kept).methods
-        assert isinstance(found, FittedMGMP)
-        return found
+            _fit_and_keep([Fit(self._method(variant, name, 0, generator), references, 0, folder)])
+        return _load(folder)
+
+    def fits(self, variant: Variant, name: str, folders: Sequence[Path]) -> list[Fit]:
+        """Makes the fits of a variant to the row's pool that are not in their folders yet.
+
+        Args:
+            variant: what is fitted.
+            name: of it in words.
+            folders: one for each seed from 0.
+        """
+        missing = {seed: place for seed, place in enumerate(folders) if not _is_fitted(place)}
+        references = self._references(variant, ()) if missing else None
+        return [
+            Fit(self._method(variant, f"{name}, seed {seed}", seed, None), references, seed, place)
+            for seed, place in missing.items()
+            if references is not None
+        ]
+
+    def _method(self, variant: Variant, name: str, seed: int, generator: Responses | None) -> MGMP:
+        start = variant.generator_start
+        if variant.generators:
+            fixed = variant.generators[seed]
+            generator = self.store.responses(fixed, self.queries, kind="embedding")
+        return MGMP(
+            variant.config,
+            generator,
+            None if start is None else self.store.starting_params(start),
+            self.store.encode,
+            background_asks=LOGITS if self.embeds else None,
+            name=name,
+        )
 
     def _references(self, variant: Variant, siblings: Sequence[ModelSpec]) -> ReferenceSet:
         def answers(spec: ModelSpec) -> list[Answers]:
@@ -264,21 +277,30 @@ class Scaled(Answering):
         return Responses(logits.values / scale, "logits", self.queries, logits.model)
 
 
+def fit_rows(rows: Sequence[Row], store: ModelStore, args: Any) -> None:
+    """Trains the models of rows, and fits what is missing of their MGMPs, together."""
+    train_models(list(dict.fromkeys(spec for row in rows for spec in row.specs)), store)
+    answering = [_answering(row, store) for row in rows]
+    numbers = " and ".join(sorted({str(len(each.queries)) for each in answering}))
+    console.print(f"[bold]2. Responses and MGMP[/] on {numbers} training examples")
+    _fit_and_keep(
+        [
+            fit
+            for each in answering
+            for name, variant in each.row.variants.items()
+            for fit in each.fits(variant, name, _folders(each.row, name, args))
+        ]
+    )
+
+
 def run_row(experiment: str, row: Row, store: ModelStore, args: Any) -> dict[str, Any]:
     """Trains a row's models, fits and evaluates MGMP, writes ``results.json`` and pictures."""
     folder = args.out / address(row.name, row)
 
     def make() -> dict[str, Any]:
-        train_models(row.specs, store)
-        queries = store.queries(row.source, count=row.num_queries)
-        console.print(f"[bold]2. Responses and MGMP[/] on {len(queries)} training examples")
-        answering, fitted = Answering(store, row, queries), {}
-        for name, variant in row.variants.items():
-            folders = [folder / slug(name) / f"seed{seed}" for seed in range(row.seeds)]
-            fitted[name] = [
-                answering.fit_or_load(place, variant, f"{name}, seed {seed}", seed)
-                for seed, place in enumerate(folders)
-            ]
+        fit_rows([row], store, args)
+        answering = _answering(row, store)
+        fitted = {name: list(map(_load, _folders(row, name, args))) for name in row.variants}
         console.print("[bold]3. Evaluation[/] on models and tasks never seen")
         _draw(folder, answering, list(fitted.values())[-1][0])
         return _evaluate(answering, fitted)
@@ -287,6 +309,34 @@ def run_row(experiment: str, row: Row, store: ModelStore, args: Any) -> dict[str
     table = tables.pivot("variant", tables.variants(results))
     show(table, folder, "results.json", "fragments.png", "scores.png")
     return results
+
+
+def _answering(row: Row, store: ModelStore) -> Answering:
+    return Answering(store, row, store.queries(row.source, count=row.num_queries))
+
+
+def _folders(row: Row, variant: str, args: Any) -> list[Path]:
+    """Where the MGMPs of a variant lie, one a seed."""
+    of_variant = args.out / address(row.name, row) / slug(variant)
+    return [of_variant / f"seed{seed}" for seed in range(row.seeds)]
+
+
+def _is_fitted(folder: Path) -> bool:
+    return (folder / "verifier" / "verifier.npz").is_file()
+
+
+def _fit_and_keep(fits: Sequence[Fit]) -> None:
+    """Fits, and keeps each MGMP as a verifier of its own in its folder."""
+    for fit, fitted in zip(fits, fit_together(fits), strict=True):
+        assert fit.folder is not None
+        digests = fit.references.digests
+        Verifier((fitted,), (), digests).save(Path(fit.folder) / "verifier")
+
+
+def _load(folder: Path) -> FittedMGMP:
+    (found,) = Verifier.load(folder / "verifier").methods
+    assert isinstance(found, FittedMGMP)
+    return found
 
 
 def train_models(specs: Sequence[ModelSpec], store: ModelStore) -> None:

@@ -58,7 +58,7 @@ def leave_one_out(row: Row, variants: Mapping[str, Variant]) -> list[Row]:
 def main(args: Args) -> dict[str, Any]:
     """Runs all folds; see the module's docstring."""
     import tables
-    from _rows import cifar_row, run_row
+    from _rows import cifar_row, fit_rows, run_row
 
     row = cifar_row(args)
     variants, store = compared(row, args.stage), open_store(args)
@@ -66,6 +66,7 @@ def main(args: Args) -> dict[str, Any]:
 
     def make() -> dict[str, Any]:
         folds = leave_one_out(row, variants)
+        fit_rows(folds, store, args)
         methods = [run_row("crossvalidate", fold, store, args)["methods"] for fold in folds]
         found = {}
         for name in variants:

@@ -75,7 +75,7 @@ def make_rows(args: Args, family: int) -> dict[str, Row]:
     return rows
 
 
-def measure(row: Row, store: ModelStore, folder: Path, seed: int) -> dict[str, Any]:
+def measure(row: Row, store: ModelStore, folder: Path) -> dict[str, Any]:
     """Fits and evaluates all variants on one strength."""
     from _rows import Answering, Scaled, evaluate
 
@@ -86,8 +86,8 @@ def measure(row: Row, store: ModelStore, folder: Path, seed: int) -> dict[str, A
     kinds[ONE_SCALE] = (Scaled(store, row, queries), Scaled(store, swapped.row, queries))
     for name, (asking, on_pool) in kinds.items():
         variant = row.variants[PLAIN if name == ONE_SCALE else name]
-        place = folder / address(name, [row.source, row.pool, variant, seed])
-        method = asking.fit_or_load(place, variant, name, seed)
+        place = folder / address(name, [row.source, row.pool, variant])
+        method = asking.fit_or_load(place, variant, name)
         summary, of_pool = (evaluate(a, variant, [method]) for a in (asking, on_pool))
         z, y = method.latents, method.source.values
         found[name] = {
@@ -143,10 +143,7 @@ def main(args: Args) -> dict[str, Any]:
             "arch": args.arch,
             "sources": [store.accuracy(family[next(iter(family))].source) for family in families],
             "strengths": {
-                strength: [
-                    measure(family[strength], store, args.out, seed)
-                    for seed, family in enumerate(families)
-                ]
+                strength: [measure(family[strength], store, args.out) for family in families]
                 for strength in families[0]
             },
         }

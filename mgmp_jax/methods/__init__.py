@@ -1,7 +1,7 @@
 """The methods that a :class:`mgmp_jax.verifier.Verifier` is made of."""
 
 from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
-from mgmp_jax.methods.mgmp import MGMP, FittedMGMP
+from mgmp_jax.methods.mgmp import MGMP, Fit, FittedMGMP, fit_together
 from mgmp_jax.methods.protocol import Fitted, Method
 from mgmp_jax.methods.sibling_test import FittedSiblingTest, SiblingTest
 from mgmp_jax.methods.similarity import FittedSimilarity, Similarity
@@ -11,6 +11,7 @@ __all__ = [
     "MGMP",
     "PAPER",
     "PAPER_WITHOUT_GENERATOR",
+    "Fit",
     "Fitted",
     "FittedMGMP",
     "FittedSiblingTest",
@@ -19,4 +20,5 @@ __all__ = [
     "Method",
     "SiblingTest",
     "Similarity",
+    "fit_together",
 ]

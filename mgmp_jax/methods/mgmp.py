@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,26 +13,26 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float
 
-from mgmp_jax import files, models, training
+from mgmp_jax import models
+from mgmp_jax.arrays import check_whole
 from mgmp_jax.background import Background
 from mgmp_jax.config import EXTENDED, MGMPConfig
 from mgmp_jax.linear import check_width
-from mgmp_jax.methods import mgmp_step
+from mgmp_jax.methods import mgmp_step, mgmp_train
 from mgmp_jax.methods.fragments import (
     check_equal_width,
     fragment_maker,
-    gather_pair,
-    gather_trimmed_pair,
     make_source_fragments,
     pool_arrays,
     read_as,
 )
+from mgmp_jax.methods.mgmp_train import Training
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.queries import TRAINING, QuerySet
 from mgmp_jax.references import OneQuerySet, ReferenceSet
 from mgmp_jax.responses import Responses
 
-__all__ = ["MGMP", "FittedMGMP"]
+__all__ = ["MGMP", "Fit", "FittedMGMP", "fit_together"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,6 +82,10 @@ class MGMP:
                 nothing to read, or the folder holds another training.
             FloatingPointError: the training diverged.
         """
+        return fit_together([Fit(self, references, seed, folder)])[0]
+
+    def _prepare(self, references: ReferenceSet) -> _Prepared:
+        """Makes what it is trained on, and what it keeps of the reference set."""
         own = references.on(self.asks)
         config = self._check(own)
         background = None
@@ -93,22 +96,12 @@ class MGMP:
         source = read_as(config, own.source)
         fixed = None if self.generator is None else self.generator.values
         data = pool_arrays(config, own, source, background, fixed)
-        inputs = None
         if config.generator is not None:
-            inputs = data["inputs"] = self._inputs(config, own.queries)
-        variables = self._train(config, data, inputs, seed, folder, background is not None)
-        latents = fixed if background is None else background.matrix()
-        if inputs is not None:
-            latents = mgmp_step.generate(config, variables, inputs, source.values.shape[1])
-        return FittedMGMP(
-            config,
-            source,
-            latents,
-            variables["params"]["classifier"],
-            self.asks,
-            self.name,
-            knows_siblings=background is not None and bool(own.siblings),
-        )
+            data["inputs"] = self._inputs(config, own.queries)
+        if background is None:
+            return _Prepared(config, source, data, fixed)
+        latents = background.matrix()
+        return _Prepared(config, source, data, latents, True, knows_siblings=bool(own.siblings))
 
     def _check(self, own: OneQuerySet) -> MGMPConfig:
         """The config for this many queries, once everything that it needs is there."""
@@ -155,37 +148,98 @@ class MGMP:
             )
         return self.encode(queries.inputs)
 
-    def _train(
-        self,
-        config: MGMPConfig,
-        data: dict[str, np.ndarray],
-        inputs: np.ndarray | None,
-        seed: int,
-        folder: str | Path | None,
-        paired: bool,
-    ) -> dict[str, Any]:
-        pairs, n, width = data["source"].shape
-        key = jax.random.key(seed)
-        step, optimizer = mgmp_step.make_step(config, width)
-        variables = mgmp_step.init(config, inputs, width, key)
-        if self.generator_params is not None:
-            _start_generator(variables, config, self.generator_params)
-        if folder is not None:
-            _claim(Path(folder), config, seed, {"data": data, "start": variables})
-        is_text = config.generator in models.TEXT_MODELS
-        state = training.fit(
-            step,
-            training.create_state(variables, optimizer),
-            data,
-            order=functools.partial(_order, n, config.batch_size, seed, pairs, paired=paired),
-            epochs=config.epochs,
-            key=jax.random.fold_in(key, 1),
-            gather=gather_trimmed_pair if is_text else gather_pair,
-            scan=False if is_text else None,
-            folder=folder,
-            name=self.name,
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fit:
+    """One of the fits of :func:`fit_together`; the arguments are those of :meth:`MGMP.fit`."""
+
+    method: MGMP
+    references: ReferenceSet
+    seed: int = 0
+    folder: str | Path | None = None
+
+    @property
+    def _prepared_from(self) -> tuple:
+        """What decides what it is trained on."""
+        method = self.method
+        same = method.config, method.asks, method.background_asks
+        return *same, id(method.generator), id(method.encode), id(self.references)
+
+    def _training(self, prepared: _Prepared) -> Training:
+        return Training(
+            prepared.config,
+            prepared.data,
+            self.seed,
+            None if self.folder is None else Path(self.folder),
+            prepared.has_background,
+            self.method.generator_params,
+            self.method.name,
         )
-        return jax.device_get(state.variables)
+
+
+def fit_together(fits: Sequence[Fit], *, together: int | None = None) -> list[FittedMGMP]:
+    """Does what :meth:`MGMP.fit` does for several seeds, methods and reference sets.
+
+    What is compiled they share, where their configs differ at most in the numbers
+    :data:`mgmp_jax.methods.mgmp_step.NUMBERS` and their pools are equally large. Of these, those
+    without a generator to train are trained at once, by ``vmap`` over stacked parameters. Results
+    are those of :meth:`MGMP.fit` but for rounding. Each folder is as :meth:`MGMP.fit` leaves it,
+    and trainings that were cut off are resumed from theirs.
+
+    Args:
+        fits: any; of the fitted methods each has the place of its fit.
+        together: how many at most are trained at once; by default 16, or on the CPU, where
+            ``vmap`` saves no time, 1: results are those of :meth:`MGMP.fit` bit for bit then.
+
+    Raises:
+        ValueError: as :meth:`MGMP.fit`, two fits have one folder, or ``together`` is below 1.
+        FloatingPointError: a training diverged.
+    """
+    if together is None:
+        together = 1 if jax.default_backend() == "cpu" else 16
+    check_whole("together", together, 1)
+    folders = [Path(fit.folder).resolve() for fit in fits if fit.folder is not None]
+    if len(set(folders)) < len(folders):
+        raise ValueError(f"each fit needs a folder of its own, got {sorted(map(str, folders))}")
+    prepared: dict[tuple, _Prepared] = {}
+    for fit in fits:
+        if fit._prepared_from not in prepared:
+            prepared[fit._prepared_from] = fit.method._prepare(fit.references)
+    of_fits = [prepared[fit._prepared_from] for fit in fits]
+    trainings = [fit._training(of_fit) for fit, of_fit in zip(fits, of_fits, strict=True)]
+    fitted: dict[int, FittedMGMP] = {}
+    for group in mgmp_train.groups(trainings, together):
+        trained = mgmp_train.train([trainings[i] for i in group])
+        for i, variables in zip(group, trained, strict=True):
+            fitted[i] = of_fits[i].fitted(fits[i].method, variables)
+    return [fitted[i] for i in range(len(fits))]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Prepared:
+    """What an MGMP is trained on, ``data``, and what it keeps of a reference set."""
+
+    config: MGMPConfig
+    source: Responses
+    data: dict[str, np.ndarray]
+    latents: np.ndarray | None
+    has_background: bool = False
+    knows_siblings: bool = False
+
+    def fitted(self, method: MGMP, variables: Mapping[str, Any]) -> FittedMGMP:
+        """Makes the fitted method of trained variables."""
+        latents, width = self.latents, self.source.values.shape[1]
+        if self.config.generator is not None:
+            latents = mgmp_step.generate(self.config, variables, self.data["inputs"], width)
+        return FittedMGMP(
+            self.config,
+            self.source,
+            latents,
+            variables["params"]["classifier"],
+            method.asks,
+            method.name,
+            self.knows_siblings,
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -322,51 +376,4 @@ class FittedMGMP:
             about["asks"],
             about["name"],
             about["knows_siblings"],
-        )
-
-
-def _order(
-    n: int, batch_size: int, seed: int, pairs: int, epoch: int, *, paired: bool
-) -> dict[str, np.ndarray]:
-    """An epoch's queries and, for each mini-batch, one pair of models drawn at random.
-
-    Models whose background is their own task's are drawn as they are ``paired``.
-    """
-    queries = training.epoch_order(n, batch_size, seed, epoch)
-    drawn = np.random.default_rng([seed, epoch, 1]).integers((pairs, pairs), size=(len(queries), 2))
-    if paired:
-        drawn[:, 1] = drawn[:, 0]
-    return {"query": queries, "pair": drawn}
-
-
-def _start_generator(
-    variables: dict[str, Any], config: MGMPConfig, params: Mapping[str, Any]
-) -> None:
-    generator = variables["params"].get("generator", {})
-    shapes = {layer: jax.tree.map(np.shape, below) for layer, below in generator.items()}
-    for layer, below in params.items():
-        if jax.tree.map(np.shape, below) != shapes.get(layer):
-            raise ValueError(
-                f"generator_params[{layer!r}] does not fit the generator {config.generator!r}: "
-                f"expected {shapes.get(layer, f'one of the layers {list(shapes)}')}"
-            )
-    variables["params"]["generator"] = {**generator, **params}
-
-
-def _claim(folder: Path, config: MGMPConfig, seed: int, arrays: Any) -> None:
-    """Writes down what is trained in a folder, or checks that it is what is written there."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(arrays):
-        digest.update(np.asarray(leaf).tobytes())
-    run = {"config": dataclasses.asdict(config), "seed": seed, "arrays": digest.hexdigest()}
-    path = folder / "run.json"
-    if not path.is_file():
-        files.write_json(path, run)
-        return
-    found = files.read_json(path)
-    different = [name for name in run if found.get(name) != run[name]]
-    if different:
-        raise ValueError(
-            f"{folder} holds an MGMP trained with other {' and '.join(different)} (arrays are the "
-            "responses, latents and starting weights); choose another folder, or delete it"
         )

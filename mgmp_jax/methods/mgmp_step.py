@@ -6,8 +6,9 @@ backward pass of the generator, whatever the size of the pool.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,12 +22,18 @@ from mgmp_jax.config import MGMPConfig
 from mgmp_jax.models import Classifier
 
 __all__ = [
+    "NUMBERS",
     "classify",
     "generate",
     "init",
+    "like",
     "make_loss",
+    "make_stacked_step",
     "make_step",
 ]
+
+Numbers = Mapping[str, Any]
+"""By the names of :data:`NUMBERS`."""
 
 
 def init(config: MGMPConfig, inputs: np.ndarray | None, width: int, key: Any) -> dict[str, Any]:
@@ -42,39 +49,99 @@ def init(config: MGMPConfig, inputs: np.ndarray | None, width: int, key: Any) ->
     params, batch_stats, latent = {}, {}, None
     generator = _generator(config, width)
     if generator is not None and inputs is not None:
-        init_fn = jax.jit(functools.partial(generator.init, train=False))
-        variables = init_fn(generator_key, datasets.model_inputs(inputs[:1]))
-        params["generator"] = variables["params"]
-        batch_stats = variables.get("batch_stats", {})
+        example = np.asarray(datasets.model_inputs(inputs[:1]))
+        variables = models.initial_variables(generator, generator_key, example)
+        params["generator"], batch_stats = variables["params"], variables["batch_stats"]
         latent = jnp.zeros((1, generator.num_outputs))
     how = "addition" if generator is None else config.assemble
     example = dna.assemble(latent, jnp.zeros((1, width)), how)
     context = dna.set_context(example, example) if config.context else None
     pair = _pair_inputs(example, example, context)
-    params["classifier"] = _classifier(config).init(classifier_key, pair, train=False)["params"]
+    drawn = models.initial_variables(_classifier(config), classifier_key, np.asarray(pair))
+    params["classifier"] = drawn["params"]
     return {"params": params, "batch_stats": batch_stats}
 
 
-@functools.lru_cache(maxsize=16)
+NUMBERS = (
+    "temperature",
+    "similarity_weight",
+    "cohesion_weight",
+    "weight_decay",
+    "learning_rate",
+)
+"""Fields of a config that a compiled step takes as arguments."""
+
+_IRRELEVANT = ("epochs", "batch_size", "response", "background")
+"""Fields that change what a step is given, not the step."""
+
+
 def make_step(config: MGMPConfig, width: int) -> tuple[training.Step, optax.GradientTransformation]:
-    """Makes the joint step: Adam on :func:`make_loss` over generator and classifier."""
-    optimizer = optax.adam(config.learning_rate)
-    return training.make_step(make_loss(config, width), optimizer), optimizer
+    """Makes the joint step: Adam on :func:`make_loss` over generator and classifier.
+
+    Configs that differ in :data:`NUMBERS` alone share what is compiled of it.
+
+    Returns:
+        A :class:`jax.tree_util.Partial` whose only argument is those numbers; and the optimiser.
+    """
+    step = jax.tree_util.Partial(_numbered_step(like(config), width), _numbers(config))
+    return step, optax.adam(config.learning_rate)
 
 
-def make_loss(config: MGMPConfig, width: int) -> training.LossFn:
+def make_stacked_step(configs: Sequence[MGMPConfig], width: int) -> training.Step:
+    """Makes one step of several trainings, by ``vmap``, where :func:`like` gives one config.
+
+    Leaves of states, keys and metrics are stacked along the first axis; those of batches along
+    the second, so that the first is still that along which devices split them.
+    """
+    (config,) = {like(config) for config in configs}
+    stacked = jax.tree.map(lambda *x: np.stack(x), *map(_numbers, configs))
+    return jax.tree_util.Partial(_stacked_step(config, width), stacked)
+
+
+def _numbers(config: MGMPConfig) -> Numbers:
+    return {name: np.float32(getattr(config, name)) for name in NUMBERS}
+
+
+def like(config: MGMPConfig) -> MGMPConfig:
+    """Gives the one config that stands for all whose compiled step is the same."""
+    fields = {field.name: field.default for field in dataclasses.fields(config)}
+    same = {name: fields[name] for name in (*NUMBERS, *_IRRELEVANT)}
+    if config.generator is None:  # the fragments are made already
+        same |= {"assemble": fields["assemble"], "align": False, "reduction": "mean"}
+    return config.replace(**same)
+
+
+@functools.lru_cache(maxsize=16)
+def _numbered_step(config: MGMPConfig, width: int) -> Callable:
+    def step(numbers: Numbers, state: training.TrainState, batch: training.Batch, key: Any):
+        loss_fn = functools.partial(make_loss(config, width), numbers=numbers)
+        optimizer = optax.adam(numbers["learning_rate"])
+        return training.make_step(loss_fn, optimizer)(state, batch, key)
+
+    return step
+
+
+@functools.lru_cache(maxsize=16)
+def _stacked_step(config: MGMPConfig, width: int) -> Callable:
+    return jax.vmap(_numbered_step(config, width), in_axes=(0, 0, 1, 0))
+
+
+def make_loss(config: MGMPConfig, width: int) -> Callable:
     """Makes Eq. 7 plus Eq. 8 a function of ``(params, batch_stats, batch, key)``.
 
     Without a generator to train there is nothing that Eq. 7 could change, and the loss is Eq. 8
     alone. A batch is what :func:`mgmp_jax.methods.fragments.gather_pair` gives.
 
     Args:
-        config: of the MGMP.
+        config: of the MGMP; the function also takes ``numbers``, to be used in place of its own.
         width: as for :func:`init`.
     """
     generator, classifier = _generator(config, width), _classifier(config)
+    own = {name: getattr(config, name) for name in NUMBERS}
 
-    def loss_fn(params: Any, batch_stats: Any, batch: training.Batch, key: Any):
+    def loss_fn(
+        params: Any, batch_stats: Any, batch: training.Batch, key: Any, numbers: Numbers = own
+    ):
         generator_key, classifier_key = jax.random.split(key)
         sets = [batch[name] for name in ("source", "homologous", "non_homologous")]
         if generator is not None:
@@ -103,7 +170,7 @@ def make_loss(config: MGMPConfig, width: int) -> training.LossFn:
         accuracy = jnp.mean((logits >= 0) == (labels == 1))
         if generator is None:
             return provenance, (batch_stats, {"accuracy": accuracy})
-        options = {"temperature": config.temperature, "reduction": config.reduction}
+        options = {"temperature": numbers["temperature"], "reduction": config.reduction}
         terms = {
             "similarity": losses.similarity_loss(s, t, n, **options),
             "cohesion": losses.cohesion_loss(s, t, n, **options),
@@ -111,9 +178,9 @@ def make_loss(config: MGMPConfig, width: int) -> training.LossFn:
             "provenance": provenance,
         }
         loss = (
-            config.similarity_weight * terms["similarity"]
-            + config.cohesion_weight * terms["cohesion"]
-            + config.weight_decay * terms["weights"]
+            numbers["similarity_weight"] * terms["similarity"]
+            + numbers["cohesion_weight"] * terms["cohesion"]
+            + numbers["weight_decay"] * terms["weights"]
             + provenance
         )
         return loss, (batch_stats, {"accuracy": accuracy, **terms})
@@ -139,7 +206,7 @@ def classify(config: MGMPConfig, classifier: Any, source: Any, target: Any) -> n
         source: fragments of the source, ``[n, o]``.
         target: fragments of the model in question, ``[n, o]``.
     """
-    return np.asarray(_compiled_scores(config)(classifier, source, target))
+    return np.asarray(_compiled_scores(like(config))(classifier, source, target))
 
 
 @functools.lru_cache(maxsize=16)

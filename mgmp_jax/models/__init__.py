@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 from mgmp_jax.models.alexnet import AlexNet
 from mgmp_jax.models.classifier import Classifier
 from mgmp_jax.models.resnet import ResNet
+from mgmp_jax.models.start import abstract_variables, initial_variables
 from mgmp_jax.models.transformer import Transformer
 from mgmp_jax.models.vit import ViT
 
@@ -20,8 +21,10 @@ __all__ = [
     "ResNet",
     "Transformer",
     "ViT",
+    "abstract_variables",
     "create",
     "features",
+    "initial_variables",
     "names",
 ]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +34,12 @@ def reads(module: Any) -> Modality:
 
 def abstract_variables(module: Any) -> dict[str, Any]:
     """Gives the structure, shapes and dtypes of a module's parameters and batch statistics."""
-    return jax.eval_shape(_compiled_init(module), jax.random.key(0), _example(module))
+    return models.abstract_variables(module, _example(module))
 
 
 def fresh_variables(module: Any, seed: int) -> dict[str, Any]:
     """Draws random parameters, and batch statistics to begin with."""
-    return _compiled_init(module)(jax.random.key(seed), _example(module))
+    return models.initial_variables(module, jax.random.key(seed), _example(module))
 
 
 def descended_variables(
@@ -110,12 +108,3 @@ def _example(module: Any) -> np.ndarray:
     if reads(module) == "texts":
         return np.zeros((1, 1), np.int32)
     return np.zeros((1, *IMAGE), np.float32)
-
-
-@functools.lru_cache(maxsize=8)
-def _compiled_init(module: Any) -> Callable[[Any, Any], dict[str, Any]]:
-    def init(key: Any, example: Any) -> dict[str, Any]:
-        variables = module.init(key, example, train=False)
-        return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
-
-    return jax.jit(init)

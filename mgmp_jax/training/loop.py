@@ -8,7 +8,7 @@ loop some 35 times slower (jax issue 12868).
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from mgmp_jax.data.buckets import trim
 from mgmp_jax.training.display import Display
-from mgmp_jax.training.run_folder import RunFolder
+from mgmp_jax.training.run_folder import RunFolder, StackedRunFolder
 
 __all__ = [
     "TrainState",
@@ -155,7 +155,8 @@ def fit(
     epochs: int,
     key: Any,
     gather: Callable[[Any, Any], Batch] = take,
-    folder: str | Path | None = None,
+    folder: str | Path | Sequence[str | Path] | None = None,
+    keep_every: int = 1,
     on_epoch: Callable[[int, TrainState], None] | None = None,
     mesh: Mesh | None = None,
     scan: bool | None = None,
@@ -164,14 +165,17 @@ def fit(
     """Trains for ``epochs`` epochs, from where a previous call was cut off if there was one.
 
     Args:
-        step: from :func:`make_step`; compiled once for each function object.
+        step: from :func:`make_step`; compiled once for each function object. Arguments of a
+            :class:`jax.tree_util.Partial` come before the state, and are not compiled in.
         state: the state before the first epoch.
         data: a pytree of arrays.
         order: ``epoch -> indices [steps, ...]``, a pytree; the largest names each example.
         epochs: how many there are in all.
         key: a PRNG key, or several for a stack of models.
         gather: ``(data, index) -> batch``; the arrays of a batch are ``[batch_size, ...]``.
-        folder: for ``metrics.jsonl`` and checkpoints (``state/``); ``None`` keeps nothing.
+        folder: for ``metrics.jsonl`` and checkpoints (``state/``), or one for each of a stack of
+            models; ``None`` keeps nothing.
+        keep_every: epochs from one checkpoint to the next; there is always one after the last.
         on_epoch: called as ``(epochs done, state)`` after each epoch, before its checkpoint.
         mesh: devices over which the batch is split, all by default.
         scan: whether an epoch is one dispatch, by default not on the CPU; ``gather`` must be
@@ -187,57 +191,73 @@ def fit(
     """
     mesh = data_mesh() if mesh is None else mesh
     scan = jax.default_backend() != "cpu" if scan is None else scan
-    run_folder = None if folder is None else RunFolder(Path(folder))
+    run_folder = None if folder is None else _run_folder(folder)
     first, state = (0, state) if run_folder is None else run_folder.resume(state)
     # A copy, since the compiled epoch takes the memory of the state that it is given.
     state = jax.device_put(jax.tree.map(np.array, state), NamedSharding(mesh, PartitionSpec()))
     if scan:
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
+    numbers: tuple[Any, ...] = ()
+    if isinstance(step, jax.tree_util.Partial):
+        step, numbers = step.func, step.args
     run_epoch = _compiled_epoch(step, gather, mesh, scan)
     with Display(name, epochs, first) as display:
         for epoch in range(first, epochs):
             start, index = time.perf_counter(), order(epoch)
             if epoch == first:
-                _check_divisible(gather(data, jax.tree.map(lambda i: i[0], index)), mesh)
-            state, metrics = run_epoch(state, data, index, key)
+                of_batch = data, jax.tree.map(lambda i: i[0], index)
+                _check_divisible(
+                    jax.eval_shape(gather, *of_batch) if scan else gather(*of_batch), mesh
+                )
+            state, metrics = run_epoch(state, data, index, key, numbers)
             row = _row(name, epoch + 1, metrics, index, start)
             if on_epoch is not None:
                 on_epoch(epoch + 1, state)
             if run_folder is not None:
-                run_folder.keep(row, state)
+                is_due = (epoch + 1) % keep_every == 0 or epoch + 1 == epochs
+                run_folder.keep(row, state if is_due else None)
             display.update(row)
     return state
 
 
 @functools.lru_cache(maxsize=16)
 def _compiled_epoch(
-    step: Step, gather: Callable[[Any, Any], Batch], mesh: Mesh, scan: bool
+    step: Callable, gather: Callable[[Any, Any], Batch], mesh: Mesh, scan: bool
 ) -> Callable:
-    """``(state, data, index, key) -> (state, metrics [steps])``, as fast as the device allows."""
+    """``(state, data, index, key, numbers) -> (state, metrics [steps])``, as fast as can be."""
     split = NamedSharding(mesh, PartitionSpec("data"))
 
-    def sharded_step(state: TrainState, batch: Batch, key: Any) -> tuple[TrainState, Metrics]:
-        return step(state, jax.lax.with_sharding_constraint(batch, split), key)
+    def sharded_step(state: TrainState, batch: Batch, key: Any, numbers: tuple[Any, ...]):
+        return step(*numbers, state, jax.lax.with_sharding_constraint(batch, split), key)
 
     if not scan:
         compiled = jax.jit(sharded_step, donate_argnums=0)
 
-        def run_steps(state: TrainState, data: Any, index: Any, key: Any):
+        def run_steps(state: TrainState, data: Any, index: Any, key: Any, numbers: Any):
             steps = len(jax.tree.leaves(index)[0])
             rows = []
             for i in range(steps):
                 batch = gather(data, jax.tree.map(lambda x, i=i: x[i], index))
-                state, metrics = compiled(state, batch, key)
+                state, metrics = compiled(state, batch, key, numbers)
                 rows.append(metrics)
             return state, jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
 
         return run_steps
 
     @functools.partial(jax.jit, donate_argnums=0)
-    def scan_steps(state: TrainState, data: Any, index: Any, key: Any):
-        return jax.lax.scan(lambda s, i: sharded_step(s, gather(data, i), key), state, index)
+    def scan_steps(state: TrainState, data: Any, index: Any, key: Any, numbers: Any):
+        def one(state: TrainState, i: Any) -> tuple[TrainState, Metrics]:
+            return sharded_step(state, gather(data, i), key, numbers)
+
+        return jax.lax.scan(one, state, index)
 
     return scan_steps
+
+
+def _run_folder(folder: str | Path | Sequence[str | Path]) -> RunFolder | StackedRunFolder:
+    if isinstance(folder, str | Path):
+        return RunFolder(Path(folder))
+    return StackedRunFolder([Path(one) for one in folder])
 
 
 def _row(name: str, epoch: int, metrics: Metrics, index: Any, start: float) -> dict[str, Any]:

@@ -1,14 +1,18 @@
 """Where a training keeps how far it has come."""
 
 import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
+
+import jax
+import numpy as np
 
 from mgmp_jax import files
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.training.display import console
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "StackedRunFolder"]
 
 
 class RunFolder:
@@ -42,11 +46,21 @@ class RunFolder:
                 unfinished.write_bytes(b"".join(line + b"\n" for line in kept))
         return first, state
 
-    def keep(self, row: dict[str, Any], state: Any) -> None:
-        """Keeps an epoch's metrics and the state after it."""
+    def keep(self, row: dict[str, Any], state: Any | None) -> None:
+        """Keeps an epoch's metrics and the state after it, if it is given."""
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        self._checkpoints.save(row["epoch"], state)
+        if state is not None:
+            self._checkpoints.save(row["epoch"], state)
+
+    def steps(self) -> list[int]:
+        """Lists the epochs after which a state is kept."""
+        return self._checkpoints.steps()
+
+    def keep_only(self, steps: Collection[int]) -> None:
+        """Deletes the states after other epochs."""
+        for step in set(self.steps()) - set(steps):
+            self._checkpoints.delete(step)
 
     def _newest_sound(self, state: Any) -> tuple[int, Any]:
         damaged: list[tuple[int, ValueError]] = []
@@ -67,6 +81,54 @@ class RunFolder:
         if damaged:
             raise damaged[0][1]
         return 0, state
+
+
+class StackedRunFolder:
+    """Keeps the same of a stack of models, each in a folder as if it were trained alone.
+
+    Args:
+        folders: one for each model.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._each = [RunFolder(folder) for folder in folders]
+
+    def resume(self, state: Any) -> tuple[int, Any]:
+        """Finds where all go on: at the newest sound checkpoint that all have.
+
+        What some have beyond it is deleted: a training that was cut off left it.
+
+        Args:
+            state: the stacked state before the first epoch.
+
+        Returns:
+            How many epochs are done, and the stacked state after them.
+
+        Raises:
+            ValueError: a model has checkpoints, and none of them can be read.
+        """
+        states = self._unstack(state)
+        while True:
+            shared = set.intersection(*(set(each.steps()) for each in self._each))
+            for each in self._each:
+                each.keep_only(shared)
+            resumed = [each.resume(own) for each, own in zip(self._each, states, strict=True)]
+            firsts = {first for first, _ in resumed}
+            if len(firsts) == 1:
+                return firsts.pop(), jax.tree.map(lambda *x: np.stack(x), *(s for _, s in resumed))
+
+    def keep(self, row: dict[str, Any], state: Any | None) -> None:
+        """Keeps an epoch's metrics and the stacked state after it, if it is given."""
+        states = [None] * len(self._each) if state is None else self._unstack(state)
+        for i, (each, own) in enumerate(zip(self._each, states, strict=True)):
+            of_model = {k: v[i] if isinstance(v, list) else v for k, v in row.items()}
+            each.keep(of_model, own)
+
+    def _unstack(self, state: Any) -> list[Any]:
+        state = jax.device_get(state)
+        return [
+            jax.tree.map(lambda x, i=i: np.asarray(x[i]), state) for i in range(len(self._each))
+        ]
 
 
 def _sound_lines(raw: bytes, epochs: int) -> list[bytes]:

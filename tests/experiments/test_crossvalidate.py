@@ -29,9 +29,12 @@ def test_the_mean_over_folds_is_written(monkeypatch, tmp_path: Path) -> None:
         one = {"accuracy": accuracy, "auc": 1.0, "config": {}}
         return {"methods": {name: one for name in fold.variants}}
 
+    fitted = []
+    monkeypatch.setattr("_rows.fit_rows", lambda rows, *_: fitted.extend(rows))
     monkeypatch.setattr("_rows.run_row", run_row)
     args = config.Args(preset="demo", data="glyphs", pool_subsets=(0, 2), eval_subsets=(1,))
     found = crossvalidate.main(config.Args(**{**vars(args), "stage": 2, "out": tmp_path}))
+    assert [fold.evaluation[0].task for fold in fitted] == ["subset 0", "subset 2"]
     (path,) = tmp_path.glob("*-crossvalidation2-*/results.json")
     written = json.loads(path.read_text())
     assert (written["experiment"], written["schema"]) == ("crossvalidate", 2)

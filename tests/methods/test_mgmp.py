@@ -257,6 +257,6 @@ def test_generator_params_start_the_generator() -> None:
 
 
 def order_of(*args: Any, **options: Any) -> dict[str, np.ndarray]:
-    from mgmp_jax.methods.mgmp import _order
+    from mgmp_jax.methods.mgmp_train import order
 
-    return _order(*args, **options)
+    return order(*args, **options)

@@ -95,3 +95,17 @@ def test_vit_says_what_does_not_divide(options: dict, message: str) -> None:
     module = models.create("vit-small", num_outputs=10, **{"width": 48, "depth": 1, **options})
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(lambda: module.init(jax.random.key(0), IMAGES, train=False))
+
+
+def test_weights_are_drawn_as_flax_draws_them_and_compiled_once() -> None:
+    one, same = (models.create("resnet18", num_outputs=3, width=2) for _ in range(2))
+    example = np.zeros((1, 32, 32, 3), np.float32)
+    key = jax.random.key(8)
+    expected = jax.jit(lambda x: one.init(key, x, train=False))(example)
+    drawn = models.initial_variables(one, key, example)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), drawn, dict(expected))
+    shapes = jax.tree.map(np.shape, models.abstract_variables(one, example))
+    assert shapes == jax.tree.map(np.shape, drawn)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(one), "init", lambda *_, **__: pytest.fail("traced again"))
+        models.initial_variables(same, jax.random.key(9), example)

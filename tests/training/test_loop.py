@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,60 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, cut: st
     assert [row["epoch"] for row in rows[1]] == [1, 2, 3, 4, 5, 6]
 
 
+def test_few_checkpoints_are_kept_where_that_is_asked(tmp_path) -> None:
+    whole = fit()
+    for epochs, kept in ((2, ["2"]), (5, ["4", "5"]), (6, ["5", "6"])):
+        state = fit(epochs=epochs, folder=tmp_path, keep_every=4)
+        assert sorted(path.name for path in (tmp_path / "state").iterdir()) == kept
+    chex.assert_trees_all_equal(state, whole)
+    log = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in log] == [1, 2, 3, 4, 5, 6]
+
+
+def fit_stack(folders, epochs=6):
+    one = training.make_step(loss_fn, OPTIMIZER)
+    return training.fit(
+        jax.vmap(one, in_axes=(0, 1, 0)),
+        jax.tree.map(lambda x: jnp.stack([x, x]), start()),
+        DATA,
+        order=lambda epoch: np.stack([training.epoch_order(N, 10, s, epoch) for s in (0, 1)], 2),
+        epochs=epochs,
+        key=jnp.stack([jax.random.key(0), jax.random.key(1)]),
+        folder=folders,
+    )
+
+
+def test_a_stack_keeps_each_model_in_its_own_folder_as_if_it_were_alone(tmp_path) -> None:
+    folders = [tmp_path / "0", tmp_path / "1"]
+    stacked = fit_stack(folders)
+    for i, folder in enumerate(folders):
+        own = jax.tree.map(lambda x, i=i: x[i], stacked)
+        alone = fit(seed=i)
+        chex.assert_trees_all_close(own, alone, rtol=1e-5, atol=1e-6)
+        chex.assert_trees_all_equal(fit(seed=i, folder=folder), own)
+        rows = list(map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()))
+        assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+        assert all(isinstance(row["loss"], float) for row in rows)
+
+
+@pytest.mark.parametrize("harm", ["damaged", "not written"])
+def test_a_stack_resumes_from_the_newest_state_of_all(tmp_path, harm: str, capsys) -> None:
+    folders = [tmp_path / "0", tmp_path / "1"]
+    whole = fit_stack(None)
+    fit_stack(folders, epochs=4)
+    if harm == "damaged":
+        damage(folders[1] / "state" / "4")
+    else:
+        shutil.rmtree(folders[1] / "state" / "4")
+    capsys.readouterr()
+    chex.assert_trees_all_equal(fit_stack(folders), whole)
+    assert ("epoch 4 is damaged: deleted" in " ".join(capsys.readouterr().out.split())) == (
+        harm == "damaged"
+    )
+    for folder in folders:
+        assert sorted(path.name for path in (folder / "state").iterdir()) == ["5", "6"]
+
+
 def test_a_damaged_checkpoint_is_said_and_the_one_before_is_resumed(tmp_path, capsys) -> None:
     whole = fit(folder=tmp_path / "whole")
     fit(epochs=4, folder=tmp_path / "cut")
@@ -137,6 +192,27 @@ def test_the_step_is_compiled_once() -> None:
     step = chex.assert_max_traces(training.make_step(loss_fn, OPTIMIZER), n=1)
     fit(step=step)
     fit(step=step, seed=3)
+
+
+def test_arguments_of_a_step_are_not_compiled_in() -> None:
+    def scaled(factor, state, batch, key):
+        return training.make_step(loss_fn, optax.sgd(factor))(state, batch, key)
+
+    step = chex.assert_max_traces(scaled, n=1)
+    state = training.create_state(start().variables, optax.sgd(1.0))
+    ends = [
+        training.fit(
+            jax.tree_util.Partial(step, np.float32(factor)),
+            state,
+            DATA,
+            order=lambda epoch: training.epoch_order(N, 10, 0, epoch),
+            epochs=1,
+            key=jax.random.key(0),
+        )
+        for factor in (0.0, 0.1)
+    ]
+    np.testing.assert_array_equal(ends[0].params["w"], 0)
+    assert np.abs(ends[1].params["w"]).max() > 0.01
 
 
 def test_scan_and_single_steps_give_the_same(monkeypatch) -> None:
