@@ -1,11 +1,13 @@
 """Files that are written whole or not at all, and read with suspicion."""
 
 import contextlib
+import glob
 import hashlib
 import io
 import json
 import math
 import os
+import platform
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -38,6 +40,8 @@ _NUMBERS_AND_STRINGS = "biufcSU"
 def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a path to write to, which takes the place of ``path`` once the block has ended well.
 
+    What a process of this machine left unfinished when it was killed is taken away.
+
     Args:
         path: of the file; its folder is made if it is not there.
 
@@ -49,12 +53,35 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    here = f".{path.name}.{platform.node()}-"
+    _sweep(path.parent, here)
+    unfinished = path.with_name(f"{here}{os.getpid()}")
     try:
         yield unfinished
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path, begins: str) -> None:
+    """Deletes unfinished files of processes that are no more, named by a process each."""
+    if os.name != "posix":  # elsewhere asking for a process may end it
+        return
+    for left in folder.glob(f"{glob.escape(begins)}*"):
+        process = left.name.removeprefix(begins)
+        with contextlib.suppress(OSError):
+            if process.isdecimal() and not _is_running(int(process)):
+                left.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def read_json(path: str | Path) -> Any:
