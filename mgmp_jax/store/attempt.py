@@ -32,7 +32,7 @@ _SETTINGS = (
 
 def settings() -> dict[str, Any]:
     """Collects the settings that another process must have to train as this one does."""
-    found = {name: getattr(jax.config, name) for name in _SETTINGS}
+    found = {name: jax.config.values[name] for name in _SETTINGS}
     return {**found, "absl": logging.getLogger("absl").level}
 
 
@@ -41,7 +41,7 @@ def adopt(given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name == "absl":
             logging.getLogger("absl").setLevel(value)
-        elif getattr(jax.config, name) != value:
+        elif jax.config.values[name] != value:
             jax.config.update(name, value)
 
 

@@ -20,9 +20,9 @@ class Board:
     """
 
     def __init__(self, plan: Plan, processes: int = 0) -> None:
-        self._plan = plan
+        self._total, self._done = len(plan.needs), 0
         self._bars = bars()
-        self._all = self._bars.add_task("models", total=len(plan.needs), text="")
+        self._all = self._bars.add_task("models", total=self._total, text="")
         self._rows = [
             self._bars.add_task("", total=1, text="", visible=False) for _ in range(processes)
         ]
@@ -58,14 +58,13 @@ class Board:
 
     def finish(self, new: Mapping[ModelSpec, Outcome]) -> None:
         """Shows what became of models that are trained or given up."""
-        total = len(self._plan.needs)
-        done = len(self._plan.outcomes) - len(new)
-        for done, (spec, outcome) in enumerate(new.items(), done + 1):
+        for done, (spec, outcome) in enumerate(new.items(), self._done + 1):
+            self._done = done
             if outcome.reason is None:
-                self.say(f"  {done} of {total}  {_short(spec)}: {outcome.text}")
+                self.say(f"  {done} of {self._total}  {_short(spec)}: {outcome.text}")
             else:
-                self.say(f"  {done} of {total}  {spec.address} failed ({outcome.reason})")
-        self._bars.update(self._all, completed=done)
+                self.say(f"  {done} of {self._total}  {spec.address} failed ({outcome.reason})")
+        self._bars.update(self._all, completed=self._done)
 
 
 def _short(spec: ModelSpec) -> str:

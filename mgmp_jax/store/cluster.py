@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import pickle
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,12 +39,7 @@ def run(store: ModelStore, plan: Plan, address: str, num_gpus: float) -> None:
     ray = _ray()
     is_ours = not ray.is_initialized()
     if is_ours:
-        ray.init(
-            address="local" if address == "ray" else address,
-            include_dashboard=False if address == "ray" else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        _connect(ray, address)
     try:
         task = ray.remote(num_cpus=1, num_gpus=num_gpus, max_retries=_MAX_RETRIES)(_train)
         common = ray.put(pickle.dumps(store)), ray.put(settings())
@@ -54,6 +50,17 @@ def run(store: ModelStore, plan: Plan, address: str, num_gpus: float) -> None:
     finally:
         if is_ours:
             ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:
+    with warnings.catch_warnings():  # Ray forks for the blink of an eye, then starts a program
+        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+        ray.init(
+            address="local" if address == "ray" else address,
+            include_dashboard=False if address == "ray" else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
 
 
 def _follow(ray: Any, plan: Plan, references: Mapping[ModelSpec, Any]) -> None:

@@ -59,7 +59,7 @@ def run(store: ModelStore, plan: Plan, number: int) -> None:
                     board.update(i, *content)
                 elif kind == "said":
                     board.say(content)
-                else:
+                elif worker.job is not None:
                     board.finish(plan.finish(worker.job, content))
                     worker.job = None
                     board.rest(i)
