@@ -223,7 +223,7 @@ def _fit_all(
 def gather(cohort: Cohort, store: ModelStore, args: Args) -> Material:
     """Trains all models and fits all MGMPs that are not there yet, and takes all answers."""
     row = cohort.row
-    train_models(cohort.specs, store)
+    train_models(cohort.specs, store, args)
     asked = store.queries(row.source, count=row.num_queries)
     labels = store.examples(row.source, "test").labels[: row.num_queries]
     unseen = store.queries(row.source, "test", len(labels))

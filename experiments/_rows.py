@@ -21,7 +21,7 @@ from mgmp_jax.methods import MGMP, Fit, FittedMGMP, fit_together
 from mgmp_jax.queries import TRAINING, QuerySet
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.responses import Responses
-from mgmp_jax.store import ModelSpec, ModelStore
+from mgmp_jax.store import ModelSpec, ModelStore, jobs
 from mgmp_jax.training import Recipe, console
 from mgmp_jax.verifier import Verifier
 
@@ -279,7 +279,7 @@ class Scaled(Answering):
 
 def fit_rows(rows: Sequence[Row], store: ModelStore, args: Any) -> None:
     """Trains the models of rows, and fits what is missing of their MGMPs, together."""
-    train_models(list(dict.fromkeys(spec for row in rows for spec in row.specs)), store)
+    train_models(list(dict.fromkeys(spec for row in rows for spec in row.specs)), store, args)
     answering = [_answering(row, store) for row in rows]
     numbers = " and ".join(sorted({str(len(each.queries)) for each in answering}))
     console.print(f"[bold]2. Responses and MGMP[/] on {numbers} training examples")
@@ -339,13 +339,13 @@ def _load(folder: Path) -> FittedMGMP:
     return found
 
 
-def train_models(specs: Sequence[ModelSpec], store: ModelStore) -> None:
-    """Trains what is missing."""
+def train_models(specs: Sequence[ModelSpec], store: ModelStore, args: Any) -> None:
+    """Trains what is missing, in as many processes or on the cluster that the arguments say."""
     for spec in specs:  # what is missing is said before hours pass
         if spec.teacher is None:
             store.examples(spec, "train")
     console.print(f"[bold]1. {len(specs)} models[/]")
-    store.train(specs)
+    jobs.train(store, specs, jobs=args.jobs, cluster=args.cluster)
 
 
 def evaluate(answering: Answering, variant: Variant, seeds: Sequence[FittedMGMP]) -> dict[str, Any]:

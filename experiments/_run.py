@@ -131,9 +131,10 @@ def open_store(args: Any, **more: Any) -> Any:
 
 
 def settings(args: Any) -> dict[str, Any]:
-    """Collects all arguments but where things lie."""
+    """Collects all arguments but where things lie, and by whom models are trained."""
     everything = dataclasses.asdict(args)
-    return {k: v for k, v in everything.items() if k not in ("data_dir", "out", "pretrained")}
+    left_out = ("data_dir", "out", "pretrained", "jobs", "cluster")
+    return {k: v for k, v in everything.items() if k not in left_out}
 
 
 def address(name: str, what: Any) -> str:

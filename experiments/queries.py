@@ -106,7 +106,7 @@ def main(args: Args) -> dict[str, Any]:
 
     def make() -> dict[str, Any]:
         specs, found = [*cohort.candidates, *cohort.rehearsal, *cohort.controls], {}
-        train_models(specs, store)
+        train_models(specs, store, args)
         for name, queries in make_queries(cohort, store).items():
             answers = {spec: store.responses(spec, queries) for spec in specs}
             labels = [answers[spec].values.argmax(axis=1) for spec in cohort.candidates]

@@ -138,7 +138,7 @@ def main(args: Args) -> dict[str, Any]:
     folder = args.out / address(rows[0].name, rows)
 
     def make() -> dict[str, Any]:
-        train_models(list(dict.fromkeys(spec for row in rows for spec in row.specs)), store)
+        train_models(list(dict.fromkeys(spec for row in rows for spec in row.specs)), store, args)
         return {
             "arch": args.arch,
             "sources": [store.accuracy(family[next(iter(family))].source) for family in families],

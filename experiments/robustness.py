@@ -209,7 +209,7 @@ def main(args: Args) -> dict[str, Any]:
 
     def make() -> dict[str, Any]:
         material = gather(cohort, store, args)
-        train_models([spec for specs in otherwise.values() for spec in specs], store)
+        train_models([spec for specs in otherwise.values() for spec in specs], store, args)
         return score_all(cohort, store, material, otherwise)
 
     results = results_of("robustness", folder, args, make)

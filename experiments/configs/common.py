@@ -51,6 +51,12 @@ class Args:
     out: Path = Path("runs")
     """Folder for models and results, for one state of the data in --data-dir and for one command at
     a time; commands share the models in it."""
+    jobs: int | None = None
+    """How many processes train models on this machine; by default one for each CPU core, or one
+    where there is a GPU."""
+    cluster: str | None = None
+    """Address of a Ray cluster that trains models instead, whose machines see --out and --data-dir;
+    "ray" starts Ray on this machine."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from configs import cohort  # noqa: E402
 
 from mgmp_jax.data import glyphs  # noqa: E402
 from mgmp_jax.responses import Responses  # noqa: E402
+from mgmp_jax.store import jobs  # noqa: E402
 
 TINY_COHORT = dataclasses.replace(
     cohort.PRESETS["demo"],
@@ -39,6 +40,12 @@ def few_glyphs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         glyphs, "generate", lambda name, split, n: GENERATE(name, split, min(n, 1000))
     )
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models so small take less time than another process takes to start."""
+    monkeypatch.setattr(jobs, "best_number", lambda: 1)
 
 
 @pytest.fixture
