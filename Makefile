@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint docs tables clean
+.PHONY: demo test faults soak lint docs tables clean
 
 demo: $(VENV)/installed
 	$(BIN)/python experiments/cifar.py --preset demo --data glyphs \
@@ -11,6 +11,13 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2
+
+faults: $(VENV)/installed-test
+	$(BIN)/python -m tests.faults.campaign --seconds 600
+	$(BIN)/python -m tests.faults.kills --times 20
+
+soak: $(VENV)/installed-test
+	$(BIN)/python -m tests.faults.campaign --seconds 1000000000
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -168,11 +168,11 @@ class Material:
 
     def draw(self, n: int, rng: np.random.Generator) -> Material:
         """Draws ``n`` queries of each kind, or all where there are fewer."""
-        parts = {of: np.sort(rng.permutation(len(q))[:n]) for of, q in self.queries.items()}
-        queries = {of: q.take(parts[of]) for of, q in self.queries.items()}
+        parts = {which: np.sort(rng.permutation(len(q))[:n]) for which, q in self.queries.items()}
+        queries = {which: q.take(parts[which]) for which, q in self.queries.items()}
         answers = {
-            of: {spec: r.take(parts[of], queries[of].digest) for spec, r in all_.items()}
-            for of, all_ in self.answers.items()
+            which: {spec: r.take(parts[which], queries[which].digest) for spec, r in all_.items()}
+            for which, all_ in self.answers.items()
         }
         part, digest = parts[TRAINING], queries[TRAINING].digest
         methods = {
@@ -211,9 +211,9 @@ def _fit_all(
     asked["extended, with siblings"] = row.variants["extended"], {"siblings": cohort.siblings}
     fitted, unfit = {}, {}
     for name, (variant, more) in asked.items():
-        of = folder / address(slug(name), [variant, FROZEN_SEED, more.get("siblings")])
+        place = folder / address(slug(name), [variant, FROZEN_SEED, more.get("siblings")])
         try:
-            fitted[f"MGMP {name}"] = answering.fit_or_load(of, variant, name, **more)
+            fitted[f"MGMP {name}"] = answering.fit_or_load(place, variant, name, **more)
         except ValueError as error:
             unfit[f"MGMP {name}"] = str(error)
             training.console.print(f"[bold]{name} was not fitted:[/] {error}")

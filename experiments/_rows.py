@@ -193,7 +193,7 @@ class Answering:
     @property
     def embeds(self) -> bool:
         """Whether embeddings are compared, not logits."""
-        return all(of.config.response == "embedding" for of in self.row.variants.values())
+        return all(variant.config.response == "embedding" for variant in self.row.variants.values())
 
     def of(self, spec: ModelSpec, epoch: int | None = None) -> Answers:
         """Takes a model's answers; beside embeddings the logits, for the background."""
@@ -229,11 +229,11 @@ class Answering:
             name: of it in words.
             folders: one for each seed from 0.
         """
-        missing = {seed: of for seed, of in enumerate(folders) if not _is_fitted(of)}
+        missing = {seed: place for seed, place in enumerate(folders) if not _is_fitted(place)}
         references = self._references(variant, ()) if missing else None
         return [
-            Fit(self._method(variant, f"{name}, seed {seed}", seed, None), references, seed, of)
-            for seed, of in missing.items()
+            Fit(self._method(variant, f"{name}, seed {seed}", seed, None), references, seed, place)
+            for seed, place in missing.items()
             if references is not None
         ]
 
@@ -265,6 +265,16 @@ class Answering:
             list(map(self.of, siblings)),
             queries=queries if self.embeds else self.queries,
         )
+
+
+class Scaled(Answering):
+    """The same, where every model's logits have a mean square of one."""
+
+    def of(self, spec: ModelSpec, epoch: int | None = None) -> Responses:
+        """Takes a model's logits, divided by their root mean square."""
+        logits = self.store.responses(spec, self.queries, epoch=epoch)
+        scale = np.sqrt(np.mean(logits.values.astype(np.float64) ** 2))
+        return Responses(logits.values / scale, "logits", self.queries, logits.model)
 
 
 def fit_rows(rows: Sequence[Row], store: ModelStore, args: Any) -> None:
@@ -338,26 +348,30 @@ def train_models(specs: Sequence[ModelSpec], store: ModelStore) -> None:
     store.train(specs)
 
 
+def evaluate(answering: Answering, variant: Variant, seeds: Sequence[FittedMGMP]) -> dict[str, Any]:
+    """Evaluates one variant of MGMP, fitted with some seeds, on a row's evaluation pairs."""
+    scores: dict[str, list[np.ndarray]] = {role: [] for role in ROLES}
+    models = []
+    for pair in answering.row.evaluation:
+        for role, spec in zip(ROLES, pair.specs, strict=True):
+            suspect = answers_to(answering.of(spec), TRAINING)
+            by_seed = np.stack([one.fragment_scores(suspect) for one in seeds])
+            scores[role].append(by_seed)
+            truth = "homologous" if spec == pair.homologous else "not homologous"
+            dna = by_seed.mean(axis=1, dtype=np.float64).tolist()
+            about = {"model": spec.address, "task": pair.task, "truth": truth}
+            models.append({**about, "dna_score_by_seed": dna})
+    stacked = (np.stack(scores[role], axis=1) for role in ROLES)
+    return {
+        "config": dataclasses.asdict(variant.config),
+        **reporting.summarise(*stacked, threshold=THRESHOLD),
+        "evaluation": models,
+    }
+
+
 def _evaluate(answering: Answering, fitted: Mapping[str, Sequence[FittedMGMP]]) -> dict[str, Any]:
-    row, found = answering.row, {}
-    for name, seeds in fitted.items():
-        scores: dict[str, list[np.ndarray]] = {role: [] for role in ROLES}
-        models = []
-        for pair in row.evaluation:
-            for role, spec in zip(ROLES, pair.specs, strict=True):
-                suspect = answers_to(answering.of(spec), TRAINING)
-                by_seed = np.stack([one.fragment_scores(suspect) for one in seeds])
-                scores[role].append(by_seed)
-                truth = "homologous" if spec == pair.homologous else "not homologous"
-                dna = by_seed.mean(axis=1, dtype=np.float64).tolist()
-                about = {"model": spec.address, "task": pair.task, "truth": truth}
-                models.append({**about, "dna_score_by_seed": dna})
-        stacked = (np.stack(scores[role], axis=1) for role in ROLES)
-        found[name] = {
-            "config": dataclasses.asdict(row.variants[name].config),
-            **reporting.summarise(*stacked, threshold=THRESHOLD),
-            "evaluation": models,
-        }
+    row = answering.row
+    found = {name: evaluate(answering, row.variants[name], seeds) for name, seeds in fitted.items()}
     accuracies = {spec.address: answering.store.accuracy(spec) for spec in row.specs}
     return {"row": row.name, "paper": row.paper, "methods": found, "models": accuracies}
 

@@ -192,7 +192,7 @@ def by_weights(source: Any, targets: Sequence[Any]) -> dict[str, Scores]:
     layers = [weights.weight_distance_by_layer(source, target, relative=True) for target in targets]
     return {
         "‖Δw‖": np.array([float(weights.weight_distance(source, t)) for t in targets]),
-        "‖Δw‖, mean of layers": np.array([float(np.mean([*of.values()])) for of in layers]),
+        "‖Δw‖, mean of layers": np.array([float(np.mean([*one.values()])) for one in layers]),
         "weight cosine": np.array([float(weights.weight_cosine(source, t)) for t in targets]),
     }
 

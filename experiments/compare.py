@@ -42,7 +42,9 @@ def against_queries(cohort: Cohort, material: Material, ways: Any) -> dict[str, 
         for _ in range(DRAWS):
             part = material.draw(n, rng)
             asked = ways if n >= LEAST_QUERIES else {}
-            attributions = {of: attribute(ways[of], cohort, part.answers[of]) for of in asked}
+            attributions = {
+                which: attribute(ways[which], cohort, part.answers[which]) for which in asked
+            }
             for method, scores in by_answers(cohort, part, attributions)[0].items():
                 for kind, of_kind in by_kind(cohort, scores).items():
                     aucs.setdefault((method, kind), []).append(of_kind["auc"])
@@ -56,9 +58,9 @@ def compare(cohort: Cohort, store: ModelStore, material: Material) -> dict[str, 
     import _scoring as scoring
 
     ways, tried, attributions = {}, {}, {}
-    for of, answers in material.answers.items():
-        ways[of], tried[of] = scoring.choose(cohort, answers)
-        attributions[of] = scoring.attribute(ways[of], cohort, answers)
+    for which, answers in material.answers.items():
+        ways[which], tried[which] = scoring.choose(cohort, answers)
+        attributions[which] = scoring.attribute(ways[which], cohort, answers)
     scores, unread = scoring.by_answers(cohort, material, attributions)
     suspects = [suspect.spec for suspect in cohort.suspects]
     source, *targets = (store.variables(s)["params"] for s in (cohort.row.source, *suspects))
@@ -72,18 +74,18 @@ def compare(cohort: Cohort, store: ModelStore, material: Material) -> dict[str, 
         "suspects": [{"model": s.spec.address, "kind": s.kind} for s in cohort.suspects],
         "methods": methods,
         "unread": unread,
-        "num_queries": {of: len(queries) for of, queries in material.queries.items()},
+        "num_queries": {which: len(queries) for which, queries in material.queries.items()},
         "against_queries": curves,
         "sibling_test": {
-            of: {
+            which: {
                 "chosen": ", ".join(way),
-                "on_pool_tasks": tried[of],
-                "on_evaluation_tasks": scoring.families_results(cohort, material.answers[of]),
-                "level": scoring.level(way, cohort, material.answers[of]),
-                "suspects": scoring.suspects_results(cohort, attributions[of]),
-                "power": scoring.mean_power(way, cohort, material.answers[of]),
+                "on_pool_tasks": tried[which],
+                "on_evaluation_tasks": scoring.families_results(cohort, material.answers[which]),
+                "level": scoring.level(way, cohort, material.answers[which]),
+                "suspects": scoring.suspects_results(cohort, attributions[which]),
+                "power": scoring.mean_power(way, cohort, material.answers[which]),
             }
-            for of, way in ways.items()
+            for which, way in ways.items()
         },
     }
 

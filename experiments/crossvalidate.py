@@ -27,10 +27,10 @@ def compared(row: Row, stage: int) -> dict[str, Variant]:
     from _rows import changed
 
     found = {}
-    for (of, prefix), (common, changes) in STAGES[stage].items():
+    for (base, prefix), (common, changes) in STAGES[stage].items():
         for name, change in changes.items():
             label = f"{prefix}{name}".removesuffix(": ")
-            found[label] = changed(row.variants[of], **{**common, **change})
+            found[label] = changed(row.variants[base], **{**common, **change})
     extended = row.variants["extended"]
     for i, generator in enumerate(extended.generators if stage == 3 else (), 1):
         one = changed(extended, generators=(generator,))

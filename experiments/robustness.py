@@ -121,26 +121,26 @@ def change_all(
         kinds = ["homologous"] * (len(specs) // 2) + [OTHER] * (len(specs) // 2)
         suspects = [Suspect(spec, kind) for spec, kind in zip(specs, kinds, strict=True)]
         answers = {
-            of: {spec: store.responses(spec, queries) for spec in specs}
-            for of, queries in material.queries.items()
+            which: {spec: store.responses(spec, queries) for spec in specs}
+            for which, queries in material.queries.items()
         }
         yield name, suspects, answers, [store.variables(spec)["params"] for spec in specs]
     for name, (function, more) in WEIGHTS.items():
         params = [getattr(transformations, function)(one["params"], *more) for one in variables]
-        answers = {of: {} for of in material.queries}
-        for of, queries in material.queries.items():
+        answers = {which: {} for which in material.queries}
+        for which, queries in material.queries.items():
             for suspect, one, weights in zip(known, variables, params, strict=True):
                 module, state = store.module(suspect.spec), {**one, "params": weights}
                 logits, _ = training.predict(module, state, queries.inputs)
-                answers[of][suspect.spec] = Responses(logits, "logits", queries)
+                answers[which][suspect.spec] = Responses(logits, "logits", queries)
         yield name, known, answers, params
     specs = [*(suspect.spec for suspect in known), *cohort.controls]
     for i, name in enumerate(ANSWERS):
         answers = {}
-        for j, (of, all_) in enumerate(material.answers.items()):
+        for j, (which, all_) in enumerate(material.answers.items()):
             keys = jax.random.split(jax.random.fold_in(jax.random.key(i), j), len(specs))
             pairs = zip(specs, keys, strict=True)
-            answers[of] = {spec: answer_otherwise(name, all_[spec], key) for spec, key in pairs}
+            answers[which] = {spec: answer_otherwise(name, all_[spec], key) for spec, key in pairs}
         yield name, known, answers, []
 
 
@@ -170,24 +170,28 @@ def score_all(
     """Scores the suspects after every transformation by every method that reads them."""
     from _scoring import as_results, attribute, by_answers, by_weights, choose, suspects_results
 
-    ways = {of: choose(cohort, material.answers[of])[0] for of in ATTRIBUTED_BY}
+    ways = {which: choose(cohort, material.answers[which])[0] for which in ATTRIBUTED_BY}
     source, found = store.variables(cohort.row.source)["params"], {}
     for name, suspects, changed, params in change_all(cohort, store, material, otherwise):
         one = dataclasses.replace(cohort, suspects=tuple(suspects))
         before = material.answers.items()
-        answers = {of: {**all_, **changed.get(of, {})} for of, all_ in before}
+        answers = {which: {**all_, **changed.get(which, {})} for which, all_ in before}
         after = dataclasses.replace(material, answers=answers)
-        attributions = {of: attribute(way, one, answers[of]) for of, way in ways.items()}
+        attributions = {which: attribute(way, one, answers[which]) for which, way in ways.items()}
         scores, unread = by_answers(one, after, attributions)
         if params:
             scores |= by_weights(source, params)
-        by_queries = {of: suspects_results(one, scored) for of, scored in attributions.items()}
+        by_queries = {
+            which: suspects_results(one, scored) for which, scored in attributions.items()
+        }
         methods = as_results(one, scores)
         found[name] = {"methods": methods, "unread": unread, "sibling_test": by_queries}
     return {
-        "chosen": {of: ", ".join(way) for of, way in ways.items()},
+        "chosen": {which: ", ".join(way) for which, way in ways.items()},
         "transformations": found,
-        "models": {spec.address: store.accuracy(spec) for of in otherwise.values() for spec in of},
+        "models": {
+            spec.address: store.accuracy(spec) for specs in otherwise.values() for spec in specs
+        },
     }
 
 
@@ -205,13 +209,13 @@ def main(args: Args) -> dict[str, Any]:
 
     def make() -> dict[str, Any]:
         material = gather(cohort, store, args)
-        train_models([spec for of in otherwise.values() for spec in of], store)
+        train_models([spec for specs in otherwise.values() for spec in specs], store)
         return score_all(cohort, store, material, otherwise)
 
     results = results_of("robustness", folder, args, make)
     grid = {
-        name: {method: m["against"][OTHER]["auc"] for method, m in of["methods"].items()}
-        for name, of in results["transformations"].items()
+        name: {method: m["against"][OTHER]["auc"] for method, m in one["methods"].items()}
+        for name, one in results["transformations"].items()
     }
     reporting.plot_grid(folder / "robustness.png", grid, f"AUC by model, against {OTHER}s")
     show(

@@ -150,11 +150,11 @@ def variants(results: Results) -> Columns:
 def stage(results: Results) -> Columns:
     """Makes the columns of a cross-validation: what was compared on pool tasks."""
     found = results["variants"].items()
-    spans = {v: (min(of["by_task"]), max(of["by_task"])) for v, of in found}
+    spans = {v: (min(one["by_task"]), max(one["by_task"])) for v, one in found}
     return {
-        "accuracy": {v: f"{of['accuracy']:.3f}" for v, of in found},
+        "accuracy": {v: f"{one['accuracy']:.3f}" for v, one in found},
         "least to most": {v: f"{least:.2f} to {most:.2f}" for v, (least, most) in spans.items()},
-        "AUC": {v: f"{of['auc']:.1f}" for v, of in found},
+        "AUC": {v: f"{one['auc']:.1f}" for v, one in found},
     }
 
 
@@ -164,7 +164,7 @@ def stages() -> str:
         f"## Stage {name.rsplit('crossvalidation', 1)[1].replace('-', ', ')}": results
         for name, results in committed("crossvalidate").items()
     }
-    tables = [f"{title}\n\n{pivot('variant', stage(of))}" for title, of in titles.items()]
+    tables = [f"{title}\n\n{pivot('variant', stage(one))}" for title, one in titles.items()]
     return "\n\n".join(tables)
 
 
@@ -174,7 +174,7 @@ def robustness(results: Results) -> Columns:
     columns: Columns = {}
     for change, found in changes:
         for kind in ("homologous", "sibling descendant", "scratch"):
-            firsts = [reporting.first_places(found, of, kind) for of in results["chosen"]]
+            firsts = [reporting.first_places(found, one, kind) for one in results["chosen"]]
             if not firsts[0].endswith("of 0"):
                 cell = ", ".join(first.replace(" of ", "/") for first in firsts)
                 columns.setdefault(f"{kind} first", {})[change] = cell
@@ -192,8 +192,8 @@ def accuracies(results: Results) -> Columns:
     """Makes the columns of a figure of forgetting: accuracies, first and last."""
     return {
         data: {
-            panel: f"{of[data][0]:.2f} → {of[data][-1]:.2f}"
-            for panel, of in results["panels"].items()
+            panel: f"{one[data][0]:.2f} → {one[data][-1]:.2f}"
+            for panel, one in results["panels"].items()
         }
         for data in ("source data", "target data")
     }
@@ -220,6 +220,29 @@ def weights() -> str:
     return "\n\n".join([*paragraphs, markdown(header, lines)])
 
 
+def retention(results: Results) -> Columns:
+    """Makes the columns of a retention run, by strength of fine-tuning, means over families."""
+
+    def mean(cell: Callable[[Results], float], families: Sequence[Results]) -> str:
+        return f"{sum(map(cell, families)) / len(families):.3f}"
+
+    def of_tasks(key: str) -> Callable[[Results], float]:
+        return lambda family: sum(family[key].values()) / len(family[key])
+
+    strengths = results["strengths"].items()
+    columns: Columns = {
+        name: {strength: mean(of_tasks(key), families) for strength, families in strengths}
+        for name, key in (("left of the source", "left_of_the_source"), ("own task", "own_task"))
+    }
+    for method in next(iter(results["strengths"].values()))[0]["methods"]:
+        for name, key in ((method, "accuracy"), (f"{method}: on its pool", "on_pool")):
+            columns[name] = {
+                strength: mean(lambda family, m=method, k=key: family["methods"][m][k], families)
+                for strength, families in strengths
+            }
+    return columns
+
+
 def comparison(results: Results) -> Columns:
     """Makes the columns of a comparison: AUC of each method against each kind of negatives."""
     methods = results["methods"]
@@ -232,8 +255,8 @@ def comparison(results: Results) -> Columns:
 def suspects(results: Results) -> Columns:
     """Makes the columns of a comparison's suspects: first places of the source."""
     return {
-        queries: {group: f"{t['first']}/{t['models']}" for group, t in of["suspects"].items()}
-        for queries, of in results["sibling_test"].items()
+        queries: {group: f"{t['first']}/{t['models']}" for group, t in one["suspects"].items()}
+        for queries, one in results["sibling_test"].items()
     }
 
 
@@ -253,7 +276,9 @@ def statistics(results: Results) -> Columns:
 def level(results: Results) -> Columns:
     """Makes the columns of small p-values for candidates that are not the source."""
     return {
-        f"p (t) ≤ {p}": {of: f"{t['level'][key]:.1%}" for of, t in results["sibling_test"].items()}
+        f"p (t) ≤ {p}": {
+            one: f"{t['level'][key]:.1%}" for one, t in results["sibling_test"].items()
+        }
         for p, key in (("0.05", "t_tail_5"), ("0.01", "t_tail_1"))
     }
 
@@ -262,9 +287,9 @@ def power(results: Results) -> Columns:
     """Makes the columns of first places by numbers of queries and of siblings."""
     return {
         queries: {
-            f"{p['queries']:.0f}, {p['siblings']:.0f}": f"{p['first']:.0%}" for p in of["power"]
+            f"{p['queries']:.0f}, {p['siblings']:.0f}": f"{p['first']:.0%}" for p in one["power"]
         }
-        for queries, of in results["sibling_test"].items()
+        for queries, one in results["sibling_test"].items()
     }
 
 

@@ -71,7 +71,7 @@ def load_answers(path: str | Path) -> Answers:
             )
         return Responses.load(path)
     try:
-        return {name: Responses(arrays[name], **of) for name, of in about["query_sets"].items()}
+        return {name: Responses(arrays[name], **one) for name, one in about["query_sets"].items()}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"{path} is no readable file of answers ({error}); record the answers again"

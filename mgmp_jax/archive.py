@@ -91,8 +91,8 @@ def write_dna(
         UserWarning: fragments are almost the source's responses.
     """
     about, fragments = _describe(verifier, check_time(created), queries)
-    for name, made in fragments.items():
-        _warn_if_alike(verifier.methods[int(name.split("/")[1])], made)
+    for method in about["methods"]:
+        _warn_if_alike(method["name"], method.get("likeness"))
     tensors = format_tensors(fragments)
     about["tensors"] = {"file": _TENSORS, "sha256": hashlib.sha256(tensors).hexdigest()}
     text = seal(about)
@@ -208,21 +208,16 @@ def _describe_method(method: Fitted) -> tuple[dict[str, Any], np.ndarray | None]
         "fragments": None,
         "withheld": None,
     }
-    if isinstance(method, FittedSiblingTest):
-        about |= {
-            "siblings": len(method.candidates) - 1,
-            "controls": len(method.controls) if method.has_controls else 0,
-            "background": method.background,
-        }
+    about |= method.settings
     if not isinstance(method, FittedMGMP):
         return about, None
-    about |= {
-        "responses": method.source.kind,
-        "config": dataclasses.asdict(method.config),
-        "knows_siblings": method.knows_siblings,
-    }
+    about["responses"] = method.source.kind
     about["withheld"] = _why_withheld(method.config, method.latents)
-    return about, None if about["withheld"] else method.source_fragments()
+    if about["withheld"]:
+        return about, None
+    fragments = method.source_fragments()
+    about["likeness"] = _likeness(fragments, method.source.values)
+    return about, fragments
 
 
 def _why_withheld(config: MGMPConfig, latents: np.ndarray | None) -> str | None:
@@ -234,17 +229,22 @@ def _why_withheld(config: MGMPConfig, latents: np.ndarray | None) -> str | None:
     return None
 
 
-def _warn_if_alike(method: Fitted, fragments: np.ndarray) -> None:
-    """Warns where fragments and responses differ by little more than their scale."""
-    if not isinstance(method, FittedMGMP) or method.source.values.shape != fragments.shape:
-        return
-    one, other = (x - x.mean(axis=0) for x in (fragments, method.source.values))
+def _likeness(fragments: np.ndarray, responses: np.ndarray) -> float | None:
+    """The mean absolute correlation of fragments and responses; ``None`` of unequal widths."""
+    if responses.shape != fragments.shape:
+        return None
+    one, other = (x - x.mean(axis=0, dtype=np.float64) for x in (fragments, responses))
     scale = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
-    alike = float(np.mean(np.abs(np.sum(one * other, axis=0)) / np.where(scale > 0, scale, 1)))
-    if alike > _ALIKE:
+    alike = np.abs(np.sum(one * other, axis=0)) / np.where(scale > 0, scale, 1)
+    return round(float(np.mean(alike)), 3)
+
+
+def _warn_if_alike(name: str, likeness: float | None) -> None:
+    """Warns where fragments and responses differ by little more than their scale."""
+    if likeness is not None and likeness > _ALIKE:
         warnings.warn(
-            f"the fragments of {method.name} are almost the source's responses (correlation "
-            f"{alike:.3f}), which the DNA file shows to whoever reads it: background or latents "
+            f"the fragments of {name} are almost the source's responses (correlation "
+            f"{likeness:.3f}), which the DNA file shows to whoever reads it: background or latents "
             "explain too little; give the reference set siblings, or do not publish it",
             UserWarning,
             stacklevel=3,

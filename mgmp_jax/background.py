@@ -137,7 +137,7 @@ class ResidualFragments:
         return left
 
     def _held_out(self, left: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate([of[part] for of, part in zip(left, self._parts, strict=True)])
+        return np.concatenate([one[part] for one, part in zip(left, self._parts, strict=True)])
 
 
 def _ridge(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from mgmp_jax.verifier import Verifier
 
 __all__ = ["Conditions", "Evidence", "Fragments", "gather_evidence"]
 
-_FORMAT = "mgmp_jax.evidence.v1"
+_FORMAT = "mgmp_jax.evidence.v2"
 _MOST_FRAGMENTS = 300
 
 
@@ -264,18 +264,10 @@ def _calibrated_by(verifier: Verifier) -> str:
 
 
 def _conditions(method: Fitted, suspect: Responses) -> Conditions:
-    settings: dict[str, Any] = {}
-    if isinstance(method, FittedMGMP):
-        settings = dataclasses.asdict(method.config)
-        settings["siblings in the background"] = method.knows_siblings
-    elif isinstance(method, FittedSiblingTest):
-        settings = {
-            "siblings": len(method.candidates) - 1,
-            "controls": len(method.controls) if method.has_controls else 0,
-            "regressed out": method.background,
-        }
     n, width = suspect.values.shape
-    return Conditions(method.name, method.question, method.asks, n, suspect.kind, width, settings)
+    return Conditions(
+        method.name, method.question, method.asks, n, suspect.kind, width, method.settings
+    )
 
 
 def _fragments(method: Fitted, suspect: Responses) -> Fragments | None:

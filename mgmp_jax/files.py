@@ -1,11 +1,13 @@
 """Files that are written whole or not at all, and read with suspicion."""
 
 import contextlib
+import glob
 import hashlib
 import io
 import json
 import math
 import os
+import platform
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -20,6 +22,7 @@ __all__ = [
     "parse_json",
     "parse_npy",
     "read_arrays",
+    "read_bytes",
     "read_json",
     "read_npy",
     "read_settings",
@@ -37,6 +40,8 @@ _NUMBERS_AND_STRINGS = "biufcSU"
 def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a path to write to, which takes the place of ``path`` once the block has ended well.
 
+    What a process of this machine left unfinished when it was killed is taken away.
+
     Args:
         path: of the file; its folder is made if it is not there.
 
@@ -48,12 +53,35 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    here = f".{path.name}.{platform.node()}-"
+    _sweep(path.parent, here)
+    unfinished = path.with_name(f"{here}{os.getpid()}")
     try:
         yield unfinished
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path, begins: str) -> None:
+    """Deletes unfinished files of processes that are no more, named by a process each."""
+    if os.name != "posix":  # elsewhere asking for a process may end it
+        return
+    for left in folder.glob(f"{glob.escape(begins)}*"):
+        process = left.name.removeprefix(begins)
+        with contextlib.suppress(OSError):
+            if process.isdecimal() and not _is_running(int(process)):
+                left.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def read_json(path: str | Path) -> Any:
@@ -164,6 +192,24 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     return arrays, about
 
 
+def read_bytes(path: str | Path) -> bytes:
+    """Reads a regular file; pipes and devices could be read for ever.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no regular file.
+    """
+    path = Path(path)
+    try:
+        _regular_size(path)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    return path.read_bytes()
+
+
 def read_npy(path: str | Path) -> np.ndarray:
     """Reads the array in an ``.npy`` file; nothing in it is ever executed.
 
@@ -176,11 +222,9 @@ def read_npy(path: str | Path) -> np.ndarray:
         FileNotFoundError: there is no such regular file.
         ValueError: it is damaged, or holds Python objects.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no regular file {path}")
+    raw = read_bytes(path)
     try:
-        return parse_npy(path.read_bytes())
+        return parse_npy(raw)
     except Exception as error:  # NumPy raises many kinds of a damaged header
         raise ValueError(
             f"{path} is damaged or no .npy file ({type(error).__name__}: {str(error)[:200]})"

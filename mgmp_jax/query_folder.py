@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ class QueryFolder:
         if not path.exists():
             raise FileNotFoundError(f"no queries in {folder}; `mgmp queries` freezes some")
         try:
-            found = unseal(path.read_bytes())
+            found = unseal(files.read_bytes(path))
             if found["format"] != _FORMAT:
                 raise ValueError(f"its format is {found['format']!r}, expected {_FORMAT!r}")
             sets = {name: _read(Path(folder), about) for name, about in found["sets"].items()}
@@ -88,6 +88,23 @@ class QueryFolder:
                 f"the queries in {folder} are damaged ({error}); freeze them again, and record "
                 "all models on them"
             ) from error
+
+    def created_of(self, digests: Iterable[str]) -> str:
+        """Gives the time of freezing to whom asked these queries and no others.
+
+        Args:
+            digests: of the query sets that were asked.
+
+        Raises:
+            ValueError: other queries were asked.
+        """
+        own = {queries.digest for queries in self.sets.values()}
+        if others := set(digests) - own:
+            raise ValueError(
+                f"the suspect was asked other queries (digest {min(others)[:12]}) than were frozen "
+                f"({', '.join(sorted(digest[:12] for digest in own))}); give their own folder"
+            )
+        return self.created
 
 
 def _to_arrays(queries: QuerySet) -> dict[str, np.ndarray]:

@@ -36,9 +36,11 @@ def read_references(folder: str | Path) -> ReferenceSet:
     groups: dict[str, list[Answers]] = {"siblings": [], "controls": [], "calibration": []}
     pairs: dict[str, dict[str, list[Answers]]] = {}
     source: Answers | None = None
-    for path in sorted((p for p in folder.rglob("*") if p.is_file()), key=_natural):
+    for path in sorted(folder.rglob("*"), key=_natural):
         place = path.relative_to(folder).parts
         if any(part.startswith(".") for part in place):
+            continue
+        if path.is_dir() and path.suffix != ".npz":
             continue
         side = path.stem.partition("homologous")[0]
         if place == ("source.npz",):
@@ -55,6 +57,12 @@ def read_references(folder: str | Path) -> ReferenceSet:
             pair = pairs.setdefault(place[1], {"": [], "non_": []})
             pair[side].append(load_answers(path))
         else:
+            if path.suffix in (".npy", ".parquet", ".safetensors", ".csv"):
+                raise ValueError(
+                    f"{path} does not say which queries it answers, nor of what kind; take it over "
+                    f"first: mgmp record --model recorded:{path} --queries queries/ --kind KIND "
+                    f"--out {path.with_suffix('.npz')}, then move it away"
+                )
             raise ValueError(f"{path} has a name that says nothing here; {_LAYOUT}")
     if source is None:
         raise FileNotFoundError(f"no source.npz in {folder}; {_LAYOUT}")

@@ -42,8 +42,8 @@ class Answer:
     """What one method answers to its question.
 
     Args:
-        question: does the suspect *know* what the source knows, or does it *come from* the
-            source's training run?
+        question: does the suspect *know* what the source knows, or does it *depend on* the
+            source's own training run?
         method: the name of the method; empty where none was asked.
         verdict: homologous, not homologous or inconclusive.
         reason: why, in a sentence.
@@ -79,16 +79,22 @@ class Answer:
 
     @property
     def false_positive_bound(self) -> float:
-        """:func:`false_positive_bound` of ``m``."""
+        """:func:`false_positive_bound` of ``m``.
+
+        To knowledge it bounds how often another innocent suspect beats all ``m`` calibration
+        models; to lineage how often another training in the source's place would beat these
+        siblings with an innocent suspect.
+        """
         return false_positive_bound(self.m)
 
     def __str__(self) -> str:
         p = "no p-value"
         if self.p_value is not None:
-            p = (
-                f"p = {self.p_value:.3g} (m = {self.m}, least p {self.least_p:.3g}, false positive "
-                f"rate of beating all m at most {self.false_positive_bound:.1%})"
-            )
+            bound = ""
+            if self.question == "knowledge" and self.p_value <= self.least_p:
+                rate = f"{self.false_positive_bound:.1%}"
+                bound = f", false positive rate of beating all m at most {rate}"
+            p = f"p = {self.p_value:.3g} (m = {self.m}, least p {self.least_p:.3g}{bound})"
         score = "" if self.score is None else f"score {self.score:.3f}, {p}. "
         return f"{self.question}: {self.verdict.upper()}. {score}{self.reason}"
 
@@ -113,7 +119,7 @@ class Report:
 
     @property
     def lineage(self) -> Answer:
-        """Does it come from the source's own training run (sibling test)?"""
+        """Does it depend on the source's own training run (sibling test)?"""
         return self._first("lineage", "the reference set has no siblings of the source")
 
     def _first(self, question: Question, lacking: str) -> Answer:

@@ -21,7 +21,7 @@ _QUESTIONS = ("lineage", "knowledge")
 COLUMNS = (
     "file",
     "suspect",
-    *(f"{q}_{of}" for q in _QUESTIONS for of in ("verdict", "score", "p_value", "q_value")),
+    *(f"{q}_{column}" for q in _QUESTIONS for column in ("verdict", "score", "p_value", "q_value")),
     "error",
 )
 """Of the table. A q-value is a p-value adjusted by Benjamini and Hochberg for all suspects."""
@@ -121,7 +121,7 @@ def scan(
 
 
 def rank(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Adds q-values and sorts: what most surely comes from the source first.
+    """Adds q-values and sorts: what most surely depends on the source first.
 
     Args:
         rows: of :func:`scan`.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import os
 import platform
+import time
 
 __all__ = ["check_time", "library_version", "now", "versions"]
 
@@ -12,8 +14,14 @@ _BESIDE = ("flax", "jax", "numpy", "scipy")
 
 
 def now() -> str:
-    """Says what time it is, in ISO 8601 with a time zone, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    """Says what time it is, in ISO 8601 with a time zone, to the second.
+
+    Where the environment has ``SOURCE_DATE_EPOCH``, the seconds since 1970 by which files are made
+    again bit for bit, it is that time.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    seconds = float(epoch) if epoch.isdecimal() else time.time()
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
 def check_time(created: str) -> str:

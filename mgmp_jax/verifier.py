@@ -38,7 +38,7 @@ _KINDS: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Verifier:
-    """Says of suspects whether they know what the source knows, and whether they come from it.
+    """Says of suspects whether they know what the source knows, and depend on its training.
 
     >>> queries = QuerySet.images(train[:2500])
     >>> references = ReferenceSet(
@@ -167,6 +167,8 @@ class Verifier:
             else:
                 answer = self._knowledge(i, responses, threshold, level)
             about = {"queries": responses.queries, "responses": responses.digest}
+            if responses.digest in self.known:  # only the source's own may be
+                about["reason"] = f"{answer.reason} These are the answers of the source itself."
             answers.append(dataclasses.replace(answer, **about))
         return Report(name, tuple(answers))
 

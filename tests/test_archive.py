@@ -49,6 +49,9 @@ def test_what_is_written_is_read(verifier: Verifier, tmp_path: Path, name: str) 
     np.testing.assert_array_equal(
         found.fragments["methods/0/source"], verifier.methods[0].source_fragments()
     )
+    own, shown = verifier.methods[0].source.values, found.fragments["methods/0/source"]
+    likeness = [abs(np.corrcoef(a, b)[0, 1]) for a, b in zip(own.T, shown.T, strict=True)]
+    assert abs(found.about["methods"][0]["likeness"] - np.mean(likeness)) < 1e-3
     assert "source 'source', methods ['MGMP', 'sibling test']" in repr(found)
     check_dna(found, verifier)
 

@@ -44,8 +44,8 @@ def test_it_holds_the_report_of_the_verifier(
     assert {(one.queries, one.kind, one.width) for one in evidence.conditions} == {
         (480, "logits", 5)
     }
-    assert evidence.conditions[0].settings["epochs"] == 30
-    assert evidence.conditions[1].settings["regressed out"] == "others"
+    assert evidence.conditions[0].settings["config"]["epochs"] == 30
+    assert evidence.conditions[1].settings["background"] == "others"
     assert evidence.references == {
         "source": 1,
         "pool homologous": 2,

@@ -2,6 +2,9 @@ import hashlib
 import io
 import json
 import os
+import platform
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -214,3 +217,18 @@ def test_an_array_with_another_digest_or_none_is_named(tmp_path: Path) -> None:
     np.savez(path, about=np.frombuffer(text, np.uint8), x=np.zeros(3))
     with pytest.raises(ValueError, match="the array 'x' is not what was written"):
         files.read_arrays(path)
+
+
+def test_what_a_killed_process_left_is_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].json"
+    killed = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
+    left = tmp_path / f".a[1].json.{platform.node()}-{int(killed.stdout)}"
+    kept = [
+        tmp_path / f".a[1].json.{platform.node()}-{os.getppid()}",  # it is running
+        tmp_path / f".a[1].json.elsewhere-{int(killed.stdout)}",
+        tmp_path / f".b.json.{platform.node()}-{int(killed.stdout)}",
+    ]
+    for one in (left, *kept):
+        one.touch()
+    files.write_json(path, {})
+    assert sorted(tmp_path.iterdir()) == sorted([path, *kept])

@@ -32,6 +32,13 @@ def test_frozen_queries_stay_as_they_are(tmp_path: Path) -> None:
     assert len(QueryFolder.load(tmp_path).sets) == 3
 
 
+def test_who_asked_other_queries_gets_no_date(tmp_path: Path) -> None:
+    frozen = QueryFolder.freeze(tmp_path, SETS)
+    assert frozen.created_of([SETS["texts"].digest]) == frozen.created
+    with pytest.raises(ValueError, match=r"other queries \(digest beef\) than were frozen"):
+        frozen.created_of([SETS["texts"].digest, "beef"])
+
+
 def test_what_was_changed_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no queries in"):
         QueryFolder.load(tmp_path)

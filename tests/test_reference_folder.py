@@ -35,12 +35,18 @@ def test_names_say_what_each_model_is_for(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["sibling/0.npz", "pool/a/descendant.npz", "pool/x.npz", "notes.txt", "source.csv"]
+    "place", ["sibling/0.npz", "pool/a/descendant.npz", "pool/x.npz", "notes.txt"]
 )
 def test_a_name_that_says_nothing_is_refused(folder: Path, place: str) -> None:
     (folder / place).parent.mkdir(exist_ok=True)
     (folder / place).touch()
     with pytest.raises(ValueError, match=r"has a name that says nothing here; expected source.npz"):
+        read_references(folder)
+
+
+def test_a_file_that_does_not_know_its_queries_is_taken_over_first(folder: Path) -> None:
+    (folder / "siblings/2.parquet").touch()
+    with pytest.raises(ValueError, match=r"mgmp record --model recorded:\S+2.parquet --queries"):
         read_references(folder)
 
 

@@ -37,6 +37,8 @@ def test_a_descendant_is_homologous_to_both_questions(family: Family, verifier: 
         assert answer.false_positive_bound == pytest.approx(0.146, abs=1e-3)
     assert report.knowledge.method == "MGMP" and report.lineage.method == "sibling test"
     assert "theirs" in str(report) and "m = 19, least p 0.05" in str(report)
+    assert "beating all m at most 14.6%" in str(report.knowledge)
+    assert "beating all m" not in str(report.lineage)
     assert [answer.method for answer in report.answers] == ["MGMP", "sibling test", "linear CKA"]
 
 
@@ -44,11 +46,13 @@ def test_an_innocent_is_not(family: Family, verifier: Verifier) -> None:
     report = verifier.verify(family.tuned(family.noise()))
     assert (report.knowledge.verdict, report.lineage.verdict) == ("not homologous", "inconclusive")
     assert "no evidence of innocence" in report.lineage.reason
+    assert "beating all m" not in str(report)
 
 
 def test_the_source_itself_may_be_asked(references: ReferenceSet, verifier: Verifier) -> None:
     report = verifier.verify(references.source)
     assert (report.knowledge.verdict, report.lineage.verdict) == ("homologous", "homologous")
+    assert all("the answers of the source itself" in answer.reason for answer in report.answers)
 
 
 def test_a_model_of_the_reference_set_is_no_suspect(

@@ -22,7 +22,7 @@ NAMED = (".npz", ".safetensors")
 SUFFIXES = (".npy", *NAMED, ".parquet", ".csv")
 """Suffixes of all files that are read."""
 
-_LARGEST = 2**31
+_LARGEST, _LARGEST_ROW = 2**31, 2**20
 _LONGEST_WORD = 1000
 _INSTALL = "'mgmp_jax[text]'"
 
@@ -36,13 +36,14 @@ def read_array_file(path: Path, rows: int) -> dict[str, np.ndarray]:
 
     Args:
         path: of a file with one of :data:`SUFFIXES`.
-        rows: how many a table must have.
+        rows: how many queries there are in all; a table must have so many.
 
     Returns:
         Arrays by name; one by the name ``""`` where the file knows no names.
 
     Raises:
-        ValueError: it is damaged, unpacks to more than 2 GiB, or has other columns or another
+        ValueError: it is damaged, unpacks to more than 1 MiB a query or 2 GiB, or has other
+            columns or another
             number of rows.
         ImportError: safetensors or pyarrow is needed and not installed.
     """
@@ -75,7 +76,7 @@ def _read_npy(path: Path, rows: int) -> dict[str, np.ndarray]:
 def _read_npz(path: Path, rows: int) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        _check_size(sum(member.file_size for member in members))
+        _check_size(sum(member.file_size for member in members), rows)
         return {
             member.filename.removesuffix(".npy"): files.parse_npy(archive.read(member))
             for member in members
@@ -97,7 +98,7 @@ def _read_parquet(path: Path, rows: int) -> dict[str, np.ndarray]:
         about, names = file.metadata, [field.name for field in fields]
         _check_rows(about.num_rows, rows)
         groups = (about.row_group(i).total_byte_size for i in range(about.num_row_groups))
-        _check_size(max(sum(groups), about.num_rows * about.num_columns * 8))
+        _check_size(max(sum(groups), about.num_rows * about.num_columns * 8), rows)
     words = len(fields) == 1 and _is_text(types, fields[0].type)
     wrong = [f for f in fields if not (types.is_integer(f.type) or types.is_floating(f.type))]
     if wrong and not words:
@@ -145,8 +146,8 @@ def _is_header(row: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
     return False
 
 
-def _is_text(types: Any, of: Any) -> bool:
-    return types.is_string(of) or types.is_large_string(of)
+def _is_text(types: Any, given: Any) -> bool:
+    return types.is_string(given) or types.is_large_string(given)
 
 
 def _words(words: Sequence[str]) -> np.ndarray:
@@ -161,9 +162,12 @@ def _check_rows(found: int, rows: int) -> None:
         raise ValueError(f"it has {found} rows{more} for {rows} queries; expected one row a query")
 
 
-def _check_size(size: int) -> None:
-    if size > _LARGEST:
-        raise ValueError(f"it unpacks to more than {_LARGEST / 2**30:.0f} GiB")
+def _check_size(size: int, rows: int) -> None:
+    if size > min(_LARGEST, rows * _LARGEST_ROW):
+        raise ValueError(
+            f"it unpacks to {size / 2**20:,.0f} MiB for {rows} queries; at most "
+            f"{_LARGEST_ROW / 2**20:.0f} MiB a query and {_LARGEST / 2**30:.0f} GiB in all are read"
+        )
 
 
 _READERS: dict[str, Callable[[Path, int], dict[str, np.ndarray]]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,13 @@ from mgmp_jax.arrays import as_numbers, check_whole
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.responses import ResponseKind, Responses
 
-__all__ = ["Queries", "record"]
+__all__ = ["Progress", "Queries", "record"]
 
 Queries = QuerySet | Mapping[str, QuerySet]
 """One query set, or several by name."""
+
+Progress = Callable[[int, int], None]
+"""Told how many queries are answered, and of how many."""
 
 
 def record(
@@ -25,6 +28,7 @@ def record(
     kind: ResponseKind = "logits",
     name: str = "",
     batch_size: int = 256,
+    progress: Progress | None = None,
 ) -> Answers:
     """Records what a Python function answers on raw queries.
 
@@ -36,6 +40,7 @@ def record(
         kind: what the numbers are.
         name: of the model.
         batch_size: how many queries are asked at once.
+        progress: told how many queries are answered, and of how many.
 
     Returns:
         Responses, or responses by the names of the query sets.
@@ -44,16 +49,24 @@ def record(
         ValueError: the answers are no numbers, or not one row a query.
     """
     check_whole("batch_size", batch_size, 1)
-    if isinstance(queries, Mapping):
-        return {of: _record(function, one, kind, name, batch_size) for of, one in queries.items()}
-    return _record(function, queries, kind, name, batch_size)
+    several = isinstance(queries, Mapping)
+    sets: Mapping[str, QuerySet] = queries if several else {"": queries}
+    total, answered, found = sum(map(len, sets.values())), 0, {}
+    for query_set, one in sets.items():
+        parts: list[np.ndarray] = []
+        for part in _ask(function, one, name or "the model", batch_size):
+            parts.append(part)
+            answered += len(part)
+            if progress is not None:
+                progress(answered, total)
+        found[query_set] = Responses(np.concatenate(parts), kind, one, name)
+    return found if several else found[""]
 
 
-def _record(
-    function: Callable[[Any], Any], queries: QuerySet, kind: ResponseKind, name: str, size: int
-) -> Responses:
-    who = name or "the model"
-    parts: list[np.ndarray] = []
+def _ask(
+    function: Callable[[Any], Any], queries: QuerySet, who: str, size: int
+) -> Iterator[np.ndarray]:
+    width: tuple[int, ...] | None = None
     for start in range(0, len(queries), size):
         batch = queries.take(slice(start, start + size))
         inputs = list(batch.inputs) if queries.modality == "texts" else batch.inputs
@@ -63,10 +76,10 @@ def _record(
                 f"{who} gave an array of shape {part.shape} for {len(batch)} queries; expected one "
                 "row a query"
             )
-        if parts and part.shape[1:] != parts[0].shape[1:]:
+        width = part.shape[1:] if width is None else width
+        if part.shape[1:] != width:
             raise ValueError(
                 f"{who} answered queries {start} and following with rows of shape "
-                f"{part.shape[1:]}, those before with {parts[0].shape[1:]}; expected one width"
+                f"{part.shape[1:]}, those before with {width}; expected one width"
             )
-        parts.append(part)
-    return Responses(np.concatenate(parts), kind, queries, name)
+        yield part

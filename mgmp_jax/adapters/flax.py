@@ -60,6 +60,7 @@ def record(
     kind: ResponseKind = "logits",
     name: str = "",
     batch_size: int = 256,
+    progress: batches.Progress | None = None,
     pixels: Reader = _PIXELS,
     tokenize: Reader | None = None,
 ) -> Answers:
@@ -76,6 +77,7 @@ def record(
         kind: what its numbers are.
         name: of the model.
         batch_size: how many queries are asked at once.
+        progress: told how many queries are answered, and of how many.
         pixels: how uint8 images ``[b, h, w, 3]`` are fed to it: by default as float32 of that
             shape from 0 to 1.
         tokenize: a function of a list of strings; arrays by name become keyword arguments.
@@ -95,7 +97,9 @@ def record(
             named = isinstance(inputs, Mapping)
             return np.asarray(forward(**inputs) if named else forward(inputs))
 
-    return batches.record(ask, queries, kind=kind, name=name, batch_size=batch_size)
+    return batches.record(
+        ask, queries, kind=kind, name=name, batch_size=batch_size, progress=progress
+    )
 
 
 def open_model(target: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mgmp_jax.adapters.batches import Queries
+from mgmp_jax.adapters.batches import Progress, Queries
 from mgmp_jax.adapters.http_client import Batch, Client, StoppedError
 from mgmp_jax.adapters.http_endpoint import Endpoint, open_model
 from mgmp_jax.adapters.http_formats import gather, with_metadata
@@ -29,9 +29,6 @@ __all__ = [
     "reads",
     "record",
 ]
-
-Progress = Callable[[int, int], None]
-"""Told how many queries are answered, and of how many."""
 
 _EVERY = 0.1  # seconds between two reports of progress
 
@@ -90,7 +87,7 @@ def record(
     about = {
         "url": endpoint.place,
         "endpoint": endpoint.digest,
-        "queries": {of: one.digest for of, one in sets.items()},
+        "queries": {query_set: one.digest for query_set, one in sets.items()},
         "kind": kind,
         "batch_size": batch_size,
     }
@@ -175,17 +172,19 @@ def _responses(
     journal: Journal, sets: Mapping[str, QuerySet], kind: ResponseKind, name: str
 ) -> dict[str, Responses]:
     labels = journal.finish()
-    rows = {of: journal.rows(of, len(one)) for of, one in sets.items()}
-    if kind == "probabilities" and any(len(row) < len(labels) for of in rows for row in rows[of]):
+    rows = {query_set: journal.rows(query_set, len(one)) for query_set, one in sets.items()}
+    if kind == "probabilities" and any(
+        len(row) < len(labels) for query_set in rows for row in rows[query_set]
+    ):
         kind = "top-k"
     found = {}
-    for of, queries in sets.items():
-        values = gather(rows[of], labels)
+    for query_set, queries in sets.items():
+        values = gather(rows[query_set], labels)
         if kind == "labels" and labels:
             values = values.argmax(axis=1)
         elif kind == "labels" and values.shape[1] == 1:
             values = _whole(values[:, 0])
-        found[of] = Responses(values, kind, queries, name)
+        found[query_set] = Responses(values, kind, queries, name)
     return found
 
 

@@ -45,8 +45,8 @@ class Batch:
         return self.start + len(self.queries)
 
     def __str__(self) -> str:
-        of = f" of {self.name!r}" if self.name else ""
-        return f"queries {self.start} to {self.stop - 1}{of}"
+        whose = f" of {self.name!r}" if self.name else ""
+        return f"queries {self.start} to {self.stop - 1}{whose}"
 
 
 class _FailedError(Exception):

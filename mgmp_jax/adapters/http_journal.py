@@ -65,6 +65,8 @@ class Journal:
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} is no regular file; choose another journal")
         self._file = path.open("ab", buffering=0)  # a failed write leaves nothing to be written
         try:
             _hold(self._file, path)

@@ -53,6 +53,7 @@ def record(
     kind: ResponseKind = "logits",
     name: str = "",
     batch_size: int = 256,
+    progress: batches.Progress | None = None,
 ) -> Answers:
     """Records what a classifier answers on raw queries, read by its own tokenizer or processor.
 
@@ -65,6 +66,7 @@ def record(
         kind: logits, or what can be made of them.
         name: of the model.
         batch_size: how many queries are asked at once; one, where the tokenizer cannot pad.
+        progress: told how many queries are answered, and of how many.
 
     Returns:
         Responses, or responses by the names of the query sets.
@@ -87,11 +89,12 @@ def record(
         queries,
         name=name,
         batch_size=batch_size if folder.pads else 1,
+        progress=progress,
         pixels=folder.read,
         tokenize=folder.read,
     )
     if isinstance(answers, Mapping):
-        return {of: responses.to(kind) for of, responses in answers.items()}
+        return {key: responses.to(kind) for key, responses in answers.items()}
     return answers.to(kind)
 
 

@@ -43,6 +43,7 @@ def record(
     kind: ResponseKind = "logits",
     name: str = "",
     batch_size: int = 256,
+    progress: batches.Progress | None = None,
     pixels: Reader = _PIXELS,
     tokenize: Reader | None = None,
     output: str = "",
@@ -60,6 +61,7 @@ def record(
         kind: what its numbers are.
         name: of the model.
         batch_size: how many queries are asked at once, where the model leaves it open.
+        progress: told how many queries are answered, and of how many.
         pixels: how uint8 images ``[b, h, w, 3]`` are fed to it.
         tokenize: a function of a list of strings; it gives arrays by name where the model has
             several inputs.
@@ -88,7 +90,8 @@ def record(
         found = _run(session, chosen, given, fixed)
         return found[: len(batch)] if found.shape[:1] == (fixed,) else found
 
-    return batches.record(ask, queries, kind=kind, name=name, batch_size=fixed or batch_size)
+    size = fixed or batch_size
+    return batches.record(ask, queries, kind=kind, name=name, batch_size=size, progress=progress)
 
 
 def open_model(target: str) -> Any:

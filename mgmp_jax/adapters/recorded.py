@@ -41,6 +41,7 @@ def record(
     kind: ResponseKind = "logits",
     name: str = "",
     batch_size: int = 256,
+    progress: batches.Progress | None = None,
 ) -> Answers:
     """Takes recorded answers over, row ``i`` for query ``i``.
 
@@ -54,7 +55,8 @@ def record(
         queries: one query set, or several by name.
         kind: what the numbers are.
         name: of the model.
-        batch_size: of no importance here.
+        batch_size: of no importance here: a file is read at once.
+        progress: likewise.
 
     Returns:
         Responses, or responses by the names of the query sets.
@@ -69,23 +71,22 @@ def record(
     several = isinstance(queries, Mapping)
     asked: Mapping[str, QuerySet] = queries if several else {"": queries}
     if is_own(path):
-        found = {of: _own(path, of, one, name) for of, one in asked.items()}
+        found = {key: _own(path, key, one, name) for key, one in asked.items()}
     else:
         if several and path.suffix not in NAMED:
             raise ValueError(
                 f"{path} holds one table, and there are the query sets {list(queries)}; give an "
                 ".npz or .safetensors file with an array for each, by its name"
             )
-        arrays = read_array_file(path, len(asked.get("", ())))
+        arrays = read_array_file(path, sum(map(len, asked.values())))
         if not several and len(arrays) == 1:
             arrays = {"": next(iter(arrays.values()))}
-        if lacking := [of for of in asked if of not in arrays]:
+        if lacking := [key for key in asked if key not in arrays]:
             wanted = f"one for each query set: {lacking} are missing" if several else "one"
             raise ValueError(f"{path} holds the arrays {list(arrays)}; expected {wanted}")
-        labelled = _numbered({of: arrays[of] for of in asked}, path, kind)
+        labelled = _numbered({key: arrays[key] for key in asked}, path, kind)
         found = {
-            of: Responses(_rows(labelled[of], path, len(one)), kind, one, name)
-            for of, one in asked.items()
+            key: _responses(labelled[key], kind, one, name, path) for key, one in asked.items()
         }
     return found if several else found[""]
 
@@ -112,12 +113,12 @@ def _check(path: str | Path) -> Path:
     return path
 
 
-def _own(path: Path, of: str, queries: QuerySet, name: str) -> Responses:
+def _own(path: Path, key: str, queries: QuerySet, name: str) -> Responses:
     answers = load_answers(path)
-    if not of and isinstance(answers, Mapping):
+    if not key and isinstance(answers, Mapping):
         same = [key for key, one in answers.items() if one.queries == queries.digest]
-        of = same[0] if same else next(iter(answers))
-    one = answers_to(answers, of)
+        key = same[0] if same else next(iter(answers))
+    one = answers_to(answers, key)
     if one.queries != queries.digest:
         raise ValueError(
             f"{path} holds answers to other queries (digest {one.queries[:12]}) than were given "
@@ -126,11 +127,20 @@ def _own(path: Path, of: str, queries: QuerySet, name: str) -> Responses:
     return Responses(one.values, one.kind, queries, name or one.model)
 
 
-def _rows(array: np.ndarray, path: Path, count: int) -> np.ndarray:
+def _responses(
+    array: np.ndarray, kind: ResponseKind, queries: QuerySet, name: str, path: Path
+) -> Responses:
+    try:
+        return Responses(_rows(array, len(queries)), kind, queries, name)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _rows(array: np.ndarray, count: int) -> np.ndarray:
     if not array.ndim or len(array) != count:
         raise ValueError(
-            f"{path} holds an array of shape {array.shape} for {count} queries; expected one row "
-            "a query"
+            f"it holds an array of shape {array.shape} for {count} queries; expected one row a "
+            "query"
         )
     return array
 
@@ -140,8 +150,8 @@ def _numbered(
 ) -> dict[str, np.ndarray]:
     """Brings labels to whole numbers ``[n]``: words by their places among those of all arrays."""
     flat = {
-        of: array[:, 0] if kind == "labels" and array.ndim == 2 and array.shape[1] == 1 else array
-        for of, array in arrays.items()
+        key: array[:, 0] if kind == "labels" and array.ndim == 2 and array.shape[1] == 1 else array
+        for key, array in arrays.items()
     }
     worded = [array for array in flat.values() if array.dtype.kind in "SU"]
     if worded and (kind != "labels" or len(worded) < len(flat)):
@@ -151,12 +161,12 @@ def _numbered(
         )
     if worded:
         words = np.unique(np.concatenate([array.ravel() for array in worded]))
-        return {of: np.searchsorted(words, array) for of, array in flat.items()}
+        return {key: np.searchsorted(words, array) for key, array in flat.items()}
     if kind != "labels":
         return flat
     return {
-        of: array.astype(np.int64) if array.dtype.kind == "f" and _whole(array) else array
-        for of, array in flat.items()
+        key: array.astype(np.int64) if array.dtype.kind == "f" and _whole(array) else array
+        for key, array in flat.items()
     }
 
 

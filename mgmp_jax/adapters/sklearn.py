@@ -40,6 +40,7 @@ def record(
     kind: ResponseKind = "logits",
     name: str = "",
     batch_size: int = 256,
+    progress: batches.Progress | None = None,
     pixels: Reader = np.asarray,
 ) -> Answers:
     """Records what a fitted estimator answers.
@@ -55,6 +56,7 @@ def record(
         kind: what to ask for.
         name: of the model.
         batch_size: how many queries are asked at once.
+        progress: told how many queries are answered, and of how many.
         pixels: how uint8 images ``[b, h, w, 3]`` are read before they become rows; by default
             they stay numbers from 0 to 255.
 
@@ -82,7 +84,9 @@ def record(
             given = getattr(model, method)(rows)
         return _as_kind(model, given, kind)
 
-    return batches.record(ask, queries, kind=kind, name=name, batch_size=batch_size)
+    return batches.record(
+        ask, queries, kind=kind, name=name, batch_size=batch_size, progress=progress
+    )
 
 
 def open_model(target: str) -> Any:

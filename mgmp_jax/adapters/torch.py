@@ -31,6 +31,7 @@ def record(
     kind: ResponseKind = "logits",
     name: str = "",
     batch_size: int = 256,
+    progress: batches.Progress | None = None,
     pixels: Reader = _PIXELS,
     tokenize: Reader | None = None,
 ) -> Answers:
@@ -47,6 +48,7 @@ def record(
         kind: what its numbers are.
         name: of the model.
         batch_size: how many queries are asked at once.
+        progress: told how many queries are answered, and of how many.
         pixels: how uint8 images ``[b, h, w, 3]`` are fed to it: by default as float32
             ``[b, 3, h, w]`` from 0 to 1.
         tokenize: a function of a list of strings; arrays by name become keyword arguments.
@@ -77,7 +79,9 @@ def record(
         return _answer(given, torch)
 
     with _evaluating(model), torch.no_grad():
-        return batches.record(ask, queries, kind=kind, name=name, batch_size=batch_size)
+        return batches.record(
+            ask, queries, kind=kind, name=name, batch_size=batch_size, progress=progress
+        )
 
 
 def open_model(target: str) -> Any:

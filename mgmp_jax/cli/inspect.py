@@ -55,11 +55,9 @@ class Inspect(Command):
         return {"is": "a DNA file", "created": dna.about["created"], **about}
 
     def _report(self, path: Path) -> dict[str, Any]:
-        from mgmp_jax import files
-        from mgmp_jax.statements import report_from_json
+        from mgmp_jax.statements import read_report
 
-        content = files.read_settings(path)
-        report = report_from_json(content)
+        content, report = read_report(path)
         verdicts = {one.question: one.verdict for one in (report.knowledge, report.lineage)}
         about = {"created": content["created"], "suspect": report.suspect}
         return {"is": "a report", **about, **verdicts}

@@ -18,7 +18,7 @@ _FEWEST = 10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Queries(Command):
+class FreezeQueries(Command):
     """Freeze query sets, before any suspect is seen.
 
     mgmp queries train.npy --unseen test.npy --count 2500 --out queries/

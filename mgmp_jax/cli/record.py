@@ -65,8 +65,8 @@ class Record(Command):
             kind=self.kind,
             name=self.out.stem if self.name is None else self.name,
             batch_size=self.batch_size,
+            progress=_show if sys.stderr.isatty() else None,
             **self._options(),
-            **self._journal(),
         )
         save_answers(self.out, answers)
         shapes = {name: list(answers_to(answers, name).values.shape) for name in frozen.sets}
@@ -75,19 +75,16 @@ class Record(Command):
     def _options(self) -> dict[str, Any]:
         from mgmp_jax.adapters.pixels import Pixels
 
+        journal: dict[str, Any] = {}
+        if self.model.startswith(("http://", "https://")):
+            journal["journal"] = self.out.with_name(f".{self.out.name}.journal")
         if not (self.mean or self.std or self.size):
-            return {}
+            return journal
         mean, std = self.mean or (0.0, 0.0, 0.0), self.std or (1.0, 1.0, 1.0)
         channels_first = not self.model.startswith(("flax:", "sklearn:"))
-        return {"pixels": Pixels(mean, std, self.size, channels_first)}
+        return {"pixels": Pixels(mean, std, self.size, channels_first), **journal}
 
-    def _journal(self) -> dict[str, Any]:
-        """Of an endpoint, what was answered is written down at once and shown."""
-        if not self.model.startswith(("http://", "https://")):
-            return {}
 
-        def show(answered: int, total: int) -> None:
-            print(f"\r{answered} of {total} answered", end="", file=sys.stderr, flush=True)
-
-        journal = self.out.with_name(f".{self.out.name}.journal")
-        return {"journal": journal, "progress": show if sys.stderr.isatty() else None}
+def _show(answered: int, total: int) -> None:
+    end = "\n" if answered == total else ""
+    print(f"\r{answered} of {total} answered", end=end, file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Report(Command):
+class WriteReport(Command):
     """Write a page for people and statements for machines. Nothing is scored again.
 
     mgmp report evidence.npz --suspect suspect.npz --out report/
@@ -57,7 +57,7 @@ class Report(Command):
             "in-toto.json": statements.report_to_in_toto(content, self.suspect),
             "cyclonedx.json": declared,
         }
-        frozen = self._frozen(evidence)
+        frozen = "" if self.queries is None else frozen_at(self.queries, evidence)
         write_page(self.out / "report.html", evidence, suspect_file=self.suspect, frozen=frozen)
         for name, one in made.items():
             files.write_json(self.out / name, one)
@@ -69,14 +69,10 @@ class Report(Command):
             f"{self.out}: {', '.join(written)}", {"folder": str(self.out), "files": written}
         )
 
-    def _frozen(self, evidence: Evidence) -> str:
-        """When the queries were frozen that the suspect was asked."""
-        from mgmp_jax.query_folder import QueryFolder
 
-        if self.queries is None:
-            return ""
-        frozen = QueryFolder.load(self.queries)
-        digests = {queries.digest for queries in frozen.sets.values()}
-        if not {answer.queries for answer in evidence.report.answers} <= digests:
-            raise ValueError(f"the suspect was asked other queries than those in {self.queries}")
-        return frozen.created
+def frozen_at(folder: Path, evidence: Evidence) -> str:
+    """Says when the queries were frozen that the suspect was asked."""
+    from mgmp_jax.query_folder import QueryFolder
+
+    asked = [answer.queries for answer in evidence.report.answers]
+    return QueryFolder.load(folder).created_of(asked)

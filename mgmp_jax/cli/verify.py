@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import Positional
 
 from mgmp_jax.cli.command import HOMOLOGOUS, INCONCLUSIVE, NOT_HOMOLOGOUS, Command, Outcome
+from mgmp_jax.cli.report import frozen_at
 
 if TYPE_CHECKING:
     from mgmp_jax.answers import Answers
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Verify(Command):
     """Verify a suspect by what it answered.
 
-    mgmp verify verifier/ suspect.npz --report report.html
+    mgmp verify verifier/ suspect.npz --report report.html --queries queries/
 
     Exit code 3 where one of the two questions is answered by homologous; 0 where the suspect does
     not know what the source knows; 4 where nothing can be said.
@@ -38,6 +39,8 @@ class Verify(Command):
     """File for all that a report shows, .npz, of which `mgmp report` makes pages and statements."""
     report: Path | None = None
     """Page for people, .html."""
+    queries: Path | None = None
+    """Folder of the frozen queries, whose date the page prints."""
 
     def run(self) -> Outcome:
         """Verifies it."""
@@ -67,7 +70,8 @@ class Verify(Command):
         if self.report is not None:
             from mgmp_jax.reporting import write_page
 
-            write_page(self.report, evidence, suspect_file=self.suspect)
+            frozen = "" if self.queries is None else frozen_at(self.queries, evidence)
+            write_page(self.report, evidence, suspect_file=self.suspect, frozen=frozen)
         return evidence.report
 
 

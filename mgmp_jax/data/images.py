@@ -159,7 +159,7 @@ def _prepare(name: str, data_dir: Path) -> None:
 
 def _read_records(path: Path, num_labels: int) -> Iterator[tuple[list[int], np.ndarray]]:
     """Yields the records of CIFAR's binary format: labels, then pixels channel by channel."""
-    raw, size = path.read_bytes(), num_labels + 3 * 32 * 32
+    raw, size = files.read_bytes(path), num_labels + 3 * 32 * 32
     if len(raw) % size:
         raise ValueError(f"{path} is cut off: expected records of {size} bytes, got {len(raw)}")
     records = np.frombuffer(raw, np.uint8).reshape(-1, size)

@@ -36,7 +36,7 @@ def read_raw(path: str | Path) -> QuerySet:
         array = files.read_npy(path)
         return QuerySet.rows(array) if array.ndim == 2 else QuerySet.images(array)
     if path.suffix == ".txt":
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = files.read_bytes(path).decode("utf-8-sig").splitlines()
         return QuerySet.texts([line for line in lines if line.strip()])
     raise ValueError(
         f"{path} must be an .npy of images or rows, a folder of pictures, or a .txt of one text a "

@@ -81,6 +81,10 @@ class Tokenizer:
         digest = hashlib.sha256(backend.to_str().encode()).hexdigest()[:12]
         self.tokens = Tokens(digest, vocab_size, max_length)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Goes to another process as the text that it can be made of again."""
+        return _made_of, (self._backend.to_str(), self.tokens.max_length, self._cache)
+
     @classmethod
     def load(
         cls,
@@ -191,6 +195,10 @@ class Tokenizer:
                 f"{tokens.dtype} {tokens.shape}; {advice}"
             )
         return tokens
+
+
+def _made_of(text: str, max_length: int, cache: Path | None) -> Tokenizer:
+    return Tokenizer(_tokenizers().Tokenizer.from_str(text), max_length, cache)
 
 
 def _encode(backend: Any, texts: Sequence[str]) -> list[list[int]]:

@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from mgmp_jax.linear import FOLDS, PENALTY, LeaveOneOut, fold_slices, standardise_exactly
 
-__all__ = ["Background", "Candidates"]
+__all__ = ["Candidates", "RegressedOut"]
 
-Background = Literal["others", "none"]
+RegressedOut = Literal["others", "none"]
 """Whether the answers of all other candidates are regressed out before a comparison."""
 
 
@@ -32,10 +32,10 @@ class Candidates:
         ValueError: the background is neither of the two.
     """
 
-    def __init__(self, responses: Float[np.ndarray, "c n d"], background: Background) -> None:
-        if background not in get_args(Background):
+    def __init__(self, responses: Float[np.ndarray, "c n d"], background: RegressedOut) -> None:
+        if background not in get_args(RegressedOut):
             raise ValueError(
-                f"background must be one of {get_args(Background)}, got {background!r}"
+                f"background must be one of {get_args(RegressedOut)}, got {background!r}"
             )
         self._count = len(responses)
         self._order, self._held = fold_slices(responses.shape[1])

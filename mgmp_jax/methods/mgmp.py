@@ -272,6 +272,14 @@ class FittedMGMP:
     knows_siblings: bool = False
     question: ClassVar[Question] = "knowledge"
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its config, and whether siblings were in the background."""
+        return {
+            "config": dataclasses.asdict(self.config),
+            "knows_siblings": self.knows_siblings,
+        }
+
     def reads(self, suspect: Responses) -> str | None:
         """Says why responses cannot be read, in a sentence; ``None`` where they can.
 
@@ -340,11 +348,10 @@ class FittedMGMP:
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Gives all that :meth:`from_arrays` needs."""
         about = {
-            "config": dataclasses.asdict(self.config),
+            **self.settings,
             "source": self.source.about,
             "asks": self.asks,
             "name": self.name,
-            "knows_siblings": self.knows_siblings,
         }
         flat = flatten_dict(self.classifier, sep="/")
         arrays = {f"classifier/{k}": np.asarray(v) for k, v in flat.items()}

@@ -14,7 +14,8 @@ from mgmp_jax.responses import Responses
 __all__ = ["Fitted", "Method", "Question"]
 
 Question = Literal["knowledge", "lineage"]
-"""Does the suspect know what the source knows, or does it come from the source's training run?"""
+"""Does the suspect know what the source knows, or does it depend on the source's own training
+run?"""
 
 
 @runtime_checkable
@@ -32,6 +33,11 @@ class Fitted(Protocol):
     @property
     def asks(self) -> str:
         """The name of the query set that it asks."""
+        ...
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was made with, as JSON holds it; for reports."""
         ...
 
     def reads(self, suspect: Responses) -> str | None:

@@ -20,7 +20,7 @@ from mgmp_jax.methods.attribution import (
     stack_candidates,
     t_tail_p,
 )
-from mgmp_jax.methods.candidates import Background, Candidates
+from mgmp_jax.methods.candidates import Candidates, RegressedOut
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.queries import UNSEEN
 from mgmp_jax.references import ReferenceSet
@@ -31,7 +31,7 @@ __all__ = ["FittedSiblingTest", "SiblingTest", "default_background"]
 _FEW_QUERIES = 256
 
 
-def default_background(n: int, width: int) -> Background:
+def default_background(n: int, width: int) -> RegressedOut:
     """Chooses the background by the number of queries and the width of all other candidates.
 
     Args:
@@ -60,15 +60,15 @@ class SiblingTest:
         ValueError: the background is unknown.
     """
 
-    background: Background | None = None
+    background: RegressedOut | None = None
     asks: str = UNSEEN
     name: str = "sibling test"
     question: ClassVar[Question] = "lineage"
 
     def __post_init__(self) -> None:
-        if self.background not in (None, *get_args(Background)):
+        if self.background not in (None, *get_args(RegressedOut)):
             raise ValueError(
-                f"background must be one of {get_args(Background)}, or None for the default by "
+                f"background must be one of {get_args(RegressedOut)}, or None for the default by "
                 f"the number of queries; got {self.background!r}"
             )
 
@@ -129,13 +129,22 @@ class FittedSiblingTest:
 
     candidates: Float[np.ndarray, "c n d"]
     controls: tuple[Responses, ...]
-    background: Background
+    background: RegressedOut
     queries: str
     asks: str = UNSEEN
     name: str = "sibling test"
     has_controls: bool = False
     question: ClassVar[Question] = "lineage"
     _centres: dict[str, np.ndarray] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How many siblings and controls it has, and what is regressed out."""
+        return {
+            "siblings": len(self.candidates) - 1,
+            "controls": len(self.controls) if self.has_controls else 0,
+            "background": self.background,
+        }
 
     def reads(self, suspect: Responses) -> str | None:
         """Says why responses cannot be read, in a sentence; ``None`` where they can.

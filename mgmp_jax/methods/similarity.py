@@ -63,6 +63,11 @@ class FittedSimilarity:
     question: ClassVar[Question] = "knowledge"
     _last: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
     def reads(self, suspect: Responses) -> str | None:
         """Says why responses cannot be read, in a sentence; ``None`` where they can."""
         try:

@@ -134,9 +134,12 @@ def load_pretrained(
     module = Transformer(num_outputs=num_outputs, dtype=dtype, **options)
     init = jax.jit(lambda key, x: module.init(key, x, train=False)["params"])
     example = jax.random.key(seed), jnp.zeros((1, 1), jnp.int32)
-    expected = dict(names.leaves(jax.eval_shape(init, *example)))
-    _check(expected, tensors, style, folder)
-    return module, {"params": _fill(init(*example), tensors, style), "batch_stats": {}}
+    expected = jax.eval_shape(init, *example)
+    shapes = dict(names.leaves(expected))
+    _check(shapes, tensors, style, folder)
+    is_whole = all(names.their_name(path, style) in tensors for path in shapes)
+    start = expected if is_whole else init(*example)
+    return module, {"params": _fill(start, tensors, style), "batch_stats": {}}
 
 
 def save_pretrained(module: Transformer, variables: Mapping[str, Any], folder: str | Path) -> None:
@@ -236,7 +239,7 @@ def _check(
 def _fill(
     fresh: Mapping[str, Any], tensors: Mapping[str, np.ndarray], style: str
 ) -> dict[str, Any]:
-    """Puts the checkpoint's tensors into the tree of ``fresh``."""
+    """Puts the checkpoint's tensors into the tree of ``fresh``, shapes where none is kept."""
     tree: dict[str, Any] = {}
     for path, value in names.leaves(fresh):
         theirs = tensors.get(names.their_name(path, style))

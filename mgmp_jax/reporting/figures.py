@@ -197,6 +197,31 @@ def plot_forgetting(
     _save(figure, path, None)
 
 
+def plot_retention(
+    path: str | Path, methods: Mapping[str, Mapping[str, Sequence[float]]], paper: float
+) -> None:
+    """Draws accuracy per fragment against what fine-tuning left of the source.
+
+    Args:
+        path: of the PNG.
+        methods: for each method the accuracy ``"left"`` on the source's data and the
+            ``"accuracy"`` per fragment, a number for each strength of fine-tuning.
+        paper: the paper's accuracy, drawn as a line.
+    """
+    figure = _figure((6.4, 4.2))
+    axis = figure.subplots()
+    for method, marker in zip(methods, "osD^vPX*", strict=False):
+        points = methods[method]
+        axis.plot(points["left"], points["accuracy"], marker=marker, label=method)
+    axis.axhline(paper, color="black", linewidth=0.8, linestyle="--", label="the paper, row 1")
+    axis.axhline(0.5, color="grey", linewidth=0.6, linestyle=":")
+    axis.set(xlabel="accuracy left on the source's data", ylabel="accuracy per fragment")
+    axis.set(xlim=(0, 1), ylim=(0.45, 1.02))
+    axis.spines[["top", "right"]].set_visible(False)
+    _legend_below(figure, axis, markerscale=1.0)
+    _save(figure, path, None)
+
+
 def plot_grid(path: str | Path, rows: Mapping[str, Mapping[str, float]], label: str) -> None:
     """Draws a number between 0 and 1 for each row and column; grey where there is none.
 

@@ -159,7 +159,7 @@ def _protocol(
         ("Queries frozen", words.date(frozen), False),
     ]
     if suspect_file is not None:
-        raw = Path(suspect_file).read_bytes()
+        raw = files.read_bytes(suspect_file)
         rows += [
             ("File of the suspect’s answers", Path(suspect_file).name, False),
             ("SHA-256 of that file", hashlib.sha256(raw).hexdigest(), True),
@@ -188,9 +188,11 @@ def _protocol(
 
 def _method(evidence: Evidence, place: int, answer: Answer) -> dict[str, Any]:
     about = evidence.conditions[place]
+    named = {**about.settings, **about.settings.get("config", {})}
     settings = [
         f"{name.replace('_', ' ')}: {words.setting(value)}"
-        for name, value in about.settings.items()
+        for name, value in named.items()
+        if name != "config"
     ]
     rows = [
         ("Question", words.QUESTIONS[about.question], False),

@@ -104,7 +104,7 @@ def is_dna(answer: Answer, evidence: Evidence) -> bool:
         evidence: that it is of.
     """
     return any(
-        "assemble" in one.settings
+        "config" in one.settings
         for one in evidence.conditions
         if one.method == answer.method and one.question == answer.question
     )
@@ -117,7 +117,7 @@ def knows_siblings(evidence: Evidence) -> bool:
         evidence: of a report.
     """
     asked = [one for one in evidence.conditions if one.question == "knowledge"]
-    return bool(asked) and asked[0].settings.get("siblings in the background") is True
+    return bool(asked) and asked[0].settings.get("knows_siblings") is True
 
 
 def _lines(answer: Answer, evidence: Evidence) -> dict[str, float]:

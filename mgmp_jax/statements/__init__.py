@@ -9,7 +9,7 @@ from mgmp_jax.statements.check import check_report, check_statements
 from mgmp_jax.statements.cyclonedx import check_cyclonedx, report_to_cyclonedx
 from mgmp_jax.statements.in_toto import PREDICATE_TYPE, check_in_toto, report_to_in_toto
 from mgmp_jax.statements.model_card import report_to_model_card
-from mgmp_jax.statements.report_json import report_from_json, report_to_json
+from mgmp_jax.statements.report_json import read_report, report_from_json, report_to_json
 
 __all__ = [
     "PREDICATE_TYPE",
@@ -17,6 +17,7 @@ __all__ = [
     "check_in_toto",
     "check_report",
     "check_statements",
+    "read_report",
     "report_from_json",
     "report_to_cyclonedx",
     "report_to_in_toto",

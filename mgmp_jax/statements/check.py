@@ -12,7 +12,7 @@ from mgmp_jax.answers import Answers
 from mgmp_jax.statements.cyclonedx import report_to_cyclonedx
 from mgmp_jax.statements.in_toto import report_to_in_toto
 from mgmp_jax.statements.model_card import report_to_model_card
-from mgmp_jax.statements.report_json import report_from_json
+from mgmp_jax.statements.report_json import read_report, report_from_json
 from mgmp_jax.verifier import Verifier
 
 __all__ = ["check_report", "check_statements"]
@@ -84,7 +84,7 @@ def check_statements(folder: str | Path, answers: str | Path, source: str) -> tu
         ValueError: one says something else; it is named.
     """
     folder = Path(folder)
-    content = files.read_settings(folder / "report.json")
+    content, _ = read_report(folder / "report.json")
     bom = files.read_settings(folder / "cyclonedx.json")
     try:
         (assessor,) = bom["declarations"]["assessors"]
@@ -92,7 +92,7 @@ def check_statements(folder: str | Path, answers: str | Path, source: str) -> tu
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / 'cyclonedx.json'} does not say who verified") from error
     made = report_to_cyclonedx(content, source=source, assessor=by, third_party=third_party)
-    card = (folder / "model-card.md").read_text(encoding="utf-8")
+    card = files.read_bytes(folder / "model-card.md").decode("utf-8", "replace")
     compared = {
         "cyclonedx.json": bom == made,
         "in-toto.json": files.read_settings(folder / "in-toto.json")

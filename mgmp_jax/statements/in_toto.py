@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mgmp_jax import files
 from mgmp_jax.answers import load_answers
 from mgmp_jax.responses import Responses
 from mgmp_jax.statements.report_json import report_from_json
@@ -43,7 +44,7 @@ def report_to_in_toto(content: Mapping[str, Any], answers: str | Path) -> dict[s
             f"{answers} holds other answers than the report of {report.suspect!r} judged; give "
             "the file that was verified"
         )
-    digest = hashlib.sha256(Path(answers).read_bytes()).hexdigest()
+    digest = hashlib.sha256(files.read_bytes(answers)).hexdigest()
     return {
         "_type": _STATEMENT,
         "subject": [{"name": report.suspect or "suspect", "digest": {"sha256": digest}}],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args
 
+from mgmp_jax import files
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.report import Answer, Report, Verdict
 from mgmp_jax.stamps import check_time, library_version, versions
@@ -81,10 +83,30 @@ def report_from_json(content: Mapping[str, Any]) -> Report:
         if content["answers"] != _answers(report):
             raise ValueError("it answers a question that nobody asked")
         return report
-    except (AttributeError, LookupError, TypeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
         raise ValueError(f"no readable report: {type(error).__name__} {error}") from error
     except ValueError as error:
         raise ValueError(f"no readable report: {error}") from error
+
+
+def read_report(path: str | Path) -> tuple[dict[str, Any], Report]:
+    """Reads ``report.json``.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        What it holds, and the report.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or no report.
+    """
+    content = files.read_settings(path)
+    try:
+        return content, report_from_json(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _verdicts(report: Report) -> dict[str, str]:

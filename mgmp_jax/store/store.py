@@ -55,6 +55,8 @@ class ModelStore:
         pretrained: str | Path | None = None,
     ) -> None:
         self.folder = Path(folder)
+        options = {"download": download, "tokenizer": tokenizer, "pretrained": pretrained}
+        self._opened_by = functools.partial(ModelStore, folder, data_dir, **options)
         Checkpoints(self.folder)  # refuses a path that none can be kept in, before any training
         self._tokenizer = tokenizer
         self._tokens = None if tokenizer is None else tokenizer.tokens
@@ -68,6 +70,10 @@ class ModelStore:
                 name, split, data_dir, limit=limit, download=download, tokenizer=tokenizer
             )
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Goes to another process as what it was opened with, without what it has loaded."""
+        return self._opened_by, ()
 
     def examples(self, spec: ModelSpec, split: str) -> Examples:
         """Loads what a model is trained or tested on.

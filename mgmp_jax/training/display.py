@@ -1,15 +1,41 @@
 """The progress of a training, on a terminal or in a log."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["Display", "console"]
+__all__ = ["Display", "bars", "console", "tell"]
 
 console = Console(highlight=False)
+_told: Callable[[str, int, int, str], None] | None = None
+
+
+def tell(function: Callable[[str, int, int, str], None] | None) -> None:
+    """Tells a function how far each training is, from now on, in place of showing it.
+
+    Args:
+        function: called with a training's name, its epochs done and in all, and its metrics as
+            text; ``None`` shows them again.
+    """
+    global _told
+    _told = function
+
+
+def bars() -> Progress:
+    """Makes progress bars that are shown on a terminal only, each with a field ``text``."""
+    columns = ("{task.description}", BarColumn(20), "{task.completed}/{task.total}")
+    return Progress(
+        *(TextColumn(c) if isinstance(c, str) else c for c in columns),
+        TextColumn("{task.fields[text]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 @dataclasses.dataclass
@@ -21,15 +47,7 @@ class Display:
     first: int
 
     def __enter__(self) -> "Display":
-        columns = ("{task.description}", BarColumn(20), "{task.completed}/{task.total}")
-        self._bar = Progress(
-            *(TextColumn(c) if isinstance(c, str) else c for c in columns),
-            TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar, self._done = bars(), self.first
         self._task = self._bar.add_task(
             self.name, total=self.epochs, completed=self.first, text="starting"
         )
@@ -42,9 +60,12 @@ class Display:
         shown = {k: np.mean(v) for k, v in row.items() if k in ("loss", "accuracy")}
         self._text = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())
         self._text += f"  {row['examples_per_s']:.0f} examples/s"
-        self._bar.update(self._task, advance=1, text=self._text)
+        self._done += 1
+        self._bar.update(self._task, completed=self._done, text=self._text)
+        if _told is not None:
+            _told(self.name, self._done, self.epochs, self._text)
 
     def __exit__(self, error: object, *_: object) -> None:
         self._bar.stop()
-        if error is None:
+        if error is None and _told is None:
             console.print(f"  {self.name}: {self._text}")

@@ -87,3 +87,11 @@ def test_a_model_is_opened_by_a_line(tmp_path: Path) -> None:
     for line in ("mine.py", "pickle:mine.pkl", "python:"):
         with pytest.raises(ValueError, match=r"ADAPTER:TARGET"):
             adapters.open_model(line)
+
+
+def test_progress_is_told_over_all_query_sets() -> None:
+    rows = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    sets = {"training": QuerySet.rows(rows), "unseen": QuerySet.rows(rows[:4] + 1)}
+    told = []
+    adapters.record(lambda x: x, sets, batch_size=3, progress=lambda *both: told.append(both))
+    assert told == [(3, 11), (6, 11), (7, 11), (10, 11), (11, 11)]

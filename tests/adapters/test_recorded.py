@@ -124,7 +124,7 @@ def test_bombs_are_refused_before_they_unpack(tmp_path: Path) -> None:
     assert (tmp_path / "m.parquet").stat().st_size < 20_000
     with pytest.raises(ValueError, match=r"has 2000000 rows or more for 9 queries"):
         read(tmp_path / "m.parquet")
-    parquet.write_table(arrow.table({"a": ["x" * 10_000_000] * 9}), tmp_path / "m.parquet")
+    parquet.write_table(arrow.table({"a": ["x" * 500_000] * 9}), tmp_path / "m.parquet")
     with pytest.raises(ValueError, match=r"a label is longer than 1000 letters"):
         read(tmp_path / "m.parquet", kind="labels")
     with zipfile.ZipFile(tmp_path / "m.npz", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -133,7 +133,7 @@ def test_bombs_are_refused_before_they_unpack(tmp_path: Path) -> None:
     place = damaged.index(b"PK\x01\x02")
     damaged[place + 24 : place + 28] = (2**32 - 2).to_bytes(4, "little")
     (tmp_path / "m.npz").write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"unpacks to more than 2 GiB"):
+    with pytest.raises(ValueError, match=r"unpacks to \S+ MiB for"):
         read(tmp_path / "m.npz")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from mgmp_jax.cli import main
 from mgmp_jax.query_folder import QueryFolder
+from mgmp_jax.reporting import plain_words
 
 pytest.importorskip("tyro", reason="pip install 'mgmp_jax[cli]'")
 
@@ -58,21 +59,31 @@ def test_a_stolen_model_is_homologous(story: Path, capsys) -> None:
     assert [answer["verdict"] for answer in report["answers"]] == ["homologous"] * 2
 
 
+def test_the_source_itself_is_marked(story: Path, capsys) -> None:
+    _, report = asked(capsys, "verify", story / "verifier", story / "references/source.npz")
+    for answer in report["answers"]:
+        assert answer["reason"].endswith("These are the answers of the source itself.")
+
+
 def test_innocent_models_are_not(story: Path, capsys) -> None:
     for name in INNOCENT:
         suspect = story / f"suspects/{name}.npz"
         code, report = asked(capsys, "verify", story / "verifier", suspect)
         assert code in (0, 4)
+        assert all("the source itself" not in answer["reason"] for answer in report["answers"])
         assert "homologous" not in [answer["verdict"] for answer in report["answers"]]
 
 
 def test_a_page_is_written_of_evidence(story: Path, capsys, tmp_path: Path) -> None:
     pytest.importorskip("jinja2", reason="pip install 'mgmp_jax[report]'")
     suspect, page = story / "suspects/stolen.npz", tmp_path / "report.html"
+    frozen = QueryFolder.load(story / "queries").created
     gathered = ("--evidence", tmp_path / "evidence.npz", "--report", page)
+    gathered += ("--queries", story / "queries")
     assert asked(capsys, "verify", story / "verifier", suspect, *gathered)[0] == 3
     first = page.read_text("utf-8")
     assert "stolen" in first and "<script" not in first
+    assert f"queries frozen {plain_words.date(frozen)}" in first
     about = asked(capsys, "inspect", tmp_path / "evidence.npz")[1]
     assert about == {
         "is": "evidence",
@@ -263,9 +274,12 @@ def test_help_answers_at_once() -> None:
     from mgmp_jax.cli.verbs import VERBS
 
     for verb in ("", *VERBS):
-        start = time.perf_counter()
         command = [sys.executable, "-m", "mgmp_jax.cli", *verb.split(), "--help"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0
-        assert f"mgmp {verb}".strip() in done.stdout
-        assert time.perf_counter() - start < 5  # 0.15 s where nothing else runs
+        for _ in range(5):  # 0.15 s where nothing else runs
+            start = time.perf_counter()
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0
+            assert f"mgmp {verb}".strip() in done.stdout
+            if (took := time.perf_counter() - start) < 0.7:
+                break
+        assert took < 0.7

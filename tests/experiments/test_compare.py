@@ -60,8 +60,8 @@ def test_no_negative_comes_from_a_candidate_and_no_task_is_in_the_pool(small) ->
     for suspect in small.suspects:
         assert suspect.spec.subset not in pool
         assert suspect.kind in ("homologous", "independent") or suspect.spec.start not in candidates
-    families = [[spec.start for spec in of] for of in (small.rehearsal, small.families)]
-    assert all({of.count(model) for model in small.candidates} == {5} for of in families)
+    families = [[spec.start for spec in one] for one in (small.rehearsal, small.families)]
+    assert all({one.count(model) for model in small.candidates} == {5} for one in families)
     assert not {spec.subset for spec in small.rehearsal} & {s.subset for s in small.families}
 
 
@@ -104,14 +104,14 @@ def test_descendants_are_attributed_to_their_own_source_only(small, answers, few
     independent = attributions[small.of_kind("independent")[-1]]
     assert len(independent) == 9  # it is a sibling itself, so no candidate
     families = _scoring.families_results(small, answers)[", ".join(chosen)]
-    assert sum(of["first"] for of in families.values()) >= 48
+    assert sum(one["first"] for one in families.values()) >= 48
     level = _scoring.level(chosen, small, answers)
     assert level["pairs"] == 50 * 9 and level["t_tail_5"] < 0.1
     power = _scoring.mean_power(chosen, small, answers)
     assert [(r["queries"], r["siblings"]) for r in power] == [
         (n, m) for n in (64, 300) for m in (3, 9)
     ]
-    assert power[-1]["first"] == sum(of["first"] for of in families.values()) / 50
+    assert power[-1]["first"] == sum(one["first"] for one in families.values()) / 50
 
 
 def test_the_statistic_is_chosen_without_knowing_the_source(small, answers, few_ways) -> None:
@@ -199,7 +199,8 @@ def test_queries_are_made_of_whole_images() -> None:
     mixed, shuffled = queries.mean_of_two(images), queries.shuffled(images, rng)
     means = (images[:, None].astype(int) + images) // 2
     others = [
-        np.flatnonzero((of == one).all((1, 2, 3))) for of, one in zip(means, mixed, strict=True)
+        np.flatnonzero((image == one).all((1, 2, 3)))
+        for image, one in zip(means, mixed, strict=True)
     ]
     assert sorted(int(other) for (other,) in others) == list(range(6))
     assert all(int(other) != i for i, (other,) in enumerate(others))
@@ -235,7 +236,7 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     chosen = {"pool_subsets": (3, 6), "eval_subsets": (1,), "out": tmp_path}
     args = compare.Args(arch="alexnet", preset="demo", **chosen)
     results = compare.main(args)
-    by_siblings = {f"sibling test, {of}" for of in config.QUERIES}
+    by_siblings = {f"sibling test, {one}" for one in config.QUERIES}
     assert {"linear CKA", "MGMP extended", *by_siblings, "‖Δw‖"} <= set(results["methods"])
     kinds = set(config.KINDS) - {"homologous"}
     for method in results["methods"].values():
@@ -253,7 +254,9 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     assert "‖Δw‖" not in changed["ranks"]["methods"]
     assert "MGMP paper" not in changed["ranks"]["methods"]
     assert "cannot be converted to log-probabilities" in changed["ranks"]["unread"]["MGMP paper"]
-    assert all(set(of["sibling_test"]) == set(robustness.ATTRIBUTED_BY) for of in changed.values())
+    assert all(
+        set(one["sibling_test"]) == set(robustness.ATTRIBUTED_BY) for one in changed.values()
+    )
     assert list(tmp_path.glob("robustness-*/robustness.png"))
     monkeypatch.setattr(ModelStore, "_train_group", lambda *_: pytest.fail("trained twice"))
     assert compare.main(args) == json.loads(json.dumps(results))

@@ -1,6 +1,8 @@
 """An owner's whole story on the command line: PyTorch models of real images, no JAX in sight."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 import warnings
@@ -154,6 +156,26 @@ def test_its_onnx_export_answers_alike(story: Path, exported: Path, capsys) -> N
     suspect = record(story, f"onnx:{exported}", "onnx.npz")
     answers_alike(story, suspect)
     assert verdicts(capsys, story, suspect)[0] == 3
+
+
+def test_the_gate_of_the_docs_stops_it(story: Path, exported: Path, tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml", reason="pip install pyyaml")
+    page = (MODELS.parents[2] / "docs" / "gate.md").read_text()
+    workflow, hooks = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    steps = [step["run"] for step in workflow["jobs"]["verify"]["steps"] if "run" in step]
+    assert steps.pop(0).startswith("pip install")
+    (hook,) = hooks["repos"][0]["hooks"]
+    for name in ("queries", "verifier"):
+        (tmp_path / name).symlink_to(story / name)
+    (tmp_path / "model.onnx").write_bytes(exported.read_bytes())
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    job = "\n".join(steps)
+    for script, code in ((job, 1), (hook["entry"], 3), (hook["entry"], 3)):
+        shell, env = ["bash", "-e", "-c", script], {**os.environ, "PATH": path}
+        done = subprocess.run(shell, cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == code, done.stdout + done.stderr
+        said = "::error::homologous to a protected model" if script == job else "HOMOLOGOUS"
+        assert said in done.stdout
 
 
 def test_it_is_found_behind_a_server(story: Path, exported: Path, capsys, tmp_path: Path) -> None:

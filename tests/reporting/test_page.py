@@ -232,7 +232,7 @@ def test_the_conditions_are_stated_or_not(tmp_path: Path) -> None:
 
 
 def test_siblings_in_the_background_change_the_first_question(tmp_path: Path) -> None:
-    known = dict(HOMOLOGOUS.conditions[0].settings) | {"siblings in the background": True}
+    known = dict(HOMOLOGOUS.conditions[0].settings) | {"knows_siblings": True}
     first = dataclasses.replace(HOMOLOGOUS.conditions[0], settings=known)
     both = dataclasses.replace(HOMOLOGOUS, conditions=(first, HOMOLOGOUS.conditions[1]))
     _, page = read(tmp_path, both)

@@ -146,10 +146,10 @@ def test_more_images_than_there_are_is_said(tmp_path) -> None:
 
 def test_siblings_and_cousins_share_the_recipe(store: ModelStore) -> None:
     sibling, cousin = SOURCE.sibling(7), SOURCE.cousin(8)
-    of = [store.examples(spec, "train").inputs for spec in (SOURCE, sibling, cousin)]
-    np.testing.assert_array_equal(of[0], of[1])
-    assert of[2].shape == of[0].shape
-    assert not (of[2][:, None] == of[0]).all(axis=(2, 3, 4)).any()
+    images = [store.examples(spec, "train").inputs for spec in (SOURCE, sibling, cousin)]
+    np.testing.assert_array_equal(images[0], images[1])
+    assert images[2].shape == images[0].shape
+    assert not (images[2][:, None] == images[0]).all(axis=(2, 3, 4)).any()
     assert len({SOURCE.address, sibling.address, cousin.address}) == 3
     assert sibling.descendant(STRANGER).start == sibling
     with pytest.raises(ValueError, match="leaves nothing for a cousin; give num_examples"):

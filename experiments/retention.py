@@ -1,0 +1,158 @@
+"""When the paper's method works: accuracy per fragment against what is left of the source.
+
+    python experiments/retention.py --preset small --data-dir DIR     # narrow models, for CPUs
+    python experiments/retention.py --preset demo                     # generated images
+
+A well-trained source is fine-tuned on ten tasks, at several strengths from hardly begun to much.
+For each strength MGMP learns from five tasks and is evaluated on the other five: with and without
+generator at equally many steps, with all logits at one scale, and extended. Beside each stand the
+source's accuracy that is left in the descendants and their accuracy on their own task, the
+accuracy on the pool's own models, and how large latents and responses are. Rerun to resume.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from _run import address, open_store, results_of, run, show
+from configs.common import at_least_one
+from configs.retention import (
+    EVALUATION,
+    ONE_SCALE,
+    PLAIN,
+    POOL,
+    PRESETS,
+    VARIANTS,
+    Args,
+    strength_in_words,
+    tuned,
+)
+
+if TYPE_CHECKING:
+    from _rows import Answering, Row
+
+    from mgmp_jax.store import ModelStore
+
+
+def make_rows(args: Args, family: int) -> dict[str, Row]:
+    """Makes a row for each strength of fine-tuning, of one source and its tasks."""
+    from _rows import Row, TaskPair, changed, recipe_for, source_and_target, variants
+
+    from mgmp_jax.config import PAPER
+
+    preset = PRESETS[args.preset]
+    source, target = source_and_target(preset, args.arch, preset.data)
+    source = dataclasses.replace(source, seed=family)
+    width = preset.generator_width.get(args.arch)
+    made = variants(PAPER.replace(generator=args.arch, generator_width=width, **preset.mgmp), [])
+    steps = {"epochs": preset.mgmp["epochs"]}
+    made = {
+        name: changed(made[base], **(steps if base.startswith("paper") else {}), **changes)
+        for name, (base, changes) in VARIANTS.items()
+    }
+    made["extended"] = changed(made["extended"], checkpoints=False)
+    rows = {}
+    for strength in preset.strengths:
+        recipe = recipe_for(tuned(preset.target, strength), args.arch, preset.data)
+
+        def pair(subset: int, recipe: Any = recipe) -> TaskPair:
+            task = dataclasses.replace(target, subset=subset, seed=family + 1 + subset)
+            descendant = source.descendant(dataclasses.replace(task, recipe=recipe))
+            return TaskPair(f"subset {subset}", descendant, task)
+
+        rows[strength_in_words(strength)] = Row(
+            name=f"retention-{preset.data}-{args.arch}-{args.preset}",
+            source=source,
+            pool=tuple(map(pair, POOL)),
+            evaluation=tuple(map(pair, EVALUATION)),
+            num_queries=preset.num_queries,
+            variants=made,
+            seeds=1,
+        )
+    return rows
+
+
+def measure(row: Row, store: ModelStore, folder: Path) -> dict[str, Any]:
+    """Fits and evaluates all variants on one strength."""
+    from _rows import Answering, Scaled, evaluate
+
+    queries = store.queries(row.source, count=row.num_queries)
+    answering, found = Answering(store, row, queries), {}
+    swapped = dataclasses.replace(answering, row=dataclasses.replace(row, evaluation=row.pool))
+    kinds = {name: (answering, swapped) for name in row.variants}
+    kinds[ONE_SCALE] = (Scaled(store, row, queries), Scaled(store, swapped.row, queries))
+    for name, (asking, on_pool) in kinds.items():
+        variant = row.variants[PLAIN if name == ONE_SCALE else name]
+        place = folder / address(name, [row.source, row.pool, variant])
+        method = asking.fit_or_load(place, variant, name)
+        summary, of_pool = (evaluate(a, variant, [method]) for a in (asking, on_pool))
+        z, y = method.latents, method.source.values
+        found[name] = {
+            **summary,
+            "on_pool": of_pool["accuracy"],
+            "rms_z": None if z is None else float(np.sqrt(np.mean(z**2))),
+            "rms_y": float(np.sqrt(np.mean(y**2))),
+        }
+    return {**what_is_left(answering), "methods": found}
+
+
+def what_is_left(answering: Answering) -> dict[str, Any]:
+    """Measures descendants on the source's queries, and all targets on their own tasks."""
+    store, row = answering.store, answering.row
+    queries = answering.queries
+    labels = store.examples(row.source, "train").take(len(queries)).labels
+    left, own, scratch = {}, {}, {}
+    for pair in row.pairs:
+        answered = store.responses(pair.homologous, queries).values.argmax(axis=1)
+        left[pair.task] = float(np.mean(answered == labels))
+        own[pair.task] = store.accuracy(pair.homologous)["test"]
+        scratch[pair.task] = store.accuracy(pair.non_homologous)["test"]
+    return {"left_of_the_source": left, "own_task": own, "own_task_from_scratch": scratch}
+
+
+def curves(results: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
+    """Gathers the points of the picture: means over tasks and families, by method."""
+    drawn: dict[str, dict[str, list[float]]] = {}
+    for families in results["strengths"].values():
+        left = np.mean([[*family["left_of_the_source"].values()] for family in families])
+        for name in families[0]["methods"]:
+            curve = drawn.setdefault(name, {"left": [], "accuracy": []})
+            curve["left"].append(float(left))
+            accuracies = [family["methods"][name]["accuracy"] for family in families]
+            curve["accuracy"].append(float(np.mean(accuracies)))
+    return drawn
+
+
+def main(args: Args) -> dict[str, Any]:
+    """Runs all strengths of all families; see the module's docstring."""
+    import tables
+    from _rows import train_models
+
+    from mgmp_jax import reporting
+
+    families = [make_rows(args, i) for i in range(at_least_one("families", args.families))]
+    store, rows = open_store(args), [row for family in families for row in family.values()]
+    folder = args.out / address(rows[0].name, rows)
+
+    def make() -> dict[str, Any]:
+        train_models(list(dict.fromkeys(spec for row in rows for spec in row.specs)), store)
+        return {
+            "arch": args.arch,
+            "sources": [store.accuracy(family[next(iter(family))].source) for family in families],
+            "strengths": {
+                strength: [measure(family[strength], store, args.out) for family in families]
+                for strength in families[0]
+            },
+        }
+
+    results = results_of("retention", folder, args, make)
+    reporting.plot_retention(folder / "retention.png", curves(results), paper=0.9193)
+    show(tables.pivot("fine-tuning", tables.retention(results)), folder, "retention.png")
+    return results
+
+
+if __name__ == "__main__":
+    run(main, Args)

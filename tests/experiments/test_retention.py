@@ -1,0 +1,54 @@
+"""experiments/retention.py: rows that share all but the strength, and a whole tiny run."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import retention
+from configs import retention as config
+
+
+def test_strengths_share_source_and_strangers() -> None:
+    rows = list(retention.make_rows(config.Args(preset="small"), 0).values())
+    assert len({row.source for row in rows}) == 1
+    for others in zip(*(row.pairs for row in rows), strict=True):
+        assert len({pair.non_homologous for pair in others}) == 1
+        assert len({pair.homologous for pair in others}) == len(rows)
+        assert {pair.homologous.start for pair in others} == {rows[0].source}
+    steps = {name: one.config.epochs for name, one in rows[0].variants.items()}
+    assert steps[config.PLAIN] == steps["paper"] == 100
+    other = retention.make_rows(config.Args(preset="small"), 1)
+    assert not {spec.address for row in other.values() for spec in row.specs} & {
+        spec.address for row in rows for spec in row.specs
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_epochs")
+def test_a_whole_run(tmp_path: Path, monkeypatch) -> None:
+    tiny = dataclasses.replace(
+        config.PRESETS["demo"],
+        widths={"alexnet": 2},
+        generator_width={"alexnet": 2},
+        examples=(450, 30),
+        source=(8, 15, 0.02),
+        target=(2, 10, 0.02),
+        strengths=((1, 0.0001), (2, 0.02)),
+        num_queries=450,
+        mgmp={"epochs": 1, "batch_size": 150},
+    )
+    monkeypatch.setitem(config.PRESETS, "demo", tiny)
+    monkeypatch.setattr(retention, "POOL", (3, 6))
+    monkeypatch.setattr(retention, "EVALUATION", (1,))
+    args = config.Args(arch="alexnet", preset="demo", out=tmp_path)
+    results = retention.main(args)
+    ((weak,), (strong,)) = results["strengths"].values()
+    left = [np.mean([*one["left_of_the_source"].values()]) for one in (weak, strong)]
+    assert abs(left[0] - results["sources"][0]["train"]) < 0.1  # hardly tuned, nothing forgotten
+    assert left[0] > left[1]
+    assert set(weak["methods"]) == {*config.VARIANTS, config.ONE_SCALE}
+    assert weak["methods"]["paper"]["rms_z"] > 0 and weak["methods"][config.PLAIN]["rms_z"] is None
+    scaled = weak["methods"][config.ONE_SCALE]
+    assert scaled["rms_y"] == pytest.approx(1, abs=1e-3) != weak["methods"]["paper"]["rms_y"]
+    assert retention.main(args) == results
