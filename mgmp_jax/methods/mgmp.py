@@ -151,7 +151,14 @@ class MGMP:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
-    """One of the fits of :func:`fit_together`; the arguments are those of :meth:`MGMP.fit`."""
+    """One of the fits of :func:`fit_together`.
+
+    Args:
+        method: that is fitted.
+        references: as for :meth:`MGMP.fit`.
+        seed: as for :meth:`MGMP.fit`.
+        folder: as for :meth:`MGMP.fit`; no two fits have the same.
+    """
 
     method: MGMP
     references: ReferenceSet

@@ -28,7 +28,7 @@ def predict(
         variables: its parameters and batch statistics.
         inputs: uint8 images ``[n, h, w, 3]``, token ids ``[n, l]``, or rows of numbers ``[n, f]``
             for a module that reads them.
-        batch_size: inputs at a time; by default 100 texts, or 500 others.
+        batch_size: inputs at a time; by default 100, or 500 images or rows on an accelerator.
 
     Raises:
         ValueError: there are no inputs, or they are none of these.
@@ -37,7 +37,9 @@ def predict(
     if not len(inputs):
         raise ValueError("give at least one input; got none")
     run = _compiled_predict(module)
-    batch_size = min(batch_size or (100 if is_text else 500), len(inputs))
+    # On the CPU more do not fit the caches: 500 images take a ViT 2.7 times as long, a ResNet 1.3.
+    few = is_text or jax.default_backend() == "cpu"
+    batch_size = min(batch_size or (100 if few else 500), len(inputs))
     order = np.argsort(bucket(inputs), kind="stable") if is_text else np.arange(len(inputs))
     outputs = []
     for i in range(0, len(inputs), batch_size):
