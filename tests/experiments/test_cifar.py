@@ -18,7 +18,7 @@ COMMAND = [
     sys.executable,
     str(Path(__file__).with_name("tiny_cifar.py")),
     *("--arch", "alexnet", "--preset", "demo", "--data", "glyphs"),
-    *("--pool-subsets", "3", "6", "--eval-subsets", "1", "2"),
+    *("--pool-subsets", "3", "6", "--eval-subsets", "1", "2", "--jobs", "1"),
 ]
 
 

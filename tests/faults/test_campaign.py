@@ -14,12 +14,12 @@ from tests.faults.targets import RESPONSES, TARGETS, Target, fingerprint
 def test_a_slice_of_the_campaign_finds_nothing_bad() -> None:
     there = [name for name, target in TARGETS.items() if target.is_there]
     bad, counts = [], collections.Counter()
-    for number, what, way, came, error in campaign.run(there, seed=2, seconds=40):
+    for number, what, way, came, error in campaign.run(there, seed=2, seconds=20):
         counts[came] += 1
         if came in campaign.BAD:
             bad.append(f"{number} {what} {way}: {came}\n{error}")
     assert not bad, "\n".join(bad)
-    assert counts[campaign.REFUSED] > 100
+    assert counts[campaign.REFUSED] > 20
 
 
 def refuse_without_a_name(folder: Path) -> None:

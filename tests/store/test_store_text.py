@@ -127,7 +127,7 @@ def test_mgmp_takes_texts_as_it_takes_images(
     suspect = answers["stranger from the checkpoint"]
     scores = [v.verify(suspect).knowledge for v in (verifier, Verifier.load(tmp_path / "verifier"))]
     assert scores[0] == scores[1] and scores[0].score is not None
-    assert Checkpoints(tmp_path / "mgmp" / "0-MGMP" / "state").steps() == [1, 2]
+    assert Checkpoints(tmp_path / "mgmp" / "0-MGMP" / "state").steps()[-1] == 2
 
 
 def test_a_generator_of_images_does_not_read_texts(store: ModelStore) -> None:
