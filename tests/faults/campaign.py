@@ -22,7 +22,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ GOOD = (REFUSED, UNCHANGED, OTHER_UNSEALED, OTHER_FILE)
 OTHER, UNNAMED = "read, other values, though a digest guards them", "refused without its name"
 FOREIGN, HANG, MEMORY_TAKEN = "another exception", "hang", "memory"
 CRASH = "crash"
+BEGIN, END = "<!-- campaign: begin -->", "<!-- campaign: end -->"
 BAD = (OTHER, UNNAMED, FOREIGN, HANG, MEMORY_TAKEN, CRASH)
 
 
@@ -204,6 +205,7 @@ def main() -> int:
     parser.add_argument("--worker", type=int, help="the first number; for the workers")
     parser.add_argument("--one", type=int, help="damage the file of this number only")
     parser.add_argument("--json", type=Path, help="where the counts are kept")
+    parser.add_argument("--page", type=Path, help="a page whose table is made anew")
     args = parser.parse_args()
     if args.worker is not None or args.one is not None:
         first = args.one if args.worker is None else args.worker
@@ -222,7 +224,24 @@ def main() -> int:
     if args.json:
         rows = [{"kind": k, "outcome": o, "count": c} for (k, o), c in sorted(counts.items())]
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    if args.page:
+        before, rest = args.page.read_text().split(BEGIN)
+        made = f"{before}{BEGIN}\n{table(counts)}\n{END}{rest.split(END)[1]}"
+        args.page.write_text(made)
     return int(any(total[came] for came in BAD))
+
+
+def table(counts: Mapping[tuple[str, str], int]) -> str:
+    """Makes a table in Markdown: kinds of files by what came of them."""
+    bad = [came for came in BAD if any(outcome == came for _, outcome in counts)]
+    header = ["files", "damaged", *GOOD, *bad, *([] if bad else ["anything else"])]
+    lines = [header, ["---"] * len(header)]
+    kinds = list(dict.fromkeys(kind for kind, _ in sorted(counts)))
+    for name, of_kinds in (*((kind, [kind]) for kind in kinds), ("all", kinds)):
+        cells = [sum(counts.get((k, came), 0) for k in of_kinds) for came in (*GOOD, *bad)]
+        shown = [*cells, *([] if bad else [0])]
+        lines.append([name, f"{sum(cells):,}", *(f"{cell:,}" for cell in shown)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":
