@@ -66,8 +66,12 @@ def read_references(folder: str | Path) -> ReferenceSet:
             raise ValueError(f"{path} has a name that says nothing here; {_LAYOUT}")
     if source is None:
         raise FileNotFoundError(f"no source.npz in {folder}; {_LAYOUT}")
-    pool = [Pair(task, pair[""], pair["non_"]) for task, pair in pairs.items()]
-    return ReferenceSet(source, pool, groups["siblings"], groups["controls"], groups["calibration"])
+    others = groups["siblings"], groups["controls"], groups["calibration"]
+    try:
+        pool = [Pair(task, pair[""], pair["non_"]) for task, pair in pairs.items()]
+        return ReferenceSet(source, pool, *others)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
