@@ -9,6 +9,7 @@ from mgmp_jax.reporting.figures import (
     plot_forgetting,
     plot_fragments,
     plot_grid,
+    plot_ratios,
     plot_scores,
 )
 from mgmp_jax.reporting.page import write_page
@@ -32,6 +33,7 @@ __all__ = [
     "plot_forgetting",
     "plot_fragments",
     "plot_grid",
+    "plot_ratios",
     "plot_scores",
     "separation",
     "summarise",
