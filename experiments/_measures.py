@@ -31,7 +31,8 @@ def in_turn(calls: Mapping[str, Call], first: str, rounds: int, seconds: float) 
     calls, absent, taken = dict(calls), {}, []
     for name in list(calls):
         try:
-            calls[name](), calls[name]()
+            for _ in range(2):
+                calls[name]()
         except Exception as error:
             if name == first:
                 raise

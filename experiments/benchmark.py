@@ -46,10 +46,8 @@ def cases(part: Part, sizes: Sizes) -> dict[str, Callable[[], Figures]]:
             for g, w, pool, pw, b in sizes.generators
         }
     if part == "training":
-        return {
-            f"width {w}, batch {b}": partial(measures.classifying, sizes, w, b, train=True)
-            for w, b in sizes.training
-        }
+        step = partial(measures.classifying, sizes, train=True)
+        return {f"width {w}, batch {b}": partial(step, w, b) for w, b in sizes.training}
     if part == "inference":
         return {
             f"width {w}, {sizes.images} images": partial(
