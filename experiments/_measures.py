@@ -97,15 +97,14 @@ def torch_models(*names: str) -> tuple[Any, Figures]:
 
 
 def compare(ours: Call, names: tuple[str, ...], make: Callable, sizes: Sizes) -> Figures:
-    """Times ours and what ``make`` makes by name of PyTorch's side, each also compiled."""
+    """Times ours and what ``make`` makes by name of PyTorch's side, the first also compiled."""
     theirs, absent = torch_models(*names)
     calls = {OURS: ours}
     if theirs:
-        made = {name: partial(make, theirs, name) for name in names}
-        calls |= {name: of(compiled=False) for name, of in made.items()}
+        calls |= {name: make(theirs, name, compiled=False) for name in names}
         if sizes.compiled:
             theirs.torch.compiler.reset()
-            calls |= {f"{name}, compiled": of(compiled=True) for name, of in made.items()}
+            calls[f"{names[0]}, compiled"] = make(theirs, names[0], compiled=True)
     found = in_turn(calls, OURS, sizes.rounds, sizes.seconds)
     return {**found, "absent": {**found["absent"], **absent}}
 
@@ -149,7 +148,7 @@ def mgmp(sizes: Sizes, generator: str, width: int, pool: str, pool_width: int, b
         loss = theirs.mgmp_loss(trained, judge, config.temperature, config.weight_decay)
         answer = theirs.answering(frozen)
         if compiled:
-            loss, answer = torch.compile(loss), torch.compile(answer)
+            loss, answer = torch.compile(loss), theirs.answering([*map(torch.compile, frozen)])
 
         def draw() -> Any:
             index = torch.tensor(rng.permutation(len(queries))[:batch], device=theirs.DEVICE)

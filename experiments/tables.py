@@ -296,6 +296,16 @@ def of_each(experiment: str, first: str, columns: Callable[[Results], Columns]) 
     return "\n\n".join(pivot(first, columns(results)) for _, results in found)
 
 
+def benchmarks() -> str:
+    """Makes the table and names the picture of each machine's committed benchmark."""
+    made = []
+    for name, results in committed("benchmark").items():
+        picture = f"![ratios](../../experiments/results/{name}/benchmark.png)"
+        device = f"## {results['run']['device']}, {results['run']['cores']} cores"
+        made.append(f"{device}\n\n{picture}\n\n{benchmark(results['figures'])}")
+    return "\n\n".join(made) or "No run is recorded yet."
+
+
 def benchmark(figures: Results) -> str:
     """Makes the table of one machine: seconds, and how many times as long as the first."""
     lines = []
@@ -344,9 +354,18 @@ PARTS: dict[str, Callable[[], str]] = {
     "queries": partial(of_families, "queries", "kind of queries", kinds_of_queries),
     "robustness": partial(of_each, "robustness", "transformation", robustness),
     "stages": stages,
+    "benchmarks": benchmarks,
     "runs of rows": partial(origins, "cifar", "nlp"),
 }
-for _name in ("ablation", "forgetting", "compare", "queries", "robustness", "crossvalidate"):
+for _name in (
+    "ablation",
+    "forgetting",
+    "compare",
+    "queries",
+    "robustness",
+    "crossvalidate",
+    "benchmark",
+):
     PARTS[f"runs of {_name}"] = partial(origins, _name)
 """What stands for ``{part}`` in ``templates/``."""
 

@@ -35,7 +35,7 @@ class Sizes:
     """How often each thing is timed, at least three times and until seconds are over."""
     seconds: float
     compiled: bool = True
-    """Whether PyTorch is compiled too."""
+    """Whether PyTorch is compiled too, which takes about a minute each time."""
 
 
 PRESETS = {
@@ -57,14 +57,14 @@ PRESETS = {
         queries=2500,
         suspects=1000,
         rounds=15,
-        seconds=25,
+        seconds=20,
     ),
     "toy": Sizes(
         generators=(("resnet18", 1, "resnet18", 1, 4),),
         tokens=(4, 16),
         training=((1, 4),),
         images=4,
-        loss_rows=(64, 128),
+        loss_rows=(64,),
         loss_width=8,
         block=32,
         siblings=(2, 3),
