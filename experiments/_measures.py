@@ -205,25 +205,32 @@ def loss(sizes: Sizes, n: int) -> Figures:
     import jax
     import numpy as np
 
-    from mgmp_jax.losses import dna_loss
+    from mgmp_jax.losses import blockwise_dna_loss, dna_loss
 
     d, product = sizes.loss_width, jax.jit(partial(jax.numpy.matmul, precision="highest"))
     rng, side = np.random.default_rng(0), 2048 if n > 512 else 256
     square, rows = rng.normal(size=(side, side)), rng.normal(size=(n, d))
     square, rows = (jax.device_put(x.astype(np.float32)) for x in (square, rows))
     calls = {"square product": ready(product, square, square)}
-    calls["one product of n x d"] = ready(product, rows, rows.T) if n <= 16384 else dict  # 4 GiB
+    if n <= 16384:  # beyond, its result is of 4 GiB
+        calls["one product of n x d"] = ready(product, rows, rows.T)
     fragments = jax.device_put(rng.normal(size=(3, n, d)).astype(np.float32))
-    value = partial(dna_loss, temperature=0.5, block_size=sizes.block)
+    value = partial(blockwise_dna_loss, temperature=0.5, block_size=sizes.block)
+    plain = partial(dna_loss, temperature=0.5, block_size=sizes.block)
+    gradient = partial(jax.value_and_grad, argnums=(0, 1, 2))
     calls["value"] = ready(jax.jit(value), *fragments)
-    calls["gradient"] = ready(jax.jit(jax.value_and_grad(value, (0, 1, 2))), *fragments)
+    calls["gradient"] = ready(jax.jit(gradient(value)), *fragments)
+    if n <= 8192:
+        calls["dna_loss, gradient"] = ready(
+            jax.jit(jax.value_and_grad(plain, (0, 1, 2))), *fragments
+        )
     found = in_turn(calls, "square product", sizes.rounds, sizes.seconds)
     rate = 2 * side**3 / found["seconds"]["square product"]
-    products = {"one product of n x d": 1, "value": 4, "gradient": 12}
+    products = {"one product of n x d": 1, "value": 4, "gradient": 12, "dna_loss, gradient": 12}
     shares = {
         name: _round(count * 2 * n * n * d / side**3 / 2 / found["ratio"][name])
         for name, count in products.items()
-        if n <= 16384 or count > 1
+        if name in found["ratio"]
     }
     memory = {"blocks": alone("loss_memory", n, d, sizes.block)}
     if n <= 8192:
@@ -236,9 +243,11 @@ def loss_memory(n: int, d: int, block: int | None) -> float:
     import jax
     import numpy as np
 
-    from mgmp_jax.losses import dna_loss
+    from mgmp_jax.losses import blockwise_dna_loss, dna_loss
 
-    value = partial(dna_loss, temperature=0.5, block_size=block)
+    value = partial(dna_loss, temperature=0.5)
+    if block is not None:
+        value = partial(blockwise_dna_loss, temperature=0.5, block_size=block)
     fragments = jax.device_put(np.random.default_rng(0).normal(size=(3, n, d)).astype(np.float32))
     gradient = jax.jit(jax.value_and_grad(value, (0, 1, 2))).lower(*fragments).compile()
     before = _peak()

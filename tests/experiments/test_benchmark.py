@@ -76,7 +76,8 @@ def test_the_command_measures_writes_draws_and_resumes(
     (case,) = figures[part].values()
     assert all(seconds > 0 for seconds in case["seconds"].values())
     if part == "loss":
-        assert set(case["share"]) == {"one product of n x d", "value", "gradient"}
+        timed = {"one product of n x d", "value", "gradient", "dna_loss, gradient"}
+        assert set(case["share"]) == timed
         assert set(case["memory_mb"]) == {"blocks", "at once"}
     else:
         assert set(case["absent"]) == {"PyTorch", "PyTorch, bfloat16"}
