@@ -321,6 +321,36 @@ def of_each(experiment: str, first: str, columns: Callable[[Results], Columns]) 
     return "\n\n".join(pivot(first, columns(results)) for _, results in found)
 
 
+def benchmarks() -> str:
+    """Makes the table and names the picture of each machine's committed benchmark."""
+    made = []
+    for name, results in committed("benchmark").items():
+        picture = f"![ratios](../../experiments/results/{name}/benchmark.png)"
+        device = f"## {results['run']['device']}, {results['run']['cores']} cores"
+        made.append(f"{device}\n\n{picture}\n\n{benchmark(results['figures'])}")
+    return "\n\n".join(made) or "No run is recorded yet."
+
+
+def benchmark(figures: Results) -> str:
+    """Makes the table of one machine: seconds, and how many times as long as the first."""
+    lines = []
+    for part, cases in figures.items():
+        for case, of in cases.items():
+            what = case if case == part else f"{part}, {case}"
+            for name, seconds in of["seconds"].items():
+                times = share = ""
+                if name in of.get("ratio", {}):
+                    low, high = of["quartiles"][name]
+                    times = f"{of['ratio'][name]:.3g} ({low:.3g} to {high:.3g})"
+                if name in of.get("share", {}):
+                    share = f"{of['share'][name]:.2f} of the square product's rate"
+                lines.append([what, name, f"{seconds:.3g}", times, share])
+            memory = {f"memory, {k}": f"{mb:.0f} MB" for k, mb in of.get("memory_mb", {}).items()}
+            notes = {**of.get("absent", {}), **memory}
+            lines += [[what, name, "", "", note] for name, note in notes.items()]
+    return markdown(["what", "by", "seconds", "times the first (quartiles)", ""], lines)
+
+
 def origins(*experiments: str) -> str:
     """Says where the numbers of a page come from: files, commands, machines and times."""
     lines = []
@@ -349,9 +379,18 @@ PARTS: dict[str, Callable[[], str]] = {
     "queries": partial(of_families, "queries", "kind of queries", kinds_of_queries),
     "robustness": partial(of_each, "robustness", "transformation", robustness),
     "stages": stages,
+    "benchmarks": benchmarks,
     "runs of rows": partial(origins, "cifar", "nlp"),
 }
-for _name in ("ablation", "forgetting", "compare", "queries", "robustness", "crossvalidate"):
+for _name in (
+    "ablation",
+    "forgetting",
+    "compare",
+    "queries",
+    "robustness",
+    "crossvalidate",
+    "benchmark",
+):
     PARTS[f"runs of {_name}"] = partial(origins, _name)
 """What stands for ``{part}`` in ``templates/``."""
 

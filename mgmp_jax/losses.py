@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jax.core import Tracer
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["cohesion_loss", "dna_loss", "provenance_loss", "similarity_loss"]
+__all__ = ["blockwise_dna_loss", "cohesion_loss", "dna_loss", "provenance_loss", "similarity_loss"]
 
 Reduction = Literal["mean", "sum"]
 
@@ -134,6 +134,121 @@ def dna_loss(
     )
 
 
+def blockwise_dna_loss(
+    source: Float[Array, "n d"],
+    homologous: Float[Array, "n d"],
+    non_homologous: Float[Array, "n d"],
+    *,
+    temperature: float,
+    reduction: Reduction = "mean",
+    block_size: int = 256,
+) -> Float[Array, ""]:
+    """Computes :func:`dna_loss` for many fragments, its gradient in the forward pass.
+
+    The similarities of a model with itself are symmetric, so each product of the gradient is done
+    once instead of twice, and nothing is computed again. Memory is linear in ``n``. Only first
+    derivatives in reverse mode (:func:`jax.grad`) exist.
+
+    Args:
+        source: fragments of the source model, ``[n, d]``.
+        homologous: fragments of a homologous model on the same queries, ``[n, d]``.
+        non_homologous: fragments of a non-homologous model, ``[n, d]``.
+        temperature: ``tau``, positive.
+        reduction: ``"sum"`` is the paper's; ``"mean"`` divides each term by its number of terms.
+        block_size: rows of the ``n x n`` similarities held at a time.
+
+    Returns:
+        A scalar, float32 (float64 for float64 inputs).
+
+    Raises:
+        ValueError: shapes differ or are not ``[n, d]``, or an argument is out of range.
+    """
+    _check(source, homologous, non_homologous, temperature, reduction, block_size)
+    sets = [_normalise(x) for x in (source, homologous, non_homologous)]
+    dtype = jnp.result_type(*sets)
+    scaled = (x.astype(dtype) / jnp.sqrt(jnp.asarray(temperature, dtype)) for x in sets)
+    n = len(sets[0])
+    shares = (1 / n, 1 / max(n * (n - 1), 1)) if reduction == "mean" else (1.0, 1.0)
+    return _weighted_dna_loss(*scaled, shares, min(block_size, n))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _weighted_dna_loss(
+    s: Array, t: Array, other: Array, shares: tuple[float, float], block_size: int
+) -> Array:
+    """Adds Eq. 5 and Eq. 6, each as a sum times its share, for similarities ``s @ t.T``."""
+    (similarity, cohesion), _ = jax.lax.scan(
+        lambda sums, rows: (_add(sums, _block((s, t, other), rows)[0]), None),
+        (jnp.zeros((), s.dtype), jnp.zeros((), s.dtype)),
+        _blocks(len(s), block_size),
+    )
+    return shares[0] * (similarity - jnp.sum(s * t)) - shares[1] * cohesion
+
+
+def _loss_and_gradients(
+    s: Array, t: Array, other: Array, shares: tuple[float, float], block_size: int
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    """Computes the loss and, in the same pass, its gradients as what is kept for later."""
+    sets, n = (s, t, other), len(s)
+
+    def add_block(carry: Any, rows: Array) -> Any:
+        sums, columns = carry
+        new, (negatives, pairs) = _block(sets, rows)
+        by_row = (_matmul(negatives, other), *map(_matmul, pairs, sets))
+        own = s[jnp.minimum(rows, n - 1)]
+        return (_add(sums, new), columns + _matmul(negatives.T, own)), by_row
+
+    zero = jnp.zeros((), s.dtype)
+    carry = (zero, zero), jnp.zeros_like(s)
+    ((similarity, cohesion), columns), by_row = jax.lax.scan(
+        add_block, carry, _blocks(n, block_size)
+    )
+    of_source, *of_pairs = (x.reshape(-1, s.shape[-1])[:n] for x in by_row)
+    first = (of_source - t, -s, columns)
+    a, b = shares
+    gradients = tuple(a * x - 2 * b * y for x, y in zip(first, of_pairs, strict=True))
+    return a * (similarity - jnp.sum(s * t)) - b * cohesion, gradients
+
+
+def _block(sets: tuple[Array, Array, Array], rows: Array) -> tuple[Any, Any]:
+    """Sums of a block of rows, and the shares of every similarity in its row's or pair's sum."""
+    s, _, other = sets
+    n = len(s)
+    own = jnp.minimum(rows, n - 1)
+    is_row = (rows < n)[:, None]
+    is_pair = is_row & (own[:, None] != jnp.arange(n)[None, :])
+
+    negatives = _matmul(s[own], other.T)
+    top = jnp.max(negatives, axis=-1, keepdims=True)
+    negatives = jnp.exp(negatives - top)
+    total = jnp.sum(negatives, axis=-1, keepdims=True)
+    similarity = jnp.sum(jnp.where(is_row, jnp.log(total) + top, 0.0))
+
+    pairs = [_matmul(x[own], x.T) for x in sets]
+    top = jnp.maximum(jnp.maximum(pairs[0], pairs[1]), pairs[2])
+    pairs = [jnp.exp(x - top) for x in pairs]
+    of_pair = pairs[0] + pairs[1] + pairs[2]
+    cohesion = jnp.sum(jnp.where(is_pair, jnp.log(of_pair) + top, 0.0))
+    inverse = jnp.where(is_pair, 1 / of_pair, 0.0)
+    shares = jnp.where(is_row, negatives / total, 0.0), [x * inverse for x in pairs]
+    return (similarity, cohesion), shares
+
+
+def _blocks(n: int, block_size: int) -> Array:
+    return jnp.arange(-(-n // block_size) * block_size).reshape(-1, block_size)
+
+
+def _add(sums: tuple[Array, Array], more: tuple[Array, Array]) -> tuple[Array, Array]:
+    return sums[0] + more[0], sums[1] + more[1]
+
+
+def _times(_: Any, __: int, gradients: tuple[Array, ...], cotangent: Array) -> tuple[Array, ...]:
+    return tuple(cotangent * x for x in gradients)
+
+
+_weighted_dna_loss.defvjp(_loss_and_gradients, _times)
+
+
 def provenance_loss(logits: Float[Array, " m"], labels: Float[Array, " m"]) -> Float[Array, ""]:
     """Mean binary cross-entropy of the provenance classifier (Eq. 8).
 
@@ -177,7 +292,7 @@ def _sum_over_rows(
     """Sum of ``row_losses(rows)`` over all ``n`` rows, ``block_size`` of them at a time."""
     if block_size is None or block_size >= n:
         return jnp.sum(row_losses(jnp.arange(n)))
-    blocks = jnp.arange(-(-n // block_size) * block_size).reshape(-1, block_size)
+    blocks = _blocks(n, block_size)
 
     @jax.checkpoint
     def block_sum(rows: Array) -> Array:

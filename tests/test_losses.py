@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgmp_jax.losses import cohesion_loss, dna_loss, provenance_loss, similarity_loss
+from mgmp_jax.losses import (
+    blockwise_dna_loss,
+    cohesion_loss,
+    dna_loss,
+    provenance_loss,
+    similarity_loss,
+)
 
 LOSSES = {"similarity": similarity_loss, "cohesion": cohesion_loss, "dna": dna_loss}
 
@@ -218,3 +224,57 @@ def test_imports_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(eval(done.stdout)) <= {"scipy"}  # JAX itself imports SciPy
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("block_size", [1, 3, 7, 100])
+@pytest.mark.parametrize("tau", [0.005, 0.5, 10.0])
+def test_blockwise_has_the_value_and_gradients_of_the_plain_loss(
+    reduction: str, block_size: int, tau: float
+) -> None:
+    """Of fragments, of which one is zero, and of the temperature; in double precision."""
+    with jax.enable_x64(True):
+        sets = fragments(7, 5, seed=11)
+        sets[2][3] = 0.0
+        options = {"reduction": reduction, "block_size": block_size}
+
+        def loss(function: Callable, temperature: float, *sets: np.ndarray) -> jax.Array:
+            return 3 * function(*sets, temperature=temperature, **options)
+
+        take = functools.partial(jax.value_and_grad, argnums=range(4))
+        value, gradients = take(functools.partial(loss, blockwise_dna_loss))(tau, *sets)
+        options["block_size"] = None
+        plain, expected = take(functools.partial(loss, dna_loss))(tau, *sets)
+        np.testing.assert_allclose(value, plain, rtol=1e-12)
+        for got, right in zip(gradients, expected, strict=True):
+            np.testing.assert_allclose(got, right, rtol=1e-9, atol=1e-9 * np.abs(right).max())
+        assert np.abs(gradients[1]).max() > 0
+
+
+def test_blockwise_takes_single_precision_and_one_fragment() -> None:
+    sets = [x.astype(np.float32) for x in fragments(40, 6, seed=12)]
+    for rows in (40, 1):
+        some = [x[:rows] for x in sets]
+        got = jax.jit(functools.partial(blockwise_dna_loss, temperature=0.5, block_size=16))(*some)
+        assert got.dtype == jnp.float32
+        np.testing.assert_allclose(got, dna_loss(*some, temperature=0.5), rtol=1e-5, atol=1e-6)
+
+
+def test_blockwise_memory_is_linear_in_the_number_of_fragments() -> None:
+    def temporary(n: int) -> int:
+        shape = jax.ShapeDtypeStruct((n, 8), jnp.float32)
+        loss = functools.partial(blockwise_dna_loss, temperature=0.5, block_size=64)
+        compiled = jax.jit(jax.grad(loss, (0, 1, 2))).lower(shape, shape, shape).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporary(8192) < 4.5 * temporary(2048)
+
+
+def test_blockwise_says_what_is_wrong() -> None:
+    sets = fragments(4, 3)
+    with pytest.raises(ValueError, match="temperature must be positive"):
+        blockwise_dna_loss(*sets, temperature=0.0)
+    with pytest.raises(ValueError, match="block_size must be at least 1"):
+        blockwise_dna_loss(*sets, temperature=1.0, block_size=0)
+    with pytest.raises(ValueError, match="must have one shape"):
+        blockwise_dna_loss(sets[0][:2], *sets[1:], temperature=1.0)

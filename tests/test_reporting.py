@@ -155,3 +155,14 @@ def test_a_grid_is_blue_for_one_red_for_nought_and_grey_for_none(tmp_path) -> No
     blue, red, grey = (squares("grid.png", c) for c in ((49, 54, 149), (165, 0, 38), (211,) * 3))
     assert 1.6 < blue / red < 2.4
     assert 0.7 < grey / red < 1.4
+
+
+def test_ratios_of_one_name_have_one_colour_and_a_length_of_their_own(tmp_path) -> None:
+    bars = {"small": {"theirs": (4.0, (3.9, 4.1))}, "large": {"theirs": (2.0, (1.9, 2.1))}}
+    reporting.plot_ratios(tmp_path / "ratios.png", bars, "times ours")
+    pixels = np.asarray(Image.open(tmp_path / "ratios.png").convert("RGB"), int)
+    is_blue = np.abs(pixels - (31, 119, 180)).max(axis=2) < 4
+    lengths = is_blue.sum(axis=1)
+    longest = lengths.max()
+    assert (lengths > 0.9 * longest).sum() > 5
+    assert ((lengths > 0.4 * longest) & (lengths < 0.6 * longest)).sum() > 5

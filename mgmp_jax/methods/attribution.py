@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy import stats
+from scipy import special
 
 from mgmp_jax.arrays import as_matrix, check_varied
 from mgmp_jax.dna import assemble
@@ -298,7 +298,7 @@ def t_tail_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:
     differ = np.ptp(siblings, axis=-1) > 0
     spread = np.where(differ, siblings.std(axis=-1, ddof=1) * np.sqrt(1 + 1 / m), 1)
     t = (scores[..., 0] - siblings.mean(axis=-1)) / spread
-    return np.where(differ, stats.t.sf(t, m - 1), exact)
+    return np.where(differ, special.stdtr(m - 1, -t), exact)
 
 
 def source_first(scores: Float[np.ndarray, "... c"]) -> np.ndarray:

@@ -9,6 +9,7 @@ from mgmp_jax.reporting.figures import (
     plot_forgetting,
     plot_fragments,
     plot_grid,
+    plot_ratios,
     plot_retention,
     plot_scores,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "plot_forgetting",
     "plot_fragments",
     "plot_grid",
+    "plot_ratios",
     "plot_retention",
     "plot_scores",
     "separation",

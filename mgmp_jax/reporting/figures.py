@@ -19,6 +19,7 @@ __all__ = [
     "plot_forgetting",
     "plot_fragments",
     "plot_grid",
+    "plot_ratios",
     "plot_scores",
 ]
 
@@ -243,6 +244,43 @@ def plot_grid(path: str | Path, rows: Mapping[str, Mapping[str, float]], label: 
     axis.set_xticks(range(len(columns)), columns, rotation=90, fontsize="small")
     axis.set_yticks(range(len(rows)), list(rows), fontsize="small")
     figure.colorbar(image, label=label)
+    _save(figure, path, None)
+
+
+def plot_ratios(
+    path: str | Path,
+    bars: Mapping[str, Mapping[str, tuple[float, Sequence[float]]]],
+    label: str,
+) -> None:
+    """Draws ratios with their quartiles, a group of bars for each thing that was measured.
+
+    Args:
+        path: of the PNG.
+        bars: for each group, by name, a ratio and its two quartiles; of names the same colour.
+        label: of the axis, on which a line marks equality.
+
+    Raises:
+        ImportError: matplotlib is missing.
+    """
+    names = list(dict.fromkeys(name for group in bars.values() for name in group))
+    figure = _figure((7.5, 1.2 + 0.22 * sum(len(group) + 1 for group in bars.values())))
+    axis, place, ticks = figure.subplots(), 0, []
+    for group in bars.values():
+        ticks.append(place + (len(group) - 1) / 2)
+        for name, (ratio, (low, high)) in group.items():
+            colour = f"C{names.index(name)}"
+            axis.barh(place, ratio, color=colour, label=name)
+            axis.plot([low, high], [place, place], color="black", linewidth=1)
+            place += 1
+        place += 1
+    axis.axvline(1, color="black", linewidth=0.8, linestyle="--")
+    axis.set_yticks(ticks, list(bars), fontsize="small")
+    axis.invert_yaxis()
+    axis.set(xlabel=label)
+    shown = dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(
+        shown.values(), shown, loc="outside lower center", ncols=2, frameon=False, fontsize="small"
+    )
     _save(figure, path, None)
 
 

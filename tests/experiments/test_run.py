@@ -22,7 +22,7 @@ RESULTS = sorted((EXPERIMENTS / "results").glob("*/results.json"))
 COMMANDS = sorted(
     path.stem
     for path in EXPERIMENTS.glob("*.py")
-    if not path.stem.startswith("_") and path.stem not in ("tables", "timings")
+    if not path.stem.startswith("_") and path.stem not in ("tables",)
 )
 
 

@@ -1,6 +1,8 @@
 """Each image model against an independent PyTorch definition on the same weights, by block."""
 
 import copy
+import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,68 +15,10 @@ from mgmp_jax import models
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch==2.13.0)")
 nn = torch.nn
 F = nn.functional
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+from _torch_models import ResNet  # noqa: E402
 
 OUTPUTS = 7
-
-
-class TorchBlock(nn.Module):
-    def __init__(self, inputs: int, width: int, stride: int, bottleneck: bool) -> None:
-        super().__init__()
-        self.bottleneck = bottleneck
-        outputs = 4 * width if bottleneck else width
-        shapes = (
-            [(inputs, width, 1, 1), (width, width, 3, stride), (width, outputs, 1, 1)]
-            if bottleneck
-            else [(inputs, width, 3, stride), (width, width, 3, 1)]
-        )
-        for i, (a, b, size, s) in enumerate(shapes, 1):
-            setattr(self, f"conv{i}", nn.Conv2d(a, b, size, s, size // 2, bias=False))
-            setattr(self, f"norm{i}", nn.BatchNorm2d(b))
-        if stride != 1 or inputs != outputs:
-            self.conv_skip = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-            self.norm_skip = nn.BatchNorm2d(outputs)
-
-    def forward(self, x):
-        y = F.relu(self.norm1(self.conv1(x)))
-        y = self.norm2(self.conv2(y))
-        if self.bottleneck:
-            y = self.norm3(self.conv3(F.relu(y)))
-        if hasattr(self, "conv_skip"):
-            x = self.norm_skip(self.conv_skip(x))
-        return F.relu(x + y)
-
-
-class TorchStem(nn.Module):
-    def __init__(self, width: int, kind: str) -> None:
-        super().__init__()
-        size, stride, pad = (3, 1, 1) if kind == "small" else (7, 2, 3)
-        self.conv = nn.Conv2d(3, width, size, stride, pad, bias=False)
-        self.norm = nn.BatchNorm2d(width)
-        self.pool = nn.MaxPool2d(3, 2, 1) if kind == "imagenet" else nn.Identity()
-
-    def forward(self, x):
-        return self.pool(F.relu(self.norm(self.conv(x))))
-
-
-class TorchResNet(nn.Module):
-    def __init__(self, sizes: tuple[int, ...], bottleneck: bool, width: int, stem: str) -> None:
-        super().__init__()
-        self.stem = TorchStem(width, stem)
-        self.blocks, inputs = [], width
-        for s, count in enumerate(sizes, 1):
-            for b in range(1, count + 1):
-                block_width = width * 2 ** (s - 1)
-                block = TorchBlock(inputs, block_width, 2 if s > 1 and b == 1 else 1, bottleneck)
-                setattr(self, f"stage{s}_block{b}", block)
-                self.blocks.append(block)
-                inputs = block_width * (4 if bottleneck else 1)
-        self.head = nn.Linear(inputs, OUTPUTS)
-
-    def forward(self, x):
-        x = self.stem(x)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(x.mean((2, 3)))
 
 
 class TorchAlexNet(nn.Module):
@@ -134,13 +78,13 @@ class TorchViT(nn.Module):
 CASES = {
     "resnet18": (
         {"width": 8},
-        lambda: TorchResNet((2, 2, 2, 2), False, 8, "small"),
+        lambda: ResNet(OUTPUTS, (2, 2, 2, 2), False, 8, "small"),
     ),
     "resnet18-imagenet": (
         {"width": 8, "stem": "imagenet"},
-        lambda: TorchResNet((2, 2, 2, 2), False, 8, "imagenet"),
+        lambda: ResNet(OUTPUTS, (2, 2, 2, 2), False, 8, "imagenet"),
     ),
-    "resnet50": ({"width": 4}, lambda: TorchResNet((3, 4, 6, 3), True, 4, "small")),
+    "resnet50": ({"width": 4}, lambda: ResNet(OUTPUTS, (3, 4, 6, 3), True, 4, "small")),
     "alexnet": ({"width": 4}, lambda: TorchAlexNet(4)),
     "vit-small": (
         {"width": 48, "depth": 3},
