@@ -84,9 +84,9 @@ class Checkpoints:
         step = steps[-1] if step is None and steps else step
         if step not in steps:
             raise FileNotFoundError(f"no checkpoint {step} in {self.folder}; there are {steps}")
-        odd = [p for p in (self.folder / str(step)).rglob("*") if not (p.is_file() or p.is_dir())]
-        if odd:  # Orbax would wait for a pipe for ever
-            raise self._damaged(step, f"{odd[0].name} is no regular file")
+        odd = [path for path in self.folder.rglob("*") if not (path.is_file() or path.is_dir())]
+        if odd:  # Orbax reads something of all steps, and would wait for a pipe for ever
+            raise ValueError(f"checkpoints cannot be read: {odd[0]} is no regular file; delete it")
         like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
         items = ocp.args.Composite(
             arrays=ocp.args.StandardRestore(like), digests=ocp.args.JsonRestore()

@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections import namedtuple
 
@@ -135,3 +136,14 @@ def test_other_names_are_as_good_as_any(tmp_path, name: str) -> None:
     checkpoints.save(2, tree(2))
     assert checkpoints.steps() == [1, 2]
     assert checkpoints.restore(tree(0))["step"] == 2
+
+
+def test_a_pipe_is_not_waited_for(tmp_path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(step, {"a": np.ones(2)})
+    (tmp_path / "2" / "_CHECKPOINT_METADATA").unlink()
+    os.mkfifo(tmp_path / "2" / "_CHECKPOINT_METADATA")
+    for step in (1, 2):
+        with pytest.raises(ValueError, match="_CHECKPOINT_METADATA is no regular file"):
+            checkpoints.restore({"a": np.zeros(2)}, step)
