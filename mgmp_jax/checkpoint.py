@@ -11,13 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from mgmp_jax.processes import first_alone
+
 __all__ = ["Checkpoints"]
 
 
 class Checkpoints:
     """Numbered checkpoints in one folder; each is written whole or not at all.
 
-    The SHA-256 of every array is kept with it and compared when it is read.
+    The SHA-256 of every array is kept with it and compared when it is read. Of several processes
+    that train together the first writes and deletes while the others wait, and all read: any
+    number of processes can go on from it.
 
     Args:
         folder: where they lie; made when the first is saved.
@@ -59,10 +63,13 @@ class Checkpoints:
                 f"the array {wrong} holds numbers that are not finite after step {step}: the "
                 "training diverged; lower the learning rate"
             )
+        first_alone(lambda: self._write(step, tree))
+
+    def _write(self, step: int, tree: Any) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_space(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + 2**20)
         if step in self.steps():
-            self.delete(step)
+            self._remove(step)
         items = ocp.args.Composite(
             arrays=ocp.args.StandardSave(tree), digests=ocp.args.JsonSave(_digests(tree))
         )
@@ -108,6 +115,9 @@ class Checkpoints:
 
     def delete(self, step: int | None = None) -> None:
         """Deletes one checkpoint, or the folder with all of them."""
+        first_alone(lambda: self._remove(step))
+
+    def _remove(self, step: int | None) -> None:
         folder = self.folder if step is None else self.folder / str(step)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -138,8 +148,14 @@ class Checkpoints:
         )
 
     def _manager(self) -> ocp.CheckpointManager:
+        # Without these Orbax waits for all processes: here each reads, or the first writes, alone.
+        own = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=self._keep, enable_async_checkpointing=False
+            max_to_keep=self._keep,
+            enable_async_checkpointing=False,
+            create=False,
+            multiprocessing_options=alone,
         )
         return ocp.CheckpointManager(self.folder, options=options, item_names=("arrays", "digests"))
 

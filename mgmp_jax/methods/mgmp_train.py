@@ -16,6 +16,7 @@ from mgmp_jax import files, models, training
 from mgmp_jax.config import MGMPConfig
 from mgmp_jax.methods import mgmp_step
 from mgmp_jax.methods.fragments import gather_pair, gather_trimmed_pair
+from mgmp_jax.processes import first_alone
 
 __all__ = ["Training", "groups", "order", "train"]
 
@@ -211,9 +212,7 @@ def _claim(folder: Path, config: MGMPConfig, seed: int, arrays: Any) -> None:
         digest.update(np.asarray(leaf).tobytes())
     run = {"config": dataclasses.asdict(config), "seed": seed, "arrays": digest.hexdigest()}
     path = folder / "run.json"
-    if not path.is_file():
-        files.write_json(path, run)
-        return
+    first_alone(lambda: None if path.is_file() else files.write_json(path, run))
     found = files.read_json(path)
     different = [name for name in run if found.get(name) != run[name]]
     if different:

@@ -1,5 +1,6 @@
 """Training: one loop for all models, the recipe of a classifier, and prediction."""
 
+from mgmp_jax.processes import start_processes
 from mgmp_jax.training.display import console
 from mgmp_jax.training.inference import predict
 from mgmp_jax.training.loop import (
@@ -35,6 +36,7 @@ __all__ = [
     "fit",
     "make_step",
     "predict",
+    "start_processes",
     "take",
     "take_trimmed",
 ]

@@ -8,6 +8,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mgmp_jax.processes import is_first
+
 __all__ = ["Display", "bars", "console", "tell"]
 
 console = Console(highlight=False)
@@ -34,13 +36,13 @@ def bars() -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not (console.is_terminal and is_first()),
     )
 
 
 @dataclasses.dataclass
 class Display:
-    """A progress bar on a terminal; elsewhere a line at the end."""
+    """A progress bar on a terminal; elsewhere a line at the end. Only the first process shows it."""
 
     name: str
     epochs: int
@@ -67,5 +69,5 @@ class Display:
 
     def __exit__(self, error: object, *_: object) -> None:
         self._bar.stop()
-        if error is None and _told is None:
+        if error is None and _told is None and is_first():
             console.print(f"  {self.name}: {self._text}")

@@ -20,6 +20,7 @@ import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from mgmp_jax.data.buckets import trim
+from mgmp_jax.processes import place
 from mgmp_jax.training.display import Display
 from mgmp_jax.training.run_folder import RunFolder, StackedRunFolder
 
@@ -177,7 +178,9 @@ def fit(
             models; ``None`` keeps nothing.
         keep_every: epochs from one checkpoint to the next; there is always one after the last.
         on_epoch: called as ``(epochs done, state)`` after each epoch, before its checkpoint.
-        mesh: devices over which the batch is split, all by default.
+        mesh: devices over which the batch is split, all by default, those of other processes
+            (:func:`mgmp_jax.training.start_processes`) included. Every process gives the same
+            arguments and gets the same state; the first writes.
         scan: whether an epoch is one dispatch, by default not on the CPU; ``gather`` must be
             traceable then, and the data fit on the device.
         name: for the progress display.
@@ -194,11 +197,14 @@ def fit(
     run_folder = None if folder is None else _run_folder(folder)
     first, state = (0, state) if run_folder is None else run_folder.resume(state)
     # A copy, since the compiled epoch takes the memory of the state that it is given.
-    state = jax.device_put(jax.tree.map(np.array, state), NamedSharding(mesh, PartitionSpec()))
+    whole = NamedSharding(mesh, PartitionSpec())
+    state = place(jax.tree.map(np.array, state), whole)
     if scan:
-        data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
+        data = place(data, whole)
     is_partial = isinstance(step, jax.tree_util.Partial)
     function, numbers = (step.func, step.args) if is_partial else (step, ())
+    if jax.process_count() > 1:
+        key, numbers = place((key, numbers), whole)
     run_epoch = _compiled_epoch(function, gather, mesh, scan)
     kept = {*range(keep_every, epochs, keep_every), epochs}
     with Display(name, epochs, first) as display:
@@ -222,32 +228,36 @@ def _compiled_epoch(
     step: Callable, gather: Callable[[Any, Any], Batch], mesh: Mesh, scan: bool
 ) -> Callable:
     """``(state, data, index, key, numbers) -> (state, metrics [steps])``, as fast as can be."""
-    split = NamedSharding(mesh, PartitionSpec("data"))
+    whole, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
+    several = jax.process_count() > 1  # JAX splits NumPy arrays itself where it has all devices
 
     def sharded_step(state: TrainState, batch: Batch, key: Any, numbers: tuple[Any, ...]):
         return step(*numbers, state, jax.lax.with_sharding_constraint(batch, split), key)
 
     if not scan:
-        compiled = jax.jit(sharded_step, donate_argnums=0)
+        compiled = jax.jit(sharded_step, donate_argnums=0, out_shardings=whole)
 
         def run_steps(state: TrainState, data: Any, index: Any, key: Any, numbers: Any):
             steps = len(jax.tree.leaves(index)[0])
             rows = []
             for i in range(steps):
                 batch = gather(data, jax.tree.map(lambda x, i=i: x[i], index))
+                batch = place(batch, split) if several else batch
                 state, metrics = compiled(state, batch, key, numbers)
                 rows.append(metrics)
             return state, jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
 
         return run_steps
 
-    @functools.partial(jax.jit, donate_argnums=0)
+    @functools.partial(jax.jit, donate_argnums=0, out_shardings=whole)
     def scan_steps(state: TrainState, data: Any, index: Any, key: Any, numbers: Any):
         def one(state: TrainState, i: Any) -> tuple[TrainState, Metrics]:
             return sharded_step(state, gather(data, i), key, numbers)
 
         return jax.lax.scan(one, state, index)
 
+    if several:
+        return lambda state, data, index, *rest: scan_steps(state, data, place(index, whole), *rest)
     return scan_steps
 
 

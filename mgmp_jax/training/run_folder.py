@@ -10,6 +10,7 @@ import numpy as np
 
 from mgmp_jax import files
 from mgmp_jax.checkpoint import Checkpoints
+from mgmp_jax.processes import first_alone, is_first
 from mgmp_jax.training.display import console
 
 __all__ = ["RunFolder", "StackedRunFolder"]
@@ -25,7 +26,7 @@ class RunFolder:
     def __init__(self, folder: Path) -> None:
         self._checkpoints = Checkpoints(folder / "state")
         self._metrics = folder / "metrics.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
+        first_alone(lambda: folder.mkdir(parents=True, exist_ok=True))
 
     def resume(self, state: Any) -> tuple[int, Any]:
         """Finds where to go on: at the newest checkpoint that is sound.
@@ -40,16 +41,12 @@ class RunFolder:
             ValueError: there are checkpoints, and none of them can be read.
         """
         first, state = self._newest_sound(state)
-        if self._metrics.is_file():
-            kept = _sound_lines(self._metrics.read_bytes(), first)
-            with files.replacing(self._metrics) as unfinished:
-                unfinished.write_bytes(b"".join(line + b"\n" for line in kept))
+        first_alone(lambda: self._keep_first(first))
         return first, state
 
     def keep(self, row: dict[str, Any], state: Any | None) -> None:
         """Keeps an epoch's metrics and the state after it, if it is given."""
-        with self._metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        first_alone(lambda: self._append(row))
         if state is not None:
             self._checkpoints.save(row["epoch"], state)
 
@@ -62,6 +59,17 @@ class RunFolder:
         for step in set(self.steps()) - set(steps):
             self._checkpoints.delete(step)
 
+    def _append(self, row: dict[str, Any]) -> None:
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _keep_first(self, epochs: int) -> None:
+        """Keeps the metrics of the first ``epochs`` epochs."""
+        if self._metrics.is_file():
+            kept = _sound_lines(self._metrics.read_bytes(), epochs)
+            with files.replacing(self._metrics) as unfinished:
+                unfinished.write_bytes(b"".join(line + b"\n" for line in kept))
+
     def _newest_sound(self, state: Any) -> tuple[int, Any]:
         damaged: list[tuple[int, ValueError]] = []
         for step in reversed(self._checkpoints.steps()):
@@ -71,11 +79,12 @@ class RunFolder:
                 damaged.append((step, error))
                 continue
             for bad, _ in damaged:
-                console.print(
-                    f"  the checkpoint after epoch {bad} is damaged: deleted, resumes from "
-                    f"epoch {step}",
-                    soft_wrap=True,
-                )
+                if is_first():
+                    console.print(
+                        f"  the checkpoint after epoch {bad} is damaged: deleted, resumes from "
+                        f"epoch {step}",
+                        soft_wrap=True,
+                    )
                 self._checkpoints.delete(bad)
             return step, restored
         if damaged:

@@ -1,0 +1,57 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def train(folder: Path, mode: str, stop: int, number: int) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    several = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(number)}
+    command = [sys.executable, "-m", "tests.training.process", str(folder), mode, str(stop)]
+    started = []
+    for i in range(number):
+        own = {**several, "JAX_PROCESS_ID": str(i)} if number > 1 else {}
+        environment = {**os.environ, **own, "JAX_PLATFORMS": "cpu"}
+        started.append(
+            subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        )
+    try:
+        for one in started:
+            _, error = one.communicate(timeout=120)
+            assert one.returncode == 0, error[-3000:]
+    finally:
+        for one in started:
+            one.kill()
+
+
+def kept(folder: Path, epoch: int) -> list[np.ndarray]:
+    with np.load(folder / f"{epoch}.npz") as arrays:
+        return [arrays[name] for name in arrays.files]
+
+
+def losses(folder: Path) -> list[float]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"] for line in lines]
+
+
+@pytest.mark.parametrize("mode", ["steps", "scan"])
+def test_two_processes_train_as_one_and_one_goes_on_from_two(tmp_path, mode: str) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    train(one, mode, 2, 1)
+    train(two, mode, 1, 2)  # cut off in the second epoch
+    for a, b in zip(kept(one, 1), kept(two, 1), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    train(two, mode, 2, 1)
+    for a, b in zip(kept(one, 2), kept(two, 2), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(losses(one), losses(two), rtol=1e-5, atol=1e-5)
+    assert len(losses(two)) == 2
