@@ -42,7 +42,7 @@ def bars() -> Progress:
 
 @dataclasses.dataclass
 class Display:
-    """A progress bar on a terminal; elsewhere a line at the end. Only the first process shows it."""
+    """A progress bar on a terminal, elsewhere a line at the end; of the first process alone."""
 
     name: str
     epochs: int

@@ -18,7 +18,7 @@ from mgmp_jax.methods.mgmp_train import Training
 
 N, D, PAIRS, EPOCHS = 24, 4, 2, 2
 CONFIG = PAPER.replace(
-    generator="resnet18", generator_width=2, response="logits", epochs=EPOCHS, batch_size=8
+    generator="resnet18", generator_width=2, response="logits", epochs=EPOCHS, batch_size=N
 )
 
 
@@ -41,9 +41,10 @@ def train(folder: Path, *, scan: bool, stop: int) -> None:
     def keep(epoch: int, state: training.TrainState) -> None:
         if epoch > stop:
             os._exit(0)
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(jax.device_get(state))]
+        paths = jax.tree_util.tree_leaves_with_path(jax.device_get(state))
         if jax.process_index() == 0:
-            np.savez(folder / f"{epoch}.npz", *leaves)
+            arrays = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in paths}
+            np.savez(folder / f"{epoch}.npz", **arrays)
 
     state = training.create_state(one.start(), optimizer)
     training.fit(
