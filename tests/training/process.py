@@ -25,7 +25,7 @@ CONFIG = PAPER.replace(
 def made(folder: Path) -> Training:
     """Makes a training on images and responses of random numbers."""
     rng = np.random.default_rng(0)
-    data = {
+    data: dict[str, np.ndarray] = {
         name: rng.normal(size=(PAIRS, N, D)).astype(np.float32)
         for name in ("source", "homologous", "non_homologous")
     }
@@ -44,7 +44,7 @@ def train(folder: Path, *, scan: bool, stop: int) -> None:
         paths = jax.tree_util.tree_leaves_with_path(jax.device_get(state))
         if jax.process_index() == 0:
             arrays = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in paths}
-            np.savez(folder / f"{epoch}.npz", **arrays)
+            np.savez(folder / f"{epoch}.npz", allow_pickle=False, **arrays)
 
     state = training.create_state(one.start(), optimizer)
     training.fit(
