@@ -39,7 +39,7 @@ def kept(folder: Path, epoch: int) -> dict[str, np.ndarray]:
 
 
 def check_equal(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> None:
-    """Compares states; an epoch is one step, so Adam's first moments are those of gradients."""
+    """Compares states; one step an epoch: Adam's first moments are a tenth of gradients."""
     assert one.keys() == two.keys()
     assert any(".mu" in name for name in one) and any("batch_stats" in name for name in one)
     for name, array in one.items():
