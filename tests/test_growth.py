@@ -90,7 +90,7 @@ def test_a_part_on_which_a_model_answers_alike_is_no_draw() -> None:
 
 
 class Another:
-    name, question, asks = "another", "knowledge", "training"
+    name, question, asks, settings = "another", "knowledge", "training", {}
 
     def reads(self, suspect):
         return None

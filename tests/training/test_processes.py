@@ -11,7 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+DEVICES = 2
+
+
 def train(folder: Path, mode: str, stop: int, number: int) -> None:
+    """Trains in so many processes, which have two devices in all."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -20,7 +24,8 @@ def train(folder: Path, mode: str, stop: int, number: int) -> None:
     started = []
     for i in range(number):
         own = {**several, "JAX_PROCESS_ID": str(i)} if number > 1 else {}
-        environment = {**os.environ, **own, "JAX_PLATFORMS": "cpu"}
+        flags = f"--xla_force_host_platform_device_count={DEVICES // number}"
+        environment = {**os.environ, **own, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
         started.append(
             subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
         )
