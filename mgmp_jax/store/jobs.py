@@ -30,9 +30,11 @@ def best_number() -> int:
     """Gives the number of processes that train small models fastest on this machine.
 
     On the CPU it is one for each core that this process may use: XLA trained a small ResNet18 on
-    341 images/s with two cores, and two of them on 459 images/s with one each. Elsewhere it is 1.
+    341 images/s with two cores, and two of them on 459 images/s with one each. Elsewhere, and
+    where several processes train together already, it is 1.
     """
-    return processes.num_cores() if jax.default_backend() == "cpu" else 1
+    alone = jax.process_count() == 1
+    return processes.num_cores() if alone and jax.default_backend() == "cpu" else 1
 
 
 def train(

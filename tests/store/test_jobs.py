@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -33,6 +34,17 @@ def same(one: ModelStore, other: ModelStore) -> None:
     for spec in (SOURCE, *ALL):
         trees = one.variables(spec), other.variables(spec)
         jax.tree.map(np.testing.assert_array_equal, *trees)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_cores() -> Iterator[None]:
+    """Each of two processes has one core, as Ray's have: bits depend on the number of threads."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("processes cannot be bound to cores here")
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:2])
+    yield
+    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture(scope="module")
