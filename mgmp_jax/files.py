@@ -77,10 +77,8 @@ def _sweep(folder: Path, begins: str) -> None:
 def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
+    except OSError as error:  # another user's runs, but may not be asked
+        return not isinstance(error, ProcessLookupError)
     return True
 
 

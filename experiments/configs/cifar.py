@@ -13,7 +13,7 @@ import dataclasses
 from typing import Literal
 
 from configs import common
-from configs.common import Arch, ImageArgs, Recipe, check_subsets, presets
+from configs.common import WIDTHS, Arch, ImageArgs, Recipe, check_subsets, presets
 
 ROWS: dict[int, tuple[str, tuple[int, ...], tuple[int, ...], str]] = {
     1: ("resnet18", (3, 6, 8, 9, 5), (1, 2, 4, 7, 0), "0.9193 ± 0.0232 (0.7529 ± 0.0347)"),
@@ -39,11 +39,7 @@ class Preset(common.Preset):
 
 PRESETS = presets(
     Preset,
-    widths=(
-        {"resnet18": 8, "alexnet": 8, "vit-small": 48},
-        {"resnet18": 16, "alexnet": 16, "vit-small": 48},
-        {},
-    ),
+    widths=WIDTHS,
     source=((4, 32, 0.05), (12, 128, 0.1), (60, 128, 0.1)),
     target=((3, 16, 0.02), (6, 64, 0.05), (30, 128, 0.05)),
     examples=((2000, 400), (10_000, 2000), (None, None)),

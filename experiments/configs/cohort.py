@@ -13,7 +13,7 @@ import dataclasses
 from typing import ClassVar, Literal
 
 from configs import common
-from configs.common import Arch, presets
+from configs.common import WIDTHS, Arch, presets
 
 KINDS = {
     "homologous": "started from the source",
@@ -54,7 +54,7 @@ PRESETS = presets(
     Preset,
     data=("glyphs", "cifar", "cifar"),
     widths=(
-        {"resnet18": 8, "alexnet": 8, "vit-small": 48},
+        WIDTHS[0],
         {"resnet18": 8, "alexnet": 16, "vit-small": 48},
         {},
     ),

@@ -10,6 +10,13 @@ from typing import Any, ClassVar, Literal, TypeVar
 Arch = Literal["resnet18", "alexnet", "vit-small"]
 Recipe = tuple[int, int, float]
 """Epochs, batch size and highest learning rate."""
+WIDTHS: tuple[dict[str, int], dict[str, int], dict[str, int]] = (
+    {"resnet18": 8, "alexnet": 8, "vit-small": 48},
+    {"resnet18": 16, "alexnet": 16, "vit-small": 48},
+    {},
+)
+"""Of models in the presets demo, small and paper, where they are not an architecture's own."""
+
 T = TypeVar("T")
 
 

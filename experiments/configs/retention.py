@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from configs import common
-from configs.common import Arch, Recipe, presets
+from configs.common import WIDTHS, Arch, Recipe, presets
 
 POOL, EVALUATION = (3, 6, 8, 9, 5), (1, 2, 4, 7, 0)
 """Subsets of the ten tasks, as in row 1 of Table 1."""
@@ -40,11 +40,7 @@ class Preset(common.Preset):
 PRESETS = presets(
     Preset,
     data=("glyphs", "cifar", "cifar"),
-    widths=(
-        {"resnet18": 8, "alexnet": 8, "vit-small": 48},
-        {"resnet18": 16, "alexnet": 16, "vit-small": 48},
-        {},
-    ),
+    widths=WIDTHS,
     generator_width=(
         {"resnet18": 4, "alexnet": 4, "vit-small": 12},
         {"resnet18": 8, "alexnet": 8, "vit-small": 48},

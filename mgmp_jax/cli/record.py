@@ -75,14 +75,14 @@ class Record(Command):
     def _options(self) -> dict[str, Any]:
         from mgmp_jax.adapters.pixels import Pixels
 
-        journal: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if self.model.startswith(("http://", "https://")):
-            journal["journal"] = self.out.with_name(f".{self.out.name}.journal")
-        if not (self.mean or self.std or self.size):
-            return journal
-        mean, std = self.mean or (0.0, 0.0, 0.0), self.std or (1.0, 1.0, 1.0)
-        channels_first = not self.model.startswith(("flax:", "sklearn:"))
-        return {"pixels": Pixels(mean, std, self.size, channels_first), **journal}
+            options["journal"] = self.out.with_name(f".{self.out.name}.journal")
+        if self.mean or self.std or self.size:
+            mean, std = self.mean or (0.0, 0.0, 0.0), self.std or (1.0, 1.0, 1.0)
+            channels_first = not self.model.startswith(("flax:", "sklearn:"))
+            options["pixels"] = Pixels(mean, std, self.size, channels_first)
+        return options
 
 
 def _show(answered: int, total: int) -> None:

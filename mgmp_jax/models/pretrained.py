@@ -15,6 +15,7 @@ import numpy as np
 from mgmp_jax import files
 from mgmp_jax.models import pretrained_files
 from mgmp_jax.models import pretrained_names as names
+from mgmp_jax.models.start import abstract_variables, initial_variables
 from mgmp_jax.models.transformer import Transformer
 
 __all__ = [
@@ -132,13 +133,14 @@ def load_pretrained(
         num_outputs = _classifier_width(tensors, folder)
     _check_sizes(options, tensors, vocab_size, folder)
     module = Transformer(num_outputs=num_outputs, dtype=dtype, **options)
-    init = jax.jit(lambda key, x: module.init(key, x, train=False)["params"])
-    example = jax.random.key(seed), jnp.zeros((1, 1), jnp.int32)
-    expected = jax.eval_shape(init, *example)
+    example = jnp.zeros((1, 1), jnp.int32)
+    expected = abstract_variables(module, example)["params"]
     shapes = dict(names.leaves(expected))
     _check(shapes, tensors, style, folder)
     is_whole = all(names.their_name(path, style) in tensors for path in shapes)
-    start = expected if is_whole else init(*example)
+    start = expected
+    if not is_whole:
+        start = initial_variables(module, jax.random.key(seed), example)["params"]
     return module, {"params": _fill(start, tensors, style), "batch_stats": {}}
 
 

@@ -201,19 +201,14 @@ def fit(
     state = place(jax.tree.map(np.array, state), whole)
     if scan:
         data = place(data, whole)
-    is_partial = isinstance(step, jax.tree_util.Partial)
-    function, numbers = (step.func, step.args) if is_partial else (step, ())
-    if jax.process_count() > 1:
-        key, numbers = place((key, numbers), whole)
-    run_epoch = _compiled_epoch(function, gather, mesh, scan)
+    run_epoch = _epoch_runner(step, gather, mesh, scan, key)
     kept = {*range(keep_every, epochs, keep_every), epochs}
     with Display(name, epochs, first) as display:
         for epoch in range(first, epochs):
             start, index = time.perf_counter(), order(epoch)
             if epoch == first:
-                take_one = functools.partial(jax.eval_shape, gather) if scan else gather
-                _check_divisible(take_one(data, jax.tree.map(lambda i: i[0], index)), mesh)
-            state, metrics = run_epoch(state, data, index, key, numbers)
+                _check_divisible(gather, data, index, mesh, scan)
+            state, metrics = run_epoch(state, data, index)
             row = _row(name, epoch + 1, metrics, index, start)
             if on_epoch is not None:
                 on_epoch(epoch + 1, state)
@@ -221,6 +216,18 @@ def fit(
                 run_folder.keep(row, state if epoch + 1 in kept else None)
             display.update(row)
     return state
+
+
+def _epoch_runner(
+    step: Step, gather: Callable[[Any, Any], Batch], mesh: Mesh, scan: bool, key: Any
+) -> Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]:
+    """``(state, data, index) -> (state, metrics [steps])``, what is common to epochs bound."""
+    is_partial = isinstance(step, jax.tree_util.Partial)
+    function, numbers = (step.func, step.args) if is_partial else (step, ())
+    if jax.process_count() > 1:
+        key, numbers = place((key, numbers), NamedSharding(mesh, PartitionSpec()))
+    run_epoch = _compiled_epoch(function, gather, mesh, scan)
+    return lambda state, data, index: run_epoch(state, data, index, key, numbers)
 
 
 @functools.lru_cache(maxsize=16)
@@ -279,7 +286,11 @@ def _row(name: str, epoch: int, metrics: Metrics, index: Any, start: float) -> d
     return {"epoch": epoch, **means, "examples_per_s": speed}
 
 
-def _check_divisible(batch: Batch, mesh: Mesh) -> None:
+def _check_divisible(
+    gather: Callable[[Any, Any], Batch], data: Any, index: Any, mesh: Mesh, scan: bool
+) -> None:
+    take_one = functools.partial(jax.eval_shape, gather) if scan else gather
+    batch = take_one(data, jax.tree.map(lambda i: i[0], index))
     size = len(jax.tree.leaves(batch)[0])
     if size % mesh.size:
         raise ValueError(
