@@ -74,10 +74,27 @@ def ready(function: Callable, *given: Any) -> Call:
 
 
 def steps(step: Any, state: Any, batch: Call) -> Call:
-    """Makes a call that takes one more step of a training each time."""
-    import jax
+    """Makes a call that takes one more step of a training each time, over devices as ``fit`` does.
 
-    compiled, kept = jax.jit(step, donate_argnums=0), [jax.tree.map(jax.numpy.copy, state)]
+    Args:
+        step: of a training.
+        state: before the first step.
+        batch: gives a batch each time.
+    """
+    import jax
+    import numpy as np
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    from mgmp_jax import training
+
+    mesh = training.data_mesh(len(jax.tree.leaves(batch())[0]))
+    whole, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
+
+    def sharded(state: Any, batch: Any, key: Any) -> Any:
+        return step(state, jax.lax.with_sharding_constraint(batch, split), key)
+
+    compiled = jax.jit(sharded, donate_argnums=0, out_shardings=whole)
+    kept = [jax.device_put(jax.tree.map(np.array, state), whole)]
 
     def call() -> None:
         kept[0], metrics = compiled(kept[0], batch(), jax.random.key(0))

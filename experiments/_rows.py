@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from mgmp_jax import reporting
 from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
 from mgmp_jax.methods import MGMP, Fit, FittedMGMP, fit_together
+from mgmp_jax.processes import first_alone, first_says
 from mgmp_jax.queries import TRAINING, QuerySet
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.responses import Responses
@@ -322,15 +324,15 @@ def _folders(row: Row, variant: str, args: Any) -> list[Path]:
 
 
 def _is_fitted(folder: Path) -> bool:
-    return (folder / "verifier" / "verifier.npz").is_file()
+    return first_says((folder / "verifier" / "verifier.npz").is_file())
 
 
 def _fit_and_keep(fits: Sequence[Fit]) -> None:
     """Fits, and keeps each MGMP as a verifier of its own in its folder."""
     for fit, fitted in zip(fits, fit_together(fits), strict=True):
         assert fit.folder is not None
-        digests = fit.references.digests
-        Verifier((fitted,), (), digests).save(Path(fit.folder) / "verifier")
+        verifier = Verifier((fitted,), (), fit.references.digests)
+        first_alone(functools.partial(verifier.save, Path(fit.folder) / "verifier"))
 
 
 def _load(folder: Path) -> FittedMGMP:
@@ -385,8 +387,9 @@ def _draw(folder: Path, answering: Answering, method: FittedMGMP) -> None:
         fragments[pair.task] = {role: values[:DRAWN] for role, values in sets.items()}
         scored = map(method.fragment_scores, suspects)
         scores[pair.task] = dict(zip(ROLES, scored, strict=True))
-    reporting.plot_fragments(folder / "fragments.png", dict(list(fragments.items())[:3]))
-    reporting.plot_scores(folder / "scores.png", scores, THRESHOLD)
+    few = dict(list(fragments.items())[:3])
+    first_alone(lambda: reporting.plot_fragments(folder / "fragments.png", few))
+    first_alone(lambda: reporting.plot_scores(folder / "scores.png", scores, THRESHOLD))
 
 
 def slug(name: str) -> str:

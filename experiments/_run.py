@@ -40,7 +40,10 @@ def run(main: Callable[[Any], Any], arguments: type) -> None:
     try:
         import tyro
 
-        main(tyro.cli(arguments))
+        args = tyro.cli(arguments)
+        if getattr(args, "distributed", False):
+            _join(args)
+        main(args)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         _leave()
         is_missing = isinstance(error, FileNotFoundError)
@@ -72,17 +75,42 @@ def _listen() -> None:
     threading.Thread(target=end, daemon=True).start()
 
 
+def _join(args: Any) -> None:
+    """Joins the processes that run this command together; those after the first say nothing."""
+    if args.cluster is not None or (args.jobs or 1) > 1:
+        raise ValueError("processes of --distributed train together: leave out --jobs, --cluster")
+    from mgmp_jax import processes, training
+
+    processes.start_processes()
+    training.console.quiet = not processes.is_first()
+
+
 def claim(out: Path) -> None:
     """Takes ``out`` for this process as long as it lives, and keeps there what XLA compiles.
+
+    Of processes that run together the first takes it.
 
     Raises:
         OSError: another process has it, or it cannot be written.
     """
     import jax
 
+    from mgmp_jax.processes import first_alone
+    from mgmp_jax.training import num_cores, use_cores
+
+    if not jax.distributed.is_initialized():
+        use_cores(num_cores())
     out = out.resolve()
-    if out in _CLAIMED:
-        return
+    if out not in _CLAIMED:
+        first_alone(lambda: _take(out))
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(out / ".jax_cache"))
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def _take(out: Path) -> None:
+    """Locks a folder, which is made if it is not there, until this process ends."""
     _MADE.extend(folder for folder in (out, *out.parents) if not folder.exists())
     out.mkdir(parents=True, exist_ok=True)
     lock = (out / ".lock").open("a")
@@ -94,10 +122,6 @@ def claim(out: Path) -> None:
             f"another command is using {out}; wait for it or choose another --out"
         ) from error
     _CLAIMED[out] = lock
-    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(out / ".jax_cache"))
-    jax.config.update("jax_compilation_cache_dir", cache)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 def _lock(file: IO[str]) -> None:
@@ -133,7 +157,7 @@ def open_store(args: Any, **more: Any) -> Any:
 def settings(args: Any) -> dict[str, Any]:
     """Collects all arguments but where things lie, and by whom models are trained."""
     everything = dataclasses.asdict(args)
-    left_out = ("data_dir", "out", "pretrained", "jobs", "cluster")
+    left_out = ("data_dir", "out", "pretrained", "jobs", "cluster", "distributed")
     return {k: v for k, v in everything.items() if k not in left_out}
 
 
@@ -148,9 +172,10 @@ def results_of(
 ) -> dict[str, Any]:
     """Reads ``results.json`` of a folder; makes and writes it where it is not there yet."""
     from mgmp_jax import files
+    from mgmp_jax.processes import first_says
 
     path = folder / "results.json"
-    if not path.is_file():
+    if not first_says(path.is_file()):
         start = time.perf_counter()
         results = {**make(), "settings": settings(args)}
         write_results(experiment, path, results, wall_time_s=round(time.perf_counter() - start, 1))
@@ -160,9 +185,11 @@ def results_of(
 def write_results(experiment: str, path: Path, results: dict[str, Any], **ran: Any) -> None:
     """Writes results with the experiment's name and what ran."""
     from mgmp_jax import files, reporting
+    from mgmp_jax.processes import first_alone
 
     about = {"experiment": experiment, "schema": SCHEMA}
-    files.write_json(path, {**about, **results, "run": {**reporting.environment(), **ran}})
+    whole = {**about, **results, "run": {**reporting.environment(), **ran}}
+    first_alone(lambda: files.write_json(path, whole))
 
 
 def show(table: str, folder: Path, *files: str) -> None:

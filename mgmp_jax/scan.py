@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
+import importlib
+import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scipy import stats
 
 from mgmp_jax import files
-from mgmp_jax.answers import load_answers
+from mgmp_jax.adapters.frameworks import import_framework
+from mgmp_jax.answers import Answers, load_answers
+from mgmp_jax.answers_table import read_group, row_groups
+from mgmp_jax.ray_cluster import connected
+from mgmp_jax.sealed_lines import OfAnotherError, SealedLines
+from mgmp_jax.store.attempt import adopt, settings, use_threads
 from mgmp_jax.verifier import Verifier
 
-__all__ = ["COLUMNS", "fewest_found", "find_suspects", "rank", "scan", "write_table"]
+__all__ = ["COLUMNS", "Portion", "fewest_found", "find_suspects", "rank", "scan", "write_table"]
+
+_FORMAT = "mgmp_jax.scan.v1"
+_IN_A_TASK = 64  # suspects that a machine of a cluster takes on at least, where there are as many
 
 _QUESTIONS = ("lineage", "knowledge")
 COLUMNS = (
@@ -44,15 +57,41 @@ def fewest_found(suspects: int, m: int, alpha: float) -> int:
     return math.ceil(round(suspects / (alpha * (m + 1)), 9))
 
 
-def find_suspects(paths: Sequence[str | Path]) -> list[Path]:
-    """Lists the files of answers among files and below folders, each once, in order.
+@dataclasses.dataclass(frozen=True)
+class Portion:
+    """Some of the suspects in a file: what is read, or sent to another machine, at a time.
 
     Args:
-        paths: files, or folders of ``.npz``.
+        path: of a file of answers of one model, or of a table of many.
+        group: the row group of a table.
+        start: the row of its first suspect.
+        count: how many suspects there are.
+    """
+
+    path: Path
+    group: int | None = None
+    start: int = 0
+    count: int = 1
+
+    @property
+    def names(self) -> list[str]:
+        """Of its suspects: the path, and of those in a table ``#`` and the row."""
+        if self.group is None:
+            return [str(self.path)]
+        return [f"{self.path}#{self.start + i}" for i in range(self.count)]
+
+
+def find_suspects(paths: Sequence[str | Path]) -> list[Portion]:
+    """Lists the suspects in files and below folders, each file once, in order.
+
+    Args:
+        paths: files of answers or tables of them (``.parquet``), or folders of both. A table that
+            an earlier scan wrote into a folder is passed over.
 
     Raises:
-        FileNotFoundError: there is no such file or folder, or no ``.npz`` in a folder.
-        ValueError: none is given.
+        FileNotFoundError: there is no such file or folder, or nothing in a folder.
+        ValueError: none is given, or a ``.parquet`` is no table of answers.
+        ImportError: a table needs pyarrow, which is not installed.
     """
     if not paths:
         raise ValueError("give at least one file of answers, or a folder of them; got none")
@@ -60,64 +99,74 @@ def find_suspects(paths: Sequence[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(f"no file or folder {path}")
-        within = sorted(path.rglob("*.npz")) if path.is_dir() else [path]
+        within = [path]
+        if path.is_dir():
+            endings = (path.rglob("*.npz"), path.rglob("*.parquet"))
+            within = sorted(one for of_one in endings for one in of_one if not _is_ranking(one))
         if not within:
-            raise FileNotFoundError(f"no .npz of answers in {path}; `mgmp record` writes them")
+            raise FileNotFoundError(
+                f"no .npz of answers and no table of many (.parquet) in {path}; `mgmp record` "
+                "writes answers"
+            )
         for one in within:
             found.setdefault(one.resolve(), one)
-    return list(found.values())
+    return [portion for path in found.values() for portion in _portions(path)]
 
 
 def scan(
     verifier: Verifier,
-    suspects: Sequence[Path],
+    suspects: Sequence[Portion],
     journal: str | Path,
     *,
     threshold: float = 0.9,
     level: float = 0.05,
+    cluster: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Verifies one suspect after the other; those in the journal are not verified again.
 
-    A file that was changed since, or could not be verified, is verified again.
+    A suspect that was changed since, or could not be verified, is verified again. Of answers only
+    one portion is in memory at a time; the rows stay small.
 
     Args:
         verifier: that is asked.
-        suspects: files of answers.
+        suspects: what :func:`find_suspects` found.
         journal: a file to which every row is appended as it is made.
         threshold: as of :meth:`Verifier.verify`.
         level: as of :meth:`Verifier.verify`.
+        cluster: the address of a Ray cluster whose machines see the files under the same paths,
+            or ``"ray"`` for Ray on this machine alone; rows then come in any order.
 
     Yields:
-        A row of :data:`COLUMNS` a suspect, without q-values. Of a file that cannot be verified,
+        A row of :data:`COLUMNS` a suspect, without q-values. Of a suspect that cannot be verified,
         ``error`` says why.
 
     Raises:
         ValueError: the journal is damaged, of another verifier, threshold or level, or holds
             suspects that are not asked for: q-values count all tests that were made.
+        BlockingIOError: another process scans into the journal.
         OSError: the disk is full or the folder cannot be written.
+        ImportError: Ray is not installed.
+        ConnectionError: there is no such cluster.
     """
-    head = {"verifier": verifier.digest, "threshold": threshold, "level": level}
-    journal = Path(journal)
-    before = _read_journal(journal, head)
-    forgotten = sorted(set(before or {}) - {str(path) for path in suspects})
-    if forgotten:
-        raise ValueError(
-            f"{journal} holds {len(forgotten)} suspects that are not given now, the first is "
-            f"{forgotten[0]}. All tests that were made count: give them too, or choose another "
-            "--out"
+    rows: dict[str, dict[str, Any]] = {}
+    head = {"format": _FORMAT, "verifier": verifier.digest, "threshold": threshold, "level": level}
+    read = functools.partial(_take_up, rows, head, journal)
+    with SealedLines(Path(journal), head, read, "delete it to scan anew") as lines:
+        done = {name: row["sha256"] for name, row in rows.items() if row.get("error") is None}
+        _check_all_given(done, suspects, journal)
+        verify = functools.partial(
+            _verify_portion, verifier=verifier, threshold=threshold, level=level
         )
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("a", encoding="utf-8") as file:
-        if before is None:
-            file.write(json.dumps(head) + "\n")
-        for path in suspects:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            row = (before or {}).get(str(path))
-            if row is None or row["sha256"] != digest or row.get("error") is not None:
-                row = {**_verify(verifier, path, threshold, level), "sha256": digest}
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-            yield row
+        tasks = ((one, {n: done[n] for n in one.names if n in done}) for one in suspects)
+        if cluster is None:
+            found = itertools.chain.from_iterable(itertools.starmap(verify, tasks))
+        else:
+            found = _on_cluster(verify, list(tasks), cluster)
+        for name, row in found:
+            if row is not None:
+                lines.append(row)
+                rows[name] = row
+            yield rows[name]
 
 
 def rank(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -160,11 +209,8 @@ def write_table(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
             writer.writeheader()
             writer.writerows({name: _plain(row[name]) for name in COLUMNS} for row in rows)
     elif path.suffix == ".parquet":
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError as error:
-            raise ImportError("Parquet needs pyarrow: pip install 'mgmp_jax[cli]'") from error
+        pa: Any = import_framework("pyarrow", "'mgmp_jax[cli]'")
+        pq: Any = import_framework("pyarrow.parquet", "'mgmp_jax[cli]'")
         numbers = ("_score", "_p_value", "_q_value")
         fields = [
             pa.field(name, pa.float64() if name.endswith(numbers) else pa.string())
@@ -181,44 +227,125 @@ def _plain(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
 
 
-def _verify(verifier: Verifier, path: Path, threshold: float, level: float) -> dict[str, Any]:
-    row: dict[str, Any] = {"file": str(path)}
+def _portions(path: Path) -> Iterator[Portion]:
+    if path.suffix != ".parquet":
+        yield Portion(path)
+        return
+    start = 0
+    for group, count in enumerate(row_groups(path)):
+        yield Portion(path, group, start, count)
+        start += count
+
+
+def _is_ranking(path: Path) -> bool:
+    """Says whether a file is what :func:`write_table` writes."""
+    if path.suffix != ".parquet" or not path.is_file():
+        return False
+    parquet: Any = import_framework("pyarrow.parquet", "'mgmp_jax[cli]'")
     try:
-        report = verifier.verify(load_answers(path), threshold=threshold, level=level)
+        return tuple(parquet.read_schema(path).names) == COLUMNS
+    except Exception:  # damage takes many forms; reading it as answers says which
+        return False
+
+
+def _verify_portion(
+    portion: Portion,
+    done: Mapping[str, str | None],
+    *,
+    verifier: Verifier,
+    threshold: float,
+    level: float,
+) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Gives each suspect's name and row; none where it is still what was verified before."""
+    waiting = iter(portion.names)
+    try:
+        for digest, answers in _read(portion):
+            name = next(waiting)
+            if done.get(name) == digest:
+                yield name, None
+                continue
+            row: dict[str, Any] = {"file": name, "sha256": digest}
+            try:
+                report = verifier.verify(answers(), threshold=threshold, level=level)
+                row["suspect"] = report.suspect
+                for question in _QUESTIONS:
+                    answer = getattr(report, question)
+                    row[f"{question}_verdict"] = answer.verdict
+                    row[f"{question}_score"] = answer.score
+                    row[f"{question}_p_value"] = answer.p_value
+            except (ValueError, OSError) as error:
+                row = {"file": name, "sha256": digest, "error": str(error)}
+            yield name, row
     except (ValueError, OSError) as error:
-        return {**row, "error": str(error)}
-    row["suspect"] = report.suspect
-    for question in _QUESTIONS:
-        answer = getattr(report, question)
-        row[f"{question}_verdict"] = answer.verdict
-        row[f"{question}_score"] = answer.score
-        row[f"{question}_p_value"] = answer.p_value
-    return row
+        for name in waiting:
+            yield name, {"file": name, "sha256": None, "error": str(error)}
 
 
-def _read_journal(path: Path, head: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
-    """Rows by file; a last line that was cut off is left out, and taken off the journal."""
-    if not path.exists():
-        return None
-    whole, _, cut = path.read_bytes().rpartition(b"\n")
-    try:
-        lines = [files.parse_json(line) for line in whole.splitlines()]
-        rows = {row["file"]: row for row in lines[1:] if row["sha256"]}
-    except (ValueError, LookupError, TypeError) as error:
-        raise ValueError(
-            f"the journal {path} is damaged ({error}); delete it to scan anew"
-        ) from error
-    if cut:
-        with path.open("rb+") as file:
-            file.truncate(len(whole) + bool(whole))
-    if not lines:
-        return None
-    if lines[0] != head:
-        raise ValueError(
-            f"{path} was begun with another verifier, threshold or level; choose another --out, or "
-            "delete it to scan anew"
+def _on_cluster(
+    verify: Callable[..., Iterator[tuple[str, dict[str, Any] | None]]],
+    tasks: Sequence[tuple[Portion, Mapping[str, str | None]]],
+    address: str,
+) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Gives what ``verify`` gives for each task, by Ray Data, which repeats what a machine lost."""
+    with connected(address) as ray:
+        data: Any = importlib.import_module("ray.data")
+        data.DataContext.get_current().enable_progress_bars = False
+        suspects = sum(portion.count for portion, _ in tasks)
+        blocks = min(len(tasks), -(-suspects // _IN_A_TASK))
+        items = data.from_items(
+            [{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=blocks
         )
-    return rows
+        found = items.map(_work, fn_args=[ray.put(verify), settings()])
+        for row in found.iter_rows():
+            yield from json.loads(row["found"])
+
+
+def _work(row: Mapping[str, Any], verify: Any, given: Mapping[str, Any]) -> dict[str, str]:
+    """Verifies a portion in a process of Ray's, which takes on one after the other."""
+    use_threads(1)
+    adopt(given)
+    return {"found": json.dumps(list(_fetched(verify)(*pickle.loads(row["task"]))))}
+
+
+@functools.lru_cache(maxsize=1)
+def _fetched(reference: Any) -> Callable[..., Iterator[Any]]:
+    """Fetches the verifier once a process."""
+    return importlib.import_module("ray").get(reference)
+
+
+def _read(portion: Portion) -> Iterator[tuple[str, Callable[[], Answers]]]:
+    """Gives the digest of each suspect, and what reads its answers."""
+    if portion.group is not None:
+        yield from read_group(portion.path, portion.group)
+        return
+    raw = files.read_bytes(portion.path)
+    yield hashlib.sha256(raw).hexdigest(), functools.partial(load_answers, portion.path)
+
+
+def _take_up(
+    rows: dict[str, Any], head: Mapping[str, Any], journal: str | Path, entry: Any
+) -> None:
+    """Takes a line of the journal into ``rows``."""
+    if "verifier" not in entry:
+        rows[entry["file"]] = {"sha256": entry["sha256"], **entry}
+    elif entry != head:
+        raise OfAnotherError(
+            f"{journal} was begun with another verifier, threshold or level; choose another --out, "
+            "or delete it to scan anew"
+        )
+
+
+def _check_all_given(
+    done: Mapping[str, Any], suspects: Sequence[Portion], journal: str | Path
+) -> None:
+    given = {name for portion in suspects for name in portion.names}
+    forgotten = sorted(done.keys() - given)
+    if forgotten:
+        raise ValueError(
+            f"{journal} holds {len(forgotten)} suspects that are not given now, the first is "
+            f"{forgotten[0]}. All tests that were made count: give them too, or choose another "
+            "--out"
+        )
 
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,13 +1,16 @@
 import csv
+import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from scipy import stats
 
 from mgmp_jax.answers import save_answers
+from mgmp_jax.answers_table import save_answers_table
 from mgmp_jax.methods import SiblingTest
-from mgmp_jax.scan import COLUMNS, fewest_found, find_suspects, rank, scan, write_table
+from mgmp_jax.scan import COLUMNS, Portion, fewest_found, find_suspects, rank, scan, write_table
 from mgmp_jax.verifier import Verifier
 from tests.families import Family
 
@@ -23,7 +26,7 @@ def verifier(family: Family) -> Verifier:
 
 
 @pytest.fixture
-def suspects(family: Family, tmp_path: Path) -> list[Path]:
+def suspects(family: Family, tmp_path: Path) -> list[Portion]:
     for name in ("a", "b", "c"):
         own = family.own if name == "b" else family.noise()
         save_answers(tmp_path / f"suspects/{name}.npz", family.tuned(own, name=f"={name}"))
@@ -42,21 +45,23 @@ def test_so_many_are_found_at_least(suspects: int, m: int, alpha: float, least: 
         assert sum(q <= alpha + 1e-12) == (found if found == least else 0)
 
 
-def test_every_file_is_found_once(suspects: list[Path], tmp_path: Path) -> None:
-    again = [tmp_path / "suspects/../suspects/b.npz", *suspects, tmp_path / "suspects"]
-    assert [path.stem for path in find_suspects(again)] == ["b", "a", "c"]
+def test_every_file_is_found_once(suspects: list[Portion], tmp_path: Path) -> None:
+    paths = [one.path for one in suspects]
+    again = [tmp_path / "suspects/../suspects/b.npz", *paths, tmp_path / "suspects"]
+    assert [one.path.stem for one in find_suspects(again)] == ["b", "a", "c"]
     with pytest.raises(FileNotFoundError, match=r"no file or folder"):
         find_suspects([tmp_path / "x"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no .npz of answers in"):
+    with pytest.raises(FileNotFoundError, match=r"no .npz of answers and no table of many"):
         find_suspects([tmp_path / "empty"])
 
 
 def test_rows_are_ranked_with_a_q_value_for_each_question(
-    verifier: Verifier, suspects: list[Path], tmp_path: Path
+    verifier: Verifier, suspects: list[Portion], tmp_path: Path
 ) -> None:
     (tmp_path / "suspects/d.npz").write_bytes(b"none")
-    found = rank(list(scan(verifier, [*suspects, tmp_path / "suspects/d.npz"], tmp_path / "j")))
+    suspects.append(Portion(tmp_path / "suspects/d.npz"))
+    found = rank(list(scan(verifier, suspects, tmp_path / "j")))
     assert Path(found[0]["file"]).stem == "b" and Path(found[-1]["file"]).stem == "d"
     p = [row["lineage_p_value"] for row in found[:3]]
     assert [row["lineage_q_value"] for row in found[:3]] == pytest.approx(
@@ -73,14 +78,14 @@ def test_rows_are_ranked_with_a_q_value_for_each_question(
 
 
 def test_a_file_that_changed_is_verified_again(
-    family: Family, verifier: Verifier, suspects: list[Path], tmp_path: Path
+    family: Family, verifier: Verifier, suspects: list[Portion], tmp_path: Path
 ) -> None:
     journal = tmp_path / "j"
-    suspects[2].write_bytes(b"none")
+    suspects[2].path.write_bytes(b"none")
     before = list(scan(verifier, suspects, journal))
     assert "is damaged" in before[2]["error"]
-    save_answers(suspects[0], family.tuned(family.own, name="now stolen"))
-    save_answers(suspects[2], family.tuned(family.noise(), name="mended"))
+    save_answers(suspects[0].path, family.tuned(family.own, name="now stolen"))
+    save_answers(suspects[2].path, family.tuned(family.noise(), name="mended"))
     after = list(scan(verifier, suspects, journal))
     assert after[0]["lineage_p_value"] == 0.1 and after[0]["suspect"] == "now stolen"
     assert after[1] == before[1]
@@ -91,7 +96,7 @@ def test_a_file_that_changed_is_verified_again(
 
 
 def test_no_test_that_was_made_is_forgotten(
-    verifier: Verifier, suspects: list[Path], tmp_path: Path
+    verifier: Verifier, suspects: list[Portion], tmp_path: Path
 ) -> None:
     journal = tmp_path / "j"
     list(scan(verifier, suspects, journal))
@@ -101,6 +106,57 @@ def test_no_test_that_was_made_is_forgotten(
         list(scan(verifier, suspects, journal, level=0.1))
     first, *others = journal.read_text().splitlines()
     journal.write_text("\n".join([first, "{", *others]) + "\n")
-    with pytest.raises(ValueError, match=r"the journal .*j is damaged"):
+    with pytest.raises(ValueError, match=r"line 2 of .*j is damaged"):
         list(scan(verifier, suspects, journal))
-    assert json.loads(first)["verifier"] == verifier.digest
+    assert json.loads(first)["entry"]["verifier"] == verifier.digest
+
+
+@pytest.fixture
+def many(family: Family, tmp_path: Path) -> Path:
+    """A folder with a table of seven suspects, of which the last one is stolen."""
+    models = [family.tuned(family.noise(), name=f"model {i}") for i in range(6)]
+    models.append(family.tuned(family.own, name="stolen"))
+    save_answers_table(tmp_path / "many/answers.parquet", models, group=3)
+    return tmp_path / "many"
+
+
+def test_a_table_of_suspects_is_read_a_row_group_at_a_time(
+    verifier: Verifier, many: Path, tmp_path: Path
+) -> None:
+    rows = rank(list(scan(verifier, find_suspects([many]), tmp_path / "j")))
+    assert rows[0]["file"].endswith("answers.parquet#6") and rows[0]["suspect"] == "stolen"
+    write_table(many / "ranking.parquet", rows)
+    suspects = find_suspects([many])  # the ranking is passed over
+    assert [portion.count for portion in suspects] == [3, 3, 1]
+    whole = (tmp_path / "j").read_bytes()
+    assert rank(list(scan(verifier, suspects, tmp_path / "j"))) == rows
+    assert (tmp_path / "j").read_bytes() == whole
+
+
+def test_a_damaged_row_group_costs_its_own_suspects(
+    verifier: Verifier, many: Path, tmp_path: Path
+) -> None:
+    suspects = find_suspects([many])
+    raw = bytearray((many / "answers.parquet").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (many / "answers.parquet").write_bytes(raw)
+    rows = list(scan(verifier, suspects, tmp_path / "j"))
+    wrong = [row.get("error") is not None for row in rows]
+    assert wrong == [False] * 3 + [True] * 3 + [False]
+    assert "answers.parquet cannot be read as a table of answers" in rows[3]["error"]
+    raw[len(raw) // 2] ^= 1
+    (many / "answers.parquet").write_bytes(raw)
+    assert not any(row.get("error") for row in scan(verifier, suspects, tmp_path / "j"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="pip install 'mgmp_jax[ray]'")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's own
+def test_a_cluster_finds_what_one_process_finds(
+    verifier: Verifier, suspects: list[Portion], many: Path, tmp_path: Path
+) -> None:
+    shutil.copy(suspects[1].path, many / "one.npz")
+    (many / "none.npz").write_bytes(b"none")
+    portions = find_suspects([many])
+    here = rank(list(scan(verifier, portions, tmp_path / "here")))
+    assert rank(list(scan(verifier, portions, tmp_path / "there", cluster="ray"))) == here

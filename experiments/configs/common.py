@@ -64,6 +64,10 @@ class Args:
     cluster: str | None = None
     """Address of a Ray cluster that trains models instead, whose machines see --out and --data-dir;
     "ray" starts Ray on this machine."""
+    distributed: bool = False
+    """Train each model and MGMP together with other processes, on one host or many: the same
+    command in each, with the same --out. JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+    JAX_PROCESS_ID say which; on Slurm, Open MPI and TPU nothing need be set."""
 
 
 @dataclasses.dataclass(frozen=True)

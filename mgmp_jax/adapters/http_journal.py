@@ -1,18 +1,15 @@
 """The journal: what was sent to an endpoint and what it answered, on disk before anything else.
 
-A file of JSON lines, each ``{"sha256": ..., "entry": ...}`` with the SHA-256 of the entry's bytes.
-The first entry says who is asked what; then follow ``sent`` (a number, a query set, a first and a
-last place, written *before* the request leaves), ``unsent`` (the request of that number never left)
-and ``answer`` (the rows of the request of that number), at last ``labels`` where there are some.
+A file of :class:`mgmp_jax.sealed_lines.SealedLines`. The first entry says who is asked what; then
+follow ``sent`` (a number, a query set, a first and a last place, written *before* the request
+leaves), ``unsent`` (the request of that number never left) and ``answer`` (the rows of the request
+of that number), at last ``labels`` where there are some.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from mgmp_jax.adapters.http_formats import Rows
+from mgmp_jax.sealed_lines import OfAnotherError, SealedLines
 
 __all__ = ["BudgetExhaustedError", "EndpointError", "Journal"]
 
 _FORMAT = "mgmp_jax.http.v1"
+_REMEDY = "put back the journal as it was, or choose another and ask everything again"
 
 
 class EndpointError(ConnectionError):
@@ -61,24 +60,17 @@ class Journal:
         self._open: dict[int, tuple[str, int, int]] = {}
         self._next = 0
         self._lock = threading.Lock()
-        self._path, self._file = path, None
-        if path is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
-            raise ValueError(f"{path} is no regular file; choose another journal")
-        self._file = path.open("ab", buffering=0)  # a failed write leaves nothing to be written
-        try:
-            _hold(self._file, path)
-            self._read(about)
-        except BaseException:
-            self._file.close()
-            raise
+        self._about, self._path = about, path
+        self._is_begun = False
+        self._lines = None
+        if path is not None:
+            first = {"format": _FORMAT, **about}
+            self._lines = SealedLines(path, first, self._read, _REMEDY)
 
     def close(self) -> None:
         """Closes the file."""
-        if self._file is not None:
-            self._file.close()
+        if self._lines is not None:
+            self._lines.close()
 
     def missing(self, name: str, count: int) -> list[int]:
         """Gives the places of a query set of ``count`` queries that have no answer."""
@@ -128,7 +120,7 @@ class Journal:
                 self._write({"served": digest})
                 self._served = digest
             elif self._served != digest:
-                raise _OfAnotherError(
+                raise OfAnotherError(
                     "the endpoint serves another model or version than when the journal was begun; "
                     f"its metadata are now {str(metadata)[:300]}. Choose another journal, or serve "
                     "what was served"
@@ -188,44 +180,15 @@ class Journal:
                 raise ValueError(f"it gave {len(row)} numbers a query, before {len(before)}")
 
     def _write(self, entry: Mapping[str, Any]) -> None:
-        if self._file is None:
-            return
-        raw = json.dumps(entry, allow_nan=False, separators=(",", ":")).encode()
-        line, place = _line(raw), self._file.seek(0, os.SEEK_END)
-        try:
-            if self._file.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-            os.fsync(self._file.fileno())
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._file.truncate(place)
-            raise
+        if self._lines is not None:
+            self._lines.append(entry)
 
-    def _read(self, about: Mapping[str, Any]) -> None:
-        assert self._file is not None and self._path is not None
-        whole = 0
-        with self._path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.endswith(b"\n"):
-                    break  # torn by a kill: it was not on the disk when anything depended on it
-                try:
-                    entry = _entry(line)
-                    if number == 1:
-                        _check_about(entry, about, self._path)
-                    else:
-                        self._apply(entry)
-                except _OfAnotherError as error:
-                    raise ValueError(str(error)) from None
-                except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
-                    raise ValueError(
-                        f"line {number} of {self._path} is damaged ({str(e)[:200]}); put back the "
-                        "journal as it was, or choose another and ask everything again"
-                    ) from e
-                whole += len(line)
-        self._file.truncate(whole)
-        if not whole:
-            self._write({"format": _FORMAT, **about})
-            _sync_folder(self._path.parent)
+    def _read(self, entry: Any) -> None:
+        if self._is_begun:
+            self._apply(entry)
+        else:
+            _check_about(entry, self._about, self._path)
+            self._is_begun = True
 
     def _apply(self, entry: Mapping[str, Any]) -> None:
         if "sent" in entry:
@@ -240,27 +203,11 @@ class Journal:
             self.labels = list(entry["labels"])
 
 
-class _OfAnotherError(ValueError):
-    pass
-
-
 def _named(row: Any) -> bool:
     return isinstance(row, Mapping)
 
 
-def _line(raw: bytes) -> bytes:
-    digest = hashlib.sha256(raw).hexdigest().encode()
-    return b'{"sha256":"' + digest + b'","entry":' + raw + b"}\n"
-
-
-def _entry(line: bytes) -> Any:
-    raw = line[len(_line(b"")) - 2 : -2]
-    if _line(raw) != line:
-        raise ValueError("it is not what was written")
-    return json.loads(raw)
-
-
-def _check_about(entry: Mapping[str, Any], about: Mapping[str, Any], path: Path) -> None:
+def _check_about(entry: Mapping[str, Any], about: Mapping[str, Any], path: Path | None) -> None:
     if entry.get("format") != _FORMAT:
         raise ValueError(f"its format is {entry.get('format')!r}, expected {_FORMAT!r}")
     for key, what in (
@@ -269,29 +216,7 @@ def _check_about(entry: Mapping[str, Any], about: Mapping[str, Any], path: Path)
         ("queries", "other query sets"),
     ):
         if entry.get(key) != about[key]:
-            raise _OfAnotherError(
+            raise OfAnotherError(
                 f"the journal {path} is of {what}: it says {str(entry.get(key))[:200]}, now it is "
                 f"{str(about[key])[:200]}; choose another journal, or ask what it says"
             )
-
-
-def _hold(file: Any, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BlockingIOError(
-            f"another process is recording into {path}; wait for its end, or choose another journal"
-        ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # some systems open no folder
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

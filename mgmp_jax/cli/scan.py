@@ -33,7 +33,7 @@ class Scan(Command):
     verifier: Positional[Path]
     """Folder that `mgmp fit` made."""
     suspects: Positional[tuple[Path, ...]]
-    """Files of answers, or folders of them."""
+    """Files of answers, tables of many (.parquet), or folders of both."""
     out: Path
     """Table, .csv or .parquet; beside it a journal of what is done."""
     alpha: float = 0.05
@@ -42,6 +42,8 @@ class Scan(Command):
     """The paper's δ, of single verdicts."""
     level: float = 0.05
     """The largest p-value of a single verdict homologous."""
+    cluster: str | None = None
+    """Address of a Ray cluster that sees the files under the same paths; ray for this machine."""
 
     def run(self) -> Outcome:
         """Verifies all suspects that are not in the journal yet."""
@@ -54,13 +56,19 @@ class Scan(Command):
         if self.out.suffix not in (".csv", ".parquet"):
             raise ValueError(f"--out must end in .csv or .parquet, got {self.out}")
         verifier, suspects = Verifier.load(self.verifier), scan.find_suspects(self.suspects)
-        self._say_what_is_possible(verifier, len(suspects))
+        count = sum(portion.count for portion in suspects)
+        self._say_what_is_possible(verifier, count)
         journal = self.out.with_name(self.out.name + ".journal")
-        rows = scan.scan(verifier, suspects, journal, threshold=self.threshold, level=self.level)
-        console = Console(stderr=True)
-        shown = track(
-            rows, "verified", len(suspects), console=console, disable=not console.is_terminal
+        rows = scan.scan(
+            verifier,
+            suspects,
+            journal,
+            threshold=self.threshold,
+            level=self.level,
+            cluster=self.cluster,
         )
+        console = Console(stderr=True)
+        shown = track(rows, "verified", count, console=console, disable=not console.is_terminal)
         ranked = scan.rank(list(shown))
         scan.write_table(self.out, ranked)
         found = {q: sum(self._is_found(row, q) for row in ranked) for q in _QUESTIONS}

@@ -1,7 +1,6 @@
 """Numbers of a run: summaries over models, and the machine they came from."""
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 from scipy import stats
+
+from mgmp_jax.training import num_cores
 
 __all__ = [
     "accuracy",
@@ -116,15 +117,16 @@ def environment() -> dict[str, Any]:
         "command": " ".join(["python", *sys.argv]),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "cores": _cores(),
+        "device": _devices(),
+        "cores": num_cores(),
         "git_revision": _git_revision(),
     }
 
 
-def _cores() -> int | None:
-    """How many cores this process may use, which may be fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def _devices() -> str:
+    """What computes; of the CPU one, whatever parts it is used in."""
+    number = 1 if jax.default_backend() == "cpu" else jax.device_count()
+    return f"{number} x {jax.devices()[0].device_kind}"
 
 
 def _git_revision() -> str:

@@ -12,9 +12,9 @@ import jax
 from mgmp_jax.store.plan import Outcome
 from mgmp_jax.store.spec import ModelSpec
 from mgmp_jax.store.store import ModelStore
-from mgmp_jax.training import display
+from mgmp_jax.training import display, use_cores
 
-__all__ = ["adopt", "attempt", "set_threads", "settings"]
+__all__ = ["adopt", "attempt", "settings", "use_threads"]
 
 _SETTINGS = (
     "jax_compilation_cache_dir",
@@ -45,9 +45,10 @@ def adopt(given: Mapping[str, Any]) -> None:
             jax.config.update(name, value)
 
 
-def set_threads(number: int) -> None:
+def use_threads(number: int) -> None:
     """Sets how many threads XLA computes with on the CPU; before JAX's first computation."""
     os.environ["NPROC"] = str(number)
+    use_cores(number)
 
 
 def attempt(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import logging
 import os
 import pickle
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from mgmp_jax.store.attempt import adopt, attempt, set_threads, settings
+from mgmp_jax.ray_cluster import connected
+from mgmp_jax.store.attempt import adopt, attempt, settings, use_threads
 from mgmp_jax.store.board import Board
 from mgmp_jax.store.plan import Outcome, Plan
 from mgmp_jax.store.spec import ModelSpec
@@ -36,31 +34,13 @@ def run(store: ModelStore, plan: Plan, address: str, num_gpus: float) -> None:
         ImportError: Ray is not installed.
         ConnectionError: there is no such cluster.
     """
-    ray = _ray()
-    is_ours = not ray.is_initialized()
-    if is_ours:
-        _connect(ray, address)
-    try:
+    with connected(address) as ray:
         task = ray.remote(num_cpus=1, num_gpus=num_gpus, max_retries=_MAX_RETRIES)(_train)
         common = ray.put(pickle.dumps(store)), ray.put(settings())
         references: dict[ModelSpec, Any] = {}
         for spec, needs in plan.needs.items():  # sources come before what needs them
             references[spec] = task.remote(*common, spec, *(references[one] for one in needs))
         _follow(ray, plan, references)
-    finally:
-        if is_ours:
-            ray.shutdown()
-
-
-def _connect(ray: Any, address: str) -> None:
-    with warnings.catch_warnings():  # Ray forks for the blink of an eye, then starts a program
-        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-        ray.init(
-            address="local" if address == "ray" else address,
-            include_dashboard=False if address == "ray" else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
 
 
 def _follow(ray: Any, plan: Plan, references: Mapping[ModelSpec, Any]) -> None:
@@ -81,7 +61,7 @@ def _train(raw: bytes, given: Mapping[str, Any], spec: ModelSpec, *needs: Outcom
     """Trains a model in a process of Ray's, which takes on one model after the other."""
     if any(needed.reason is not None for needed in needs):
         return Outcome("what it needs failed")  # the plan knows it already
-    set_threads(1)
+    use_threads(1)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     adopt(given)
     return attempt(_opened(raw), spec)
@@ -91,11 +71,3 @@ def _train(raw: bytes, given: Mapping[str, Any], spec: ModelSpec, *needs: Outcom
 def _opened(raw: bytes) -> ModelStore:
     """Opens the store once a process, so that data are loaded once."""
     return pickle.loads(raw)
-
-
-def _ray() -> Any:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    try:
-        return importlib.import_module("ray")
-    except ImportError as error:
-        raise ImportError("a cluster needs Ray: pip install 'mgmp_jax[ray]'") from error

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 
 import jax
 
+from mgmp_jax import training
 from mgmp_jax.store import cluster as ray_cluster
-from mgmp_jax.store import processes
+from mgmp_jax.store import workers
 from mgmp_jax.store.plan import Plan
 from mgmp_jax.store.spec import ModelSpec
 from mgmp_jax.store.store import ModelStore
@@ -34,7 +35,7 @@ def best_number() -> int:
     where several processes train together already, it is 1.
     """
     alone = jax.process_count() == 1
-    return processes.num_cores() if alone and jax.default_backend() == "cpu" else 1
+    return training.num_cores() if alone and jax.default_backend() == "cpu" else 1
 
 
 def train(
@@ -76,7 +77,7 @@ def train(
     if cluster is not None and plan.needs:
         ray_cluster.run(store, plan, cluster, num_gpus)
     elif number > 1:
-        processes.run(store, plan, number)
+        workers.run(store, plan, number)
     else:
         store.train(specs)
     if plan.failures:

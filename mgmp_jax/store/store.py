@@ -21,6 +21,7 @@ from mgmp_jax.data import Examples
 from mgmp_jax.data.buckets import bucket
 from mgmp_jax.data.tokenizer import Tokenizer
 from mgmp_jax.models.pretrained import pretrained_vocab_size
+from mgmp_jax.processes import first_alone, first_says
 from mgmp_jax.queries import Modality, QuerySet, modality_of
 from mgmp_jax.responses import ResponseKind, Responses
 from mgmp_jax.store import initial
@@ -157,9 +158,8 @@ class ModelStore:
 
     def is_trained(self, spec: ModelSpec) -> bool:
         """Says whether the model is there, trained to its end."""
-        if not (self.folder / spec.address / "model.json").is_file():
-            return False
-        return set(spec.recipe.kept_epochs) <= set(self._weights(spec).steps())
+        is_done = (self.folder / spec.address / "model.json").is_file()
+        return first_says(is_done and {*self._weights(spec).steps()} >= {*spec.recipe.kept_epochs})
 
     def train(self, specs: Sequence[ModelSpec], *, together: int = 1) -> None:
         """Trains those models that are not there yet, those they start or learn from first.
@@ -181,11 +181,10 @@ class ModelStore:
             self.train(needed, together=together)
         kinds: dict[tuple, list[ModelSpec]] = {}
         for spec in missing:
-            if self.is_trained(spec):  # another of them needed it
-                continue
-            # Texts are batched by length, so no two models of texts have the same batches.
-            alone = spec.address if spec.tokens else len(self.examples(spec, "train"))
-            kinds.setdefault((self.module(spec), spec.recipe, alone), []).append(spec)
+            if not self.is_trained(spec):  # else another of them needed it
+                # Texts are batched by length: no two models of texts have the same batches.
+                alone = spec.address if spec.tokens else len(self.examples(spec, "train"))
+                kinds.setdefault((self.module(spec), spec.recipe, alone), []).append(spec)
         for group in kinds.values():
             for i in range(0, len(group), together):
                 self._train_group(group[i : i + together])
@@ -280,14 +279,13 @@ class ModelStore:
         epoch = spec.recipe.epochs if epoch is None else epoch
         name = f"{kind}-epoch{epoch}-{queries.digest[:12]}.npz"
         path = self.folder / spec.address / "responses" / name
-        if path.is_file():
+        if first_says(path.is_file()):
             return Responses.load(path)
-        logits, embedding = training.predict(
-            self.module(spec), self.variables(spec, epoch), self._inputs(queries)
-        )
-        values = logits if kind == "logits" else embedding
+        variables = self.variables(spec, epoch)
+        logits, embedding = training.predict(self.module(spec), variables, self._inputs(queries))
+        values = {"logits": logits, "embedding": embedding}[kind]
         responses = Responses(values, kind, queries, f"{spec.address}@{epoch}")
-        responses.save(path)
+        first_alone(lambda: responses.save(path))
         return responses
 
     def _check_reads(self, spec: ModelSpec, given: Modality, what: str) -> None:
@@ -340,10 +338,13 @@ class ModelStore:
             name=" + ".join(spec.address.rsplit("-", 1)[0] for spec in group),
         )
         accuracies = [self._accuracy(*one) for one in zip(group, examples, strict=True)]
+        first_alone(lambda: self._write_about(group, accuracies))
+        Checkpoints(folder / "state").delete()
+
+    def _write_about(self, group: list[ModelSpec], accuracies: list[dict[str, float]]) -> None:
         for spec, accuracy in zip(group, accuracies, strict=True):
             about = {"spec": dataclasses.asdict(spec), "accuracy": accuracy}
             files.write_json(self.folder / spec.address / "model.json", about)
-        Checkpoints(folder / "state").delete()
 
     def _group_folder(self, group: list[ModelSpec]) -> Path:
         if len(group) == 1:

@@ -11,13 +11,13 @@ from mgmp_jax.training.loop import (
     TrainState,
     compute_dtype,
     create_state,
-    data_mesh,
     epoch_order,
     fit,
     make_step,
     take,
     take_trimmed,
 )
+from mgmp_jax.training.mesh import data_mesh, num_cores, use_cores
 from mgmp_jax.training.recipe import Recipe, classification_step
 
 __all__ = [
@@ -35,8 +35,10 @@ __all__ = [
     "epoch_order",
     "fit",
     "make_step",
+    "num_cores",
     "predict",
     "start_processes",
     "take",
     "take_trimmed",
+    "use_cores",
 ]

@@ -17,18 +17,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mgmp_jax.data.buckets import trim
 from mgmp_jax.processes import place
 from mgmp_jax.training.display import Display
+from mgmp_jax.training.mesh import data_mesh
 from mgmp_jax.training.run_folder import RunFolder, StackedRunFolder
 
 __all__ = [
     "TrainState",
     "compute_dtype",
     "create_state",
-    "data_mesh",
     "epoch_order",
     "fit",
     "make_step",
@@ -94,11 +94,6 @@ def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation) -> Step:
         return state, {"loss": loss, **metrics}
 
     return step
-
-
-def data_mesh() -> Mesh:
-    """Puts all devices in one axis, ``"data"``, over which batches are split."""
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 
 def compute_dtype() -> Any:
@@ -178,9 +173,9 @@ def fit(
             models; ``None`` keeps nothing.
         keep_every: epochs from one checkpoint to the next; there is always one after the last.
         on_epoch: called as ``(epochs done, state)`` after each epoch, before its checkpoint.
-        mesh: devices over which the batch is split, all by default, those of other processes
-            (:func:`mgmp_jax.training.start_processes`) included. Every process gives the same
-            arguments and gets the same state; the first writes.
+        mesh: devices over which the batch is split, by default those of :func:`data_mesh`. Where
+            several processes train together (:func:`mgmp_jax.training.start_processes`), every one
+            gives the same arguments and gets the same state; the first writes.
         scan: whether an epoch is one dispatch, by default not on the CPU; ``gather`` must be
             traceable then, and the data fit on the device.
         name: for the progress display.
@@ -192,10 +187,16 @@ def fit(
         FloatingPointError: the loss or a weight is no longer finite.
         ValueError: the batch cannot be split evenly over the devices, or no checkpoint is sound.
     """
-    mesh = data_mesh() if mesh is None else mesh
-    scan = jax.default_backend() != "cpu" if scan is None else scan
+    is_cpu = jax.default_backend() == "cpu"
+    scan = not is_cpu if scan is None else scan
     run_folder = None if folder is None else _run_folder(folder)
     first, state = (0, state) if run_folder is None else run_folder.resume(state)
+    if first >= epochs:
+        return state
+    batch_size = _batch_size(gather, data, order(first), scan)
+    if mesh is None:  # what is worth a scan on the CPU is too small to be split there
+        mesh = data_mesh(1 if is_cpu and scan else batch_size)
+    _check_divisible(batch_size, mesh)
     # A copy, since the compiled epoch takes the memory of the state that it is given.
     whole = NamedSharding(mesh, PartitionSpec())
     state = place(jax.tree.map(np.array, state), whole)
@@ -206,8 +207,6 @@ def fit(
     with Display(name, epochs, first) as display:
         for epoch in range(first, epochs):
             start, index = time.perf_counter(), order(epoch)
-            if epoch == first:
-                _check_divisible(gather, data, index, mesh, scan)
             state, metrics = run_epoch(state, data, index)
             row = _row(name, epoch + 1, metrics, index, start)
             if on_epoch is not None:
@@ -286,14 +285,15 @@ def _row(name: str, epoch: int, metrics: Metrics, index: Any, start: float) -> d
     return {"epoch": epoch, **means, "examples_per_s": speed}
 
 
-def _check_divisible(
-    gather: Callable[[Any, Any], Batch], data: Any, index: Any, mesh: Mesh, scan: bool
-) -> None:
+def _batch_size(gather: Callable[[Any, Any], Batch], data: Any, index: Any, scan: bool) -> int:
+    """How many examples, or models of a stack, are in an epoch's batches."""
     take_one = functools.partial(jax.eval_shape, gather) if scan else gather
-    batch = take_one(data, jax.tree.map(lambda i: i[0], index))
-    size = len(jax.tree.leaves(batch)[0])
-    if size % mesh.size:
+    return len(jax.tree.leaves(take_one(data, jax.tree.map(lambda i: i[0], index)))[0])
+
+
+def _check_divisible(batch_size: int, mesh: Mesh) -> None:
+    if batch_size % mesh.size:
         raise ValueError(
-            f"a batch of {size} cannot be split evenly over {mesh.size} devices; choose a "
+            f"a batch of {batch_size} cannot be split evenly over {mesh.size} devices; choose a "
             f"batch_size that is a multiple of {mesh.size}"
         )

@@ -134,7 +134,7 @@ def test_one_process_at_a_time_holds_a_journal(tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl", reason="the system has no flock")
     with (tmp_path / "j").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(BlockingIOError, match=r"another process is recording into"):
+        with pytest.raises(BlockingIOError, match=r"another process writes to"):
             ask("http://127.0.0.1:1/", journal=tmp_path / "j")
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -70,6 +71,15 @@ def run(out: Path) -> subprocess.CompletedProcess:
     return subprocess.run([*COMMAND, "--out", str(out)], capture_output=True, text=True)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run without a break."""
+    out = tmp_path_factory.mktemp("whole")
+    done = run(out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
 def numbers(out: Path) -> dict:
     results = json.loads(next(out.glob("*/results.json")).read_text())
     assert (results["experiment"], results["schema"]) == ("cifar", 2)
@@ -86,10 +96,8 @@ PHASES = {
 
 
 @pytest.mark.slow
-def test_kill_9_in_every_phase_changes_no_number(tmp_path: Path) -> None:
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    done = run(whole)
-    assert done.returncode == 0, done.stderr
+def test_kill_9_in_every_phase_changes_no_number(whole: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
     for phase, pattern in PHASES.items():
         process = subprocess.Popen(
             [*COMMAND, "--out", str(cut)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -107,3 +115,36 @@ def test_kill_9_in_every_phase_changes_no_number(tmp_path: Path) -> None:
     assert numbers(cut) == numbers(whole)
     for picture in ("fragments.png", "scores.png"):
         assert next(cut.glob(f"*/{picture}")).stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_two_processes_run_one_command_together(whole: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    several = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    command = [*COMMAND, "--distributed", "--out", str(tmp_path)]
+    started = [
+        subprocess.Popen(
+            command,
+            env={**os.environ, **several, "JAX_PROCESS_ID": str(i)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2)
+    ]
+    try:
+        (told, error), (nothing, other_error) = (one.communicate(timeout=240) for one in started)
+    finally:
+        for one in started:
+            one.kill()
+    assert [one.returncode for one in started] == [0, 0], error + other_error
+    assert "Evaluation" in told and not nothing
+    alone, together = numbers(whole), numbers(tmp_path)
+    assert together.keys() == alone.keys() and together["settings"] == alone["settings"]
+    assert together["models"].keys() == alone["models"].keys()
+    for name, accuracy in together["models"].items():
+        assert accuracy == pytest.approx(alone["models"][name], abs=0.1), name
+    for name, found in together["methods"].items():
+        assert found["accuracy"] == pytest.approx(alone["methods"][name]["accuracy"], abs=0.1), name

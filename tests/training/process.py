@@ -16,7 +16,7 @@ from mgmp_jax.methods import mgmp_step
 from mgmp_jax.methods.fragments import gather_pair
 from mgmp_jax.methods.mgmp_train import Training
 
-N, D, PAIRS, EPOCHS = 24, 4, 2, 2
+N, D, PAIRS, EPOCHS = 32, 4, 2, 2
 CONFIG = PAPER.replace(
     generator="resnet18", generator_width=2, response="logits", epochs=EPOCHS, batch_size=N
 )
@@ -49,7 +49,7 @@ def train(folder: Path, *, scan: bool, stop: int) -> None:
     state = training.create_state(one.start(), optimizer)
     training.fit(
         step, state, one.data, order=one.order, epochs=EPOCHS, key=one.key,
-        gather=gather_pair, scan=scan, folder=folder, on_epoch=keep,
+        gather=gather_pair, scan=scan, folder=folder, on_epoch=keep, mesh=training.data_mesh(),
     )  # fmt: skip
 
 

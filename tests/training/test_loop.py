@@ -294,11 +294,14 @@ assert worst < 1e-5 * max(scale, 1), worst
 try:
     training.fit(adam_step, training.create_state(variables, optax.adam(1e-3)), data,
         order=lambda e: {"query": np.arange(15)[None], "pair": np.array([[0, 1]])}, epochs=1,
-        key=jax.random.key(1), gather=fragments.gather_pair)
+        key=jax.random.key(1), gather=fragments.gather_pair, mesh=mesh)
 except ValueError as error:
     assert "cannot be split evenly over 4 devices" in str(error)
 else:
     raise AssertionError("an uneven batch was accepted")
+sizes = {n: training.data_mesh(n).size for n in (1, 31, 32, 33, 48, 50, 64, 66, 128)}
+assert sizes == {1: 1, 31: 1, 32: 2, 33: 1, 48: 3, 50: 2, 64: 4, 66: 3, 128: 4}, sizes
+assert training.data_mesh().size == 4
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

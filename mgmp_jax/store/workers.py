@@ -14,22 +14,18 @@ from typing import Any
 
 import jax
 
-from mgmp_jax.store.attempt import adopt, attempt, set_threads, settings
+from mgmp_jax.store.attempt import adopt, attempt, settings, use_threads
 from mgmp_jax.store.board import Board
 from mgmp_jax.store.plan import Outcome, Plan
 from mgmp_jax.store.spec import ModelSpec
 from mgmp_jax.store.store import ModelStore
+from mgmp_jax.training import num_cores
 from mgmp_jax.training.display import console
 
-__all__ = ["num_cores", "run"]
+__all__ = ["run"]
 
 _LIVES = 2
 """How many processes a model may take down with it before it is given up."""
-
-
-def num_cores() -> int:
-    """Counts the CPU cores that this process may use."""
-    return len(_cores()) or os.cpu_count() or 1
 
 
 def run(store: ModelStore, plan: Plan, number: int) -> None:
@@ -215,7 +211,7 @@ def _work(connection: Any, place: _Place, given: Mapping[str, Any], store: Model
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if place.cores:
         os.sched_setaffinity(0, place.cores)
-    set_threads(place.threads)
+    use_threads(place.threads)
     os.environ |= place.environment
     adopt(given)
     console.file = _Said(connection)  # pyright: ignore[reportAttributeAccessIssue]

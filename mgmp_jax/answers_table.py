@@ -1,0 +1,241 @@
+"""Answers of many models in one Parquet file, a model a row, read a row group at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mgmp_jax import files
+from mgmp_jax.adapters.frameworks import import_framework
+from mgmp_jax.answers import Answers
+from mgmp_jax.responses import Responses
+
+__all__ = ["read_group", "row_groups", "save_answers_table"]
+
+_FORMAT = "mgmp_jax.answers_table.v1"
+_KEY = b"mgmp_jax"
+_LARGEST_GROUP = 2**28
+_ONLY = "values"
+"""The column of models that answered a single query set without a name."""
+
+
+def save_answers_table(
+    path: str | Path,
+    models: Iterable[Answers],
+    *,
+    dtype: Literal["float16", "float32"] = "float32",
+    group: int = 64,
+) -> None:
+    """Writes the answers of many models as Parquet, whole or not at all, a few in memory at a time.
+
+    Args:
+        path: of the file, ``.parquet``.
+        models: answers, one after the other: all to the same query sets, of the same kinds and
+            shapes.
+        dtype: of the numbers; float16 takes half the space, and keeps three digits.
+        group: how many models are written, and later read, at a time.
+
+    Raises:
+        ValueError: there is no model, or one answered other queries than the first, in another
+            kind or shape; or a number is too large for float16.
+        ImportError: pyarrow is not installed.
+        OSError: the disk is full or the folder cannot be written.
+    """
+    arrow, parquet = _arrow()
+    models = iter(models)
+    first = next(models, None)
+    if first is None:
+        raise ValueError(f"give at least one model's answers for {path}")
+    about = _about(first)
+    lists = {
+        name: arrow.list_(arrow.from_numpy_dtype(dtype), r.values.size)
+        for name, r in _by_name(first).items()
+    }
+    head = json.dumps({"format": _FORMAT, "query_sets": about})
+    fields = [("model", arrow.string()), *lists.items()]
+    schema = arrow.schema(fields).with_metadata({_KEY: head})
+    with (
+        files.replacing(path) as unfinished,
+        parquet.ParquetWriter(
+            unfinished,
+            schema,
+            compression="zstd",
+            use_dictionary=False,
+            write_statistics=False,
+            write_page_checksum=True,
+        ) as writer,
+    ):
+        models = itertools.chain([first], models)
+        while some := list(itertools.islice(models, group)):
+            names = [next(iter(_by_name(one).values())).model for one in some]
+            columns = [arrow.array(names, arrow.string())]
+            for name, kind in lists.items():
+                numbers = [_numbers(one, name, about, dtype) for one in some]
+                flat = arrow.array(np.concatenate(numbers))
+                columns.append(arrow.FixedSizeListArray.from_arrays(flat, type=kind))
+            writer.write_table(arrow.table(columns, schema), row_group_size=group)
+
+
+def row_groups(path: str | Path) -> list[int]:
+    """Counts the models in each row group of a table; its numbers are not read.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no table of answers, or has a row group that would take too much memory.
+        ImportError: pyarrow is not installed.
+    """
+    with _opened(path) as (file, _, sizes):
+        counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        row = 8 * sum(sizes.values())
+        for i, count in enumerate(counts):
+            unpacked = max(file.metadata.row_group(i).total_byte_size, count * row)
+            if unpacked > _LARGEST_GROUP:
+                raise ValueError(
+                    f"row group {i} unpacks to {unpacked / 2**20:,.0f} MiB; at most "
+                    f"{_LARGEST_GROUP / 2**20:.0f} MiB are read at a time: write fewer models into "
+                    "each"
+                )
+        return counts
+
+
+def read_group(path: str | Path, group: int) -> Iterator[tuple[str, Callable[[], Answers]]]:
+    """Reads the models of one row group, each with a digest by which a change is noticed.
+
+    Args:
+        path: of the file.
+        group: which one, from 0 on; :func:`row_groups` counts them.
+
+    Yields:
+        SHA-256 of a model's name, kinds, query sets and numbers, and what gives its answers, or
+        raises ``ValueError`` where they are none.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no table of answers, or damaged.
+        ImportError: pyarrow is not installed.
+    """
+    with _opened(path) as (file, about, sizes):
+        table = file.read_row_group(group)
+        names = table.column("model").to_pylist()
+        parts = {name: _matrix(table.column(name), size) for name, size in sizes.items()}
+    head = json.dumps(about, sort_keys=True)
+    for i, model in enumerate(names):
+        rows = {name: part[i].reshape(about[name]["shape"]) for name, part in parts.items()}
+        digest = hashlib.sha256(f"{model}\n{head}".encode())
+        for row in rows.values():
+            digest.update(f"{row.dtype.str}{row.shape}".encode())
+            digest.update(row.tobytes())
+        yield digest.hexdigest(), functools.partial(_answers, model, rows, about)
+
+
+def _answers(model: Any, rows: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Answers:
+    answers = {
+        name: Responses(row, about[name]["kind"], about[name]["queries"], model)
+        for name, row in rows.items()
+    }
+    return answers[_ONLY] if set(answers) == {_ONLY} else answers
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any], dict[str, int]]]:
+    """Gives a table, what it says of its query sets, and how many numbers a model answered.
+
+    Whatever goes wrong in the block becomes an error that names the file.
+    """
+    path = Path(path)
+    _, parquet = _arrow()
+    if not path.exists():
+        raise FileNotFoundError(f"no file {path}")
+    try:
+        if not path.is_file():
+            raise ValueError("it is no regular file")
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file, *_read_head(file.schema_arrow)
+    except Exception as error:  # damage takes many forms in a file that others wrote
+        raise ValueError(
+            f"{path} cannot be read as a table of answers ({type(error).__name__}: "
+            f"{str(error)[:300]})"
+        ) from error
+
+
+def _read_head(schema: Any) -> tuple[dict[str, Any], dict[str, int]]:
+    arrow, _ = _arrow()
+    head = files.parse_json((schema.metadata or {}).get(_KEY, b"{}"))
+    if head.get("format") != _FORMAT:
+        raise ValueError(
+            f"its metadata {_KEY.decode()!r} must be JSON that says the format {_FORMAT!r} and "
+            f"the query sets, got {str(head)[:100]}"
+        )
+    about = {
+        str(name): {key: one[key] for key in ("kind", "queries", "shape")}
+        for name, one in head["query_sets"].items()
+    }
+    if sorted(schema.names) != sorted(["model", *about]):
+        raise ValueError(f"its columns must be model and {list(about)}, got {schema.names}")
+    if schema.field("model").type != arrow.string():
+        raise ValueError(f"model must be a string, got {schema.field('model').type}")
+    sizes = {}
+    for name, one in about.items():
+        kind, (n, d) = schema.field(name).type, one["shape"]
+        is_list = arrow.types.is_fixed_size_list(kind)
+        if not is_list or not arrow.types.is_floating(kind.value_type):
+            raise ValueError(f"{name} must be lists of equally many floats, got {kind}")
+        if type(n) is not int or type(d) is not int or min(n, d) < 1 or n * d != kind.list_size:
+            raise ValueError(
+                f"{name} has {kind.list_size} numbers a model, which are not [{n}, {d}]"
+            )
+        sizes[name] = kind.list_size
+    return about, sizes
+
+
+def _matrix(column: Any, size: int) -> np.ndarray:
+    whole = column.combine_chunks()
+    numbers = whole.flatten()
+    if whole.null_count or numbers.null_count:
+        raise ValueError("some of its numbers are missing")
+    return numbers.to_numpy().reshape(-1, size)
+
+
+def _by_name(answers: Answers) -> Mapping[str, Responses]:
+    return {_ONLY: answers} if isinstance(answers, Responses) else answers
+
+
+def _numbers(
+    answers: Answers, name: str, about: Mapping[str, Any], dtype: Literal["float16", "float32"]
+) -> np.ndarray:
+    """All numbers of one model to one query set, row by row."""
+    parts = _by_name(answers)
+    model = next(iter(parts.values())).model
+    if _about(answers) != about:
+        raise ValueError(
+            f"{model!r} answered {_about(answers)}, the first model {about}; write models of other "
+            "queries, kinds or shapes to another table"
+        )
+    with np.errstate(over="ignore"):
+        numbers = parts[name].values.astype(dtype).ravel()
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"numbers of {model!r} are too large for {dtype}; write float32")
+    return numbers
+
+
+def _about(answers: Answers) -> dict[str, Any]:
+    return {
+        name: {"kind": r.kind, "queries": r.queries, "shape": list(r.values.shape)}
+        for name, r in _by_name(answers).items()
+    }
+
+
+def _arrow() -> tuple[Any, Any]:
+    install = "'mgmp_jax[cli]'"
+    return import_framework("pyarrow", install), import_framework("pyarrow.parquet", install)
