@@ -8,7 +8,9 @@ from jax.sharding import AxisType, Mesh
 
 __all__ = ["data_mesh", "num_cores", "use_cores"]
 
-_PARTS_PER_CORE, _LEAST_PART = 2, 16
+_PARTS_PER_CORE = 2
+_LEAST_PART, _LEAST_OF_MANY = 16, 32
+"""Examples of a batch on a device: where a core has one device, and where it has two."""
 
 
 def num_cores() -> int:
@@ -38,14 +40,20 @@ def data_mesh(batch_size: int | None = None) -> Mesh:
 
     Args:
         batch_size: examples in a batch. On the CPU, where one process trains, only so many devices
-            are used as split it evenly into parts of at least 16.
+            are used as split it evenly into parts of at least 16, or 32 where a core has two.
 
     Returns:
         A mesh of all other devices, of all processes.
     """
     number = jax.device_count()
     if batch_size is not None and jax.default_backend() == "cpu" and jax.process_count() == 1:
-        fitting = range(1, 1 + min(number, max(batch_size // _LEAST_PART, 1)))
-        number = max(n for n in fitting if batch_size % n == 0)
+        cores = num_cores()
+        fitting = (
+            n
+            for n in range(1, number + 1)
+            if batch_size % n == 0
+            and batch_size // n >= (_LEAST_PART if n <= cores else _LEAST_OF_MANY)
+        )
+        number = max(fitting, default=1)
     devices = jax.devices()[:number]
     return jax.make_mesh((number,), ("data",), axis_types=(AxisType.Auto,), devices=devices)

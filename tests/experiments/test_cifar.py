@@ -88,7 +88,6 @@ def numbers(out: Path) -> dict:
 
 PHASES = {
     "source": "models/*glyphs10-*/state/*",
-    "pool": "models/*glyphs100*/weights/*",
     "MGMP": "glyphs*/*/seed0/state/*",
     "evaluation": "glyphs*/extended/seed0/verifier/verifier.npz",
 }
@@ -96,7 +95,7 @@ PHASES = {
 
 
 @pytest.mark.slow
-def test_kill_9_in_every_phase_changes_no_number(whole: Path, tmp_path: Path) -> None:
+def test_kill_9_in_any_phase_changes_no_number(whole: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut"
     for phase, pattern in PHASES.items():
         process = subprocess.Popen(

@@ -17,6 +17,7 @@ from mgmp_jax import adapters, data, files, models
 from mgmp_jax.adapters.http_journal import Journal
 from mgmp_jax.adapters.recorded import Recorded
 from mgmp_jax.answers import load_answers, save_answers
+from mgmp_jax.answers_table import read_group, row_groups, save_answers_table
 from mgmp_jax.archive import read_dna, write_dna
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.config import EXTENDED
@@ -198,6 +199,18 @@ def read_journal(folder: Path) -> Any:
         journal.close()
 
 
+def make_table(folder: Path) -> None:
+    rng = np.random.default_rng(9)
+    models = [Responses(rng.normal(size=(100, 4)), "logits", ROWS, f"model {i}") for i in range(6)]
+    save_answers_table(folder / "many.parquet", models, group=2)
+
+
+def read_table(folder: Path) -> Any:
+    path = folder / "many.parquet"
+    groups = range(len(row_groups(path)))
+    return [(digest, answers()) for i in groups for digest, answers in read_group(path, i)]
+
+
 def make_model(folder: Path) -> None:
     """A DistilBERT of one layer in Hugging Face layout."""
     module = models.create(
@@ -246,6 +259,7 @@ TARGETS: dict[str, Target] = {
         lambda folder: Evidence.load(folder / "e.npz"),
         sealed=True,
     ),
+    "answers of many": Target(make_table, read_table, needs="pyarrow"),
     "references": Target(make_references, lambda folder: read_references(folder).digests, True),
     "checkpoints": Target(
         lambda folder: Checkpoints(folder / "state").save(3, TREE),

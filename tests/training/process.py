@@ -1,6 +1,6 @@
 """One of several processes that train an MGMP together: a program of its own.
 
-Run as ``process.py FOLDER SCAN STOP``, with how many processes there are in the environment.
+Run as ``process.py FOLDER STOP``, with how many processes there are in the environment.
 """
 
 import os
@@ -33,7 +33,7 @@ def made(folder: Path) -> Training:
     return Training(CONFIG, data, folder=folder)
 
 
-def train(folder: Path, *, scan: bool, stop: int) -> None:
+def train(folder: Path, stop: int) -> None:
     """Trains, keeps the first process's state after each epoch; is cut off after ``stop``."""
     one = made(folder)
     step, optimizer = mgmp_step.make_step(CONFIG, D)
@@ -49,11 +49,11 @@ def train(folder: Path, *, scan: bool, stop: int) -> None:
     state = training.create_state(one.start(), optimizer)
     training.fit(
         step, state, one.data, order=one.order, epochs=EPOCHS, key=one.key,
-        gather=gather_pair, scan=scan, folder=folder, on_epoch=keep, mesh=training.data_mesh(),
+        gather=gather_pair, folder=folder, on_epoch=keep, mesh=training.data_mesh(),
     )  # fmt: skip
 
 
 if __name__ == "__main__":
     if "JAX_NUM_PROCESSES" in os.environ:
         training.start_processes()
-    train(Path(sys.argv[1]), scan=sys.argv[2] == "scan", stop=int(sys.argv[3]))
+    train(Path(sys.argv[1]), int(sys.argv[2]))

@@ -299,8 +299,10 @@ except ValueError as error:
     assert "cannot be split evenly over 4 devices" in str(error)
 else:
     raise AssertionError("an uneven batch was accepted")
-sizes = {n: training.data_mesh(n).size for n in (1, 31, 32, 33, 48, 50, 64, 66, 128)}
-assert sizes == {1: 1, 31: 1, 32: 2, 33: 1, 48: 3, 50: 2, 64: 4, 66: 3, 128: 4}, sizes
+from mgmp_jax.training import mesh as of_cpu
+of_cpu.num_cores = lambda: 2
+sizes = {n: training.data_mesh(n).size for n in (1, 31, 32, 33, 48, 64, 66, 96, 128)}
+assert sizes == {1: 1, 31: 1, 32: 2, 33: 1, 48: 2, 64: 2, 66: 2, 96: 3, 128: 4}, sizes
 assert training.data_mesh().size == 4
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

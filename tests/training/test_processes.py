@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -14,13 +13,13 @@ ROOT = Path(__file__).parents[2]
 DEVICES = 2
 
 
-def train(folder: Path, mode: str, stop: int, number: int) -> None:
+def train(folder: Path, stop: int, number: int) -> None:
     """Trains in so many processes, which have two devices in all."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     several = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(number)}
-    command = [sys.executable, "-m", "tests.training.process", str(folder), mode, str(stop)]
+    command = [sys.executable, "-m", "tests.training.process", str(folder), str(stop)]
     started = []
     for i in range(number):
         own = {**several, "JAX_PROCESS_ID": str(i)} if number > 1 else {}
@@ -56,14 +55,13 @@ def losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in lines]
 
 
-@pytest.mark.parametrize("mode", ["steps", "scan"])
-def test_two_processes_train_as_one_and_one_goes_on_from_two(tmp_path, mode: str) -> None:
+def test_two_processes_train_as_one_and_one_goes_on_from_two(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    train(one, mode, 2, 1)  # without a break
-    train(two, mode, 1, 2)  # cut off in the second epoch
+    train(one, 2, 1)  # without a break
+    train(two, 1, 2)  # cut off in the second epoch
     check_equal(kept(one, 1), kept(two, 1))
     assert not (two / "2.npz").exists()
-    train(two, mode, 2, 1)
+    train(two, 2, 1)
     check_equal(kept(one, 2), kept(two, 2))
     assert len(losses(two)) == 2
     np.testing.assert_allclose(losses(two), losses(one), rtol=1e-5)
