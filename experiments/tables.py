@@ -268,8 +268,9 @@ def benchmarks() -> str:
     """Makes the table and names the picture of each machine's committed benchmark."""
     made = []
     for name, results in committed("benchmark").items():
-        picture = f"![ratios](../../experiments/results/{name}/benchmark.png)"
-        device = f"## {results['run']['device']}, {results['run']['cores']} cores"
+        picture, ran = f"![ratios](../../experiments/results/{name}/benchmark.png)", results["run"]
+        device = "CPU" if "cpu" in ran["device"] else ran["device"]
+        device = f"## {device}, {ran['cores']} cores"
         made.append(f"{device}\n\n{picture}\n\n{benchmark(results['figures'])}")
     return "\n\n".join(made) or "No run is recorded yet."
 
