@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import itertools
 import json
+import logging
 import math
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -290,6 +291,7 @@ def _on_cluster(
     with connected(address) as ray:
         data: Any = importlib.import_module("ray.data")
         data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         suspects = sum(portion.count for portion, _ in tasks)
         blocks = min(len(tasks), -(-suspects // _IN_A_TASK))
         items = data.from_items(
