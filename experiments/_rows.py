@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import tables
-from _run import address, results_of, show
+from _run import address, draw_picture, results_of, show
 from configs.cifar import PRESETS, Args, choose_row
 from configs.common import Preset, at_least_one
 
@@ -388,8 +388,8 @@ def _draw(folder: Path, answering: Answering, method: FittedMGMP) -> None:
         scored = map(method.fragment_scores, suspects)
         scores[pair.task] = dict(zip(ROLES, scored, strict=True))
     few = dict(list(fragments.items())[:3])
-    first_alone(lambda: reporting.plot_fragments(folder / "fragments.png", few))
-    first_alone(lambda: reporting.plot_scores(folder / "scores.png", scores, THRESHOLD))
+    draw_picture(reporting.plot_fragments, folder / "fragments.png", few)
+    draw_picture(reporting.plot_scores, folder / "scores.png", scores, THRESHOLD)
 
 
 def slug(name: str) -> str:

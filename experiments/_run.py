@@ -81,7 +81,12 @@ def _join(args: Any) -> None:
         raise ValueError("processes of --distributed train together: leave out --jobs, --cluster")
     from mgmp_jax import processes, training
 
-    processes.start_processes()
+    try:
+        processes.start_processes()
+    except RuntimeError as error:
+        raise OSError(
+            f"the processes cannot join ({str(error)[:300]}); start all of them"
+        ) from error
     training.console.quiet = not processes.is_first()
 
 
@@ -95,13 +100,13 @@ def claim(out: Path) -> None:
     """
     import jax
 
-    from mgmp_jax.processes import first_alone
+    from mgmp_jax.processes import first_alone, first_says
     from mgmp_jax.training import num_cores, use_cores
 
     if not jax.distributed.is_initialized():
         use_cores(num_cores())
     out = out.resolve()
-    if out not in _CLAIMED:
+    if not first_says(out in _CLAIMED):
         first_alone(lambda: _take(out))
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(out / ".jax_cache"))
     jax.config.update("jax_compilation_cache_dir", cache)
@@ -190,6 +195,13 @@ def write_results(experiment: str, path: Path, results: dict[str, Any], **ran: A
     about = {"experiment": experiment, "schema": SCHEMA}
     whole = {**about, **results, "run": {**reporting.environment(), **ran}}
     first_alone(lambda: files.write_json(path, whole))
+
+
+def draw_picture(plot: Callable[..., object], path: Path, *given: Any, **more: Any) -> None:
+    """Draws a picture, where several processes run together in the first."""
+    from mgmp_jax.processes import first_alone
+
+    first_alone(lambda: plot(path, *given, **more))
 
 
 def show(table: str, folder: Path, *files: str) -> None:

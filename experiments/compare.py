@@ -14,7 +14,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _run import open_store, results_of, run, show
+from _run import draw_picture, open_store, results_of, run, show
 from configs import cohort as config
 from configs.cohort import DRAWS, NUM_QUERIES, POWER, TRAINING
 
@@ -102,7 +102,9 @@ def main(args: Args) -> dict[str, Any]:
     results = results_of(
         "compare", folder, args, lambda: compare(cohort, store, gather(cohort, store, args))
     )
-    reporting.plot_curves(folder / "queries.png", results["against_queries"], "AUC by model")
+    draw_picture(
+        reporting.plot_curves, folder / "queries.png", results["against_queries"], "AUC by model"
+    )
     show(tables.pivot("method", tables.comparison(results)), folder, "results.json", "queries.png")
     return results
 

@@ -16,7 +16,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _run import address, open_store, results_of, run, show
+from _run import address, draw_picture, open_store, results_of, run, show
 from configs import cifar
 from configs.common import Arch, ImageArgs
 
@@ -161,7 +161,7 @@ def draw(args: Args, arch: Arch, store: ModelStore) -> dict[str, Any]:
         return {"arch": arch, "panels": panels(row, store), "weights": bound(row, store)}
 
     results = results_of("forgetting", folder, args, make)
-    reporting.plot_forgetting(folder / "forgetting.png", results["panels"])
+    draw_picture(reporting.plot_forgetting, folder / "forgetting.png", results["panels"])
     show(
         tables.pivot("panel", tables.accuracies(results)), folder, "results.json", "forgetting.png"
     )

@@ -161,6 +161,10 @@ def main(args: Args) -> list[dict[str, Any]]:
     from mgmp_jax.models.pretrained import find_pretrained
     from mgmp_jax.training import console
 
+    if args.row == "all" and args.distributed:
+        raise ValueError(
+            "--row all skips rows whose data are missing; run --distributed row by row"
+        )
     claim(args.out)
     checkpoint = None if args.pretrained is None else find_pretrained(args.pretrained)
     if args.row != "all":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _run import address, open_store, results_of, run, show
+from _run import address, draw_picture, open_store, results_of, run, show
 from configs.common import at_least_one
 from configs.retention import (
     EVALUATION,
@@ -149,7 +149,7 @@ def main(args: Args) -> dict[str, Any]:
         }
 
     results = results_of("retention", folder, args, make)
-    reporting.plot_retention(folder / "retention.png", curves(results), paper=0.9193)
+    draw_picture(reporting.plot_retention, folder / "retention.png", curves(results), paper=0.9193)
     show(tables.pivot("fine-tuning", tables.retention(results)), folder, "retention.png")
     return results
 

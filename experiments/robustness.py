@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from _run import open_store, results_of, run, show
+from _run import draw_picture, open_store, results_of, run, show
 from configs import cohort as config
 from configs.cohort import HALVES, TRAINING
 
@@ -217,7 +217,9 @@ def main(args: Args) -> dict[str, Any]:
         name: {method: m["against"][OTHER]["auc"] for method, m in one["methods"].items()}
         for name, one in results["transformations"].items()
     }
-    reporting.plot_grid(folder / "robustness.png", grid, f"AUC by model, against {OTHER}s")
+    draw_picture(
+        reporting.plot_grid, folder / "robustness.png", grid, f"AUC by model, against {OTHER}s"
+    )
     show(
         tables.pivot("change", tables.robustness(results)), folder, "results.json", "robustness.png"
     )

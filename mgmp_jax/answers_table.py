@@ -22,7 +22,7 @@ __all__ = ["read_group", "row_groups", "save_answers_table"]
 
 _FORMAT = "mgmp_jax.answers_table.v1"
 _KEY = b"mgmp_jax"
-_LARGEST_GROUP = 2**28
+_LARGEST_GROUP, _MOST_IN_A_GROUP, _LONGEST_NAME = 2**28, 2**16, 1000
 _ONLY = "values"
 """The column of models that answered a single query set without a name."""
 
@@ -41,15 +41,20 @@ def save_answers_table(
         models: answers, one after the other: all to the same query sets, of the same kinds and
             shapes.
         dtype: of the numbers; float16 takes half the space, and keeps three digits.
-        group: how many models are written, and later read, at a time.
+        group: how many models are written, and later read, at a time; fewer where these would
+            unpack to more than 256 MiB.
 
     Raises:
         ValueError: there is no model, or one answered other queries than the first, in another
-            kind or shape; or a number is too large for float16.
+            kind or shape; a number is too large for float16; a single model's numbers take more
+            than 256 MiB; a query set or a model has an impossible name; or ``group`` is not from
+            1 to 65,536.
         ImportError: pyarrow is not installed.
         OSError: the disk is full or the folder cannot be written.
     """
     arrow, parquet = _arrow()
+    if not 1 <= group <= _MOST_IN_A_GROUP:
+        raise ValueError(f"group must be from 1 to {_MOST_IN_A_GROUP}, got {group}")
     models = iter(models)
     first = next(models, None)
     if first is None:
@@ -59,6 +64,12 @@ def save_answers_table(
         name: arrow.list_(arrow.from_numpy_dtype(dtype), r.values.size)
         for name, r in _by_name(first).items()
     }
+    if not isinstance(first, Responses) and {"model", _ONLY} & set(about):
+        raise ValueError(f"no query set may be called 'model' or {_ONLY!r}; got {list(about)}")
+    room = _LARGEST_GROUP - 2**22  # some is for names and the file's own
+    group = min(group, room // _bytes_of_a_model(lists.values()))
+    if not group:
+        raise ValueError(f"a model's numbers take more than {_LARGEST_GROUP / 2**20:.0f} MiB")
     head = json.dumps({"format": _FORMAT, "query_sets": about})
     fields = [("model", arrow.string()), *lists.items()]
     schema = arrow.schema(fields).with_metadata({_KEY: head})
@@ -75,7 +86,7 @@ def save_answers_table(
     ):
         models = itertools.chain([first], models)
         while some := list(itertools.islice(models, group)):
-            names = [next(iter(_by_name(one).values())).model for one in some]
+            names = [_name(one) for one in some]
             columns = [arrow.array(names, arrow.string())]
             for name, kind in lists.items():
                 numbers = [_numbers(one, name, about, dtype) for one in some]
@@ -96,25 +107,31 @@ def row_groups(path: str | Path) -> list[int]:
         ImportError: pyarrow is not installed.
     """
     with _opened(path) as (file, _, sizes):
-        counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-        row = 8 * sum(sizes.values())
-        for i, count in enumerate(counts):
-            unpacked = max(file.metadata.row_group(i).total_byte_size, count * row)
-            if unpacked > _LARGEST_GROUP:
+        groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+        row = _bytes_of_a_model(file.schema_arrow.field(name).type for name in sizes)
+        for i, one in enumerate(groups):
+            unpacked = max(one.total_byte_size, one.num_rows * row)
+            if unpacked > _LARGEST_GROUP or one.num_rows > _MOST_IN_A_GROUP:
                 raise ValueError(
-                    f"row group {i} unpacks to {unpacked / 2**20:,.0f} MiB; at most "
-                    f"{_LARGEST_GROUP / 2**20:.0f} MiB are read at a time: write fewer models into "
-                    "each"
+                    f"row group {i} has {one.num_rows} models and unpacks to "
+                    f"{unpacked / 2**20:,.0f} MiB; at most {_MOST_IN_A_GROUP} and "
+                    f"{_LARGEST_GROUP / 2**20:.0f} MiB are read at a time: write fewer into each"
                 )
-        return counts
+            held = sum(one.column(j).num_values for j in range(one.num_columns))
+            if held > one.num_rows * (1 + sum(sizes.values())):
+                raise ValueError(f"row group {i} holds {held} values for {one.num_rows} models")
+        return [one.num_rows for one in groups]
 
 
-def read_group(path: str | Path, group: int) -> Iterator[tuple[str, Callable[[], Answers]]]:
+def read_group(
+    path: str | Path, group: int, count: int
+) -> Iterator[tuple[str, Callable[[], Answers]]]:
     """Reads the models of one row group, each with a digest by which a change is noticed.
 
     Args:
         path: of the file.
-        group: which one, from 0 on; :func:`row_groups` counts them.
+        group: which one, from 0 on.
+        count: how many models are in it, by :func:`row_groups`.
 
     Yields:
         SHA-256 of a model's name, kinds, query sets and numbers, and what gives its answers, or
@@ -122,12 +139,14 @@ def read_group(path: str | Path, group: int) -> Iterator[tuple[str, Callable[[],
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no table of answers, or damaged.
+        ValueError: it is no table of answers, damaged, or another one than was counted.
         ImportError: pyarrow is not installed.
     """
     with _opened(path) as (file, about, sizes):
         table = file.read_row_group(group)
-        names = table.column("model").to_pylist()
+        if len(table) != count:
+            raise ValueError(f"row group {group} has {len(table)} models, {count} were counted")
+        names = _names(table.column("model").combine_chunks())
         parts = {name: _matrix(table.column(name), size) for name, size in sizes.items()}
     head = json.dumps(about, sort_keys=True)
     for i, model in enumerate(names):
@@ -160,7 +179,8 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any], dict[str, i
     try:
         if not path.is_file():
             raise ValueError("it is no regular file")
-        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        options: Any = {"page_checksum_verification": True, "read_dictionary": ["model"]}
+        with parquet.ParquetFile(path, **options) as file:
             yield file, *_read_head(file.schema_arrow)
     except Exception as error:  # damage takes many forms in a file that others wrote
         raise ValueError(
@@ -183,8 +203,9 @@ def _read_head(schema: Any) -> tuple[dict[str, Any], dict[str, int]]:
     }
     if sorted(schema.names) != sorted(["model", *about]):
         raise ValueError(f"its columns must be model and {list(about)}, got {schema.names}")
-    if schema.field("model").type != arrow.string():
-        raise ValueError(f"model must be a string, got {schema.field('model').type}")
+    kind = schema.field("model").type
+    if not arrow.types.is_dictionary(kind) or not arrow.types.is_string(kind.value_type):
+        raise ValueError(f"model must be a string, got {kind}")
     sizes = {}
     for name, one in about.items():
         kind, (n, d) = schema.field(name).type, one["shape"]
@@ -205,6 +226,24 @@ def _matrix(column: Any, size: int) -> np.ndarray:
     if whole.null_count or numbers.null_count:
         raise ValueError("some of its numbers are missing")
     return numbers.to_numpy().reshape(-1, size)
+
+
+def _names(column: Any) -> list[str | None]:
+    """The names of models, of which a bomb may repeat a long one."""
+    if any(len(name or "") > _LONGEST_NAME for name in column.dictionary.to_pylist()):
+        raise ValueError(f"the name of a model is longer than {_LONGEST_NAME} letters")
+    return column.to_pylist()
+
+
+def _name(answers: Answers) -> str:
+    name = next(iter(_by_name(answers).values())).model
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"the name {name[:50]!r}... is longer than {_LONGEST_NAME} letters")
+    return name
+
+
+def _bytes_of_a_model(lists: Iterable[Any]) -> int:
+    return sum(kind.list_size * kind.value_type.bit_width // 8 for kind in lists)
 
 
 def _by_name(answers: Answers) -> Mapping[str, Responses]:

@@ -43,6 +43,7 @@ def start_processes(
         raise ValueError(f"of {number} processes the indices are 0 to {number - 1}; got {index}")
     # Of use on the CPU alone; which device there is JAX says only once it is too late.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM away
     try:
         jax.distributed.initialize(address, number, index)
     except ValueError as error:

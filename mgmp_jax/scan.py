@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import importlib
-import itertools
 import json
 import logging
 import math
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from mgmp_jax.verifier import Verifier
 __all__ = ["COLUMNS", "Portion", "fewest_found", "find_suspects", "rank", "scan", "write_table"]
 
 _FORMAT = "mgmp_jax.scan.v1"
+_REMEDY = "delete it to scan anew"
 _IN_A_TASK = 64  # suspects that a machine of a cluster takes on at least, where there are as many
 
 _QUESTIONS = ("lineage", "knowledge")
@@ -91,7 +92,7 @@ def find_suspects(paths: Sequence[str | Path]) -> list[Portion]:
 
     Raises:
         FileNotFoundError: there is no such file or folder, or nothing in a folder.
-        ValueError: none is given, or a ``.parquet`` is no table of answers.
+        ValueError: none is given.
         ImportError: a table needs pyarrow, which is not installed.
     """
     if not paths:
@@ -148,11 +149,13 @@ def scan(
         OSError: the disk is full or the folder cannot be written.
         ImportError: Ray is not installed.
         ConnectionError: there is no such cluster.
+        ChildProcessError: machines of the cluster failed, again and again.
     """
     rows: dict[str, dict[str, Any]] = {}
     head = {"format": _FORMAT, "verifier": verifier.digest, "threshold": threshold, "level": level}
-    read = functools.partial(_take_up, rows, head, journal)
-    with SealedLines(Path(journal), head, read, "delete it to scan anew") as lines:
+    check = functools.partial(_check_head, head, journal)
+    lines = SealedLines(Path(journal), head, check, functools.partial(_take_up, rows), _REMEDY)
+    with lines:
         done = {name: row["sha256"] for name, row in rows.items() if row.get("error") is None}
         _check_all_given(done, suspects, journal)
         verify = functools.partial(
@@ -160,14 +163,15 @@ def scan(
         )
         tasks = ((one, {n: done[n] for n in one.names if n in done}) for one in suspects)
         if cluster is None:
-            found = itertools.chain.from_iterable(itertools.starmap(verify, tasks))
+            found = (pair for task in tasks for pair in verify(*task))
         else:
             found = _on_cluster(verify, list(tasks), cluster)
-        for name, row in found:
-            if row is not None:
-                lines.append(row)
-                rows[name] = row
-            yield rows[name]
+        with contextlib.closing(found):
+            for name, row in found:
+                if row is not None:
+                    lines.append(row)
+                    rows[name] = row
+                yield rows[name]
 
 
 def rank(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -229,11 +233,14 @@ def _plain(cell: Any) -> Any:
 
 
 def _portions(path: Path) -> Iterator[Portion]:
-    if path.suffix != ".parquet":
+    counts = []
+    if path.suffix == ".parquet":
+        with contextlib.suppress(ValueError):  # reading it says why it is no table of answers
+            counts = row_groups(path)
+    if not counts:
         yield Portion(path)
-        return
     start = 0
-    for group, count in enumerate(row_groups(path)):
+    for group, count in enumerate(counts):
         yield Portion(path, group, start, count)
         start += count
 
@@ -286,7 +293,7 @@ def _on_cluster(
     verify: Callable[..., Iterator[tuple[str, dict[str, Any] | None]]],
     tasks: Sequence[tuple[Portion, Mapping[str, str | None]]],
     address: str,
-) -> Iterator[tuple[str, dict[str, Any] | None]]:
+) -> Generator[tuple[str, dict[str, Any] | None], None, None]:
     """Gives what ``verify`` gives for each task, by Ray Data, which repeats what a machine lost."""
     with connected(address) as ray:
         data: Any = importlib.import_module("ray.data")
@@ -298,8 +305,14 @@ def _on_cluster(
             [{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=blocks
         )
         found = items.map(_work, fn_args=[ray.put(verify), settings()])
-        for row in found.iter_rows():
-            yield from json.loads(row["found"])
+        try:
+            for row in found.iter_rows():
+                yield from json.loads(row["found"])
+        except ray.exceptions.RayError as error:
+            raise ChildProcessError(
+                f"the cluster failed ({type(error).__name__}: {str(error)[:500]}); what was "
+                "verified is in the journal: run the same command again"
+            ) from error
 
 
 def _work(row: Mapping[str, Any], verify: Any, given: Mapping[str, Any]) -> dict[str, str]:
@@ -318,19 +331,24 @@ def _fetched(reference: Any) -> Callable[..., Iterator[Any]]:
 def _read(portion: Portion) -> Iterator[tuple[str, Callable[[], Answers]]]:
     """Gives the digest of each suspect, and what reads its answers."""
     if portion.group is not None:
-        yield from read_group(portion.path, portion.group)
+        yield from read_group(portion.path, portion.group, portion.count)
         return
+    if portion.path.suffix == ".parquet":
+        row_groups(portion.path)  # says why it is no table of answers
+        raise ValueError(f"{portion.path} holds no models")
     raw = files.read_bytes(portion.path)
     yield hashlib.sha256(raw).hexdigest(), functools.partial(load_answers, portion.path)
 
 
-def _take_up(
-    rows: dict[str, Any], head: Mapping[str, Any], journal: str | Path, entry: Any
-) -> None:
+def _take_up(rows: dict[str, Any], entry: Any) -> None:
     """Takes a line of the journal into ``rows``."""
-    if "verifier" not in entry:
-        rows[entry["file"]] = {"sha256": entry["sha256"], **entry}
-    elif entry != head:
+    if "sha256" not in entry:
+        raise ValueError("it is no row")
+    rows[entry["file"]] = entry
+
+
+def _check_head(head: Mapping[str, Any], journal: str | Path, entry: Any) -> None:
+    if entry != head:
         raise OfAnotherError(
             f"{journal} was begun with another verifier, threshold or level; choose another --out, "
             "or delete it to scan anew"

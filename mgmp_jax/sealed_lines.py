@@ -14,6 +14,9 @@ from typing import Any
 __all__ = ["OfAnotherError", "SealedLines"]
 
 
+_BEGINS = b'{"sha256":"'
+
+
 class OfAnotherError(ValueError):
     """The file is whole, but of something else than is done now."""
 
@@ -27,8 +30,9 @@ class SealedLines:
     Args:
         path: of the file, which is continued where there is one.
         first: the entry that a new file begins with.
-        read: takes each entry that is there, in order, the first one too; raises
-            :class:`OfAnotherError` where the file is of something else.
+        check: takes the first entry that is there; raises :class:`OfAnotherError` where the file is
+            of something else.
+        read: takes each other entry that is there, in order.
         remedy: what to do about a damaged line, in words.
 
     Raises:
@@ -38,7 +42,12 @@ class SealedLines:
     """
 
     def __init__(
-        self, path: Path, first: Mapping[str, Any], read: Callable[[Any], None], remedy: str
+        self,
+        path: Path,
+        first: Mapping[str, Any],
+        check: Callable[[Any], None],
+        read: Callable[[Any], None],
+        remedy: str,
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
@@ -47,7 +56,7 @@ class SealedLines:
         self._file = path.open("ab", buffering=0)  # a failed write leaves nothing to be written
         try:
             _hold(self._file, path)
-            if not self._read(read, remedy):
+            if not self._read(check, read, remedy):
                 self.append(first)
         except BaseException:
             self._file.close()
@@ -82,15 +91,17 @@ class SealedLines:
         """Closes the file."""
         self._file.close()
 
-    def _read(self, read: Callable[[Any], None], remedy: str) -> int:
-        """Gives out what is there, and its length in bytes."""
+    def _read(self, check: Callable[[Any], None], read: Callable[[Any], None], remedy: str) -> int:
+        """Gives out what is there, and returns its length in bytes."""
         whole = 0
         with self._path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if not line.endswith(b"\n"):
+                    if not _BEGINS.startswith(line[: len(_BEGINS)]):
+                        raise ValueError(f"{self._path} is no journal; choose another path")
                     break  # torn by a kill: it was not on the disk when anything depended on it
                 try:
-                    read(_entry(line))
+                    (check if number == 1 else read)(_entry(line))
                 except OfAnotherError:
                     raise
                 except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
@@ -104,7 +115,7 @@ class SealedLines:
 
 def _line(raw: bytes) -> bytes:
     digest = hashlib.sha256(raw).hexdigest().encode()
-    return b'{"sha256":"' + digest + b'","entry":' + raw + b"}\n"
+    return _BEGINS + digest + b'","entry":' + raw + b"}\n"
 
 
 def _entry(line: bytes) -> Any:

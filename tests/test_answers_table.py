@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mgmp_jax import answers_table
 from mgmp_jax.answers import Answers
 from mgmp_jax.answers_table import read_group, row_groups, save_answers_table
 from mgmp_jax.responses import Responses
@@ -25,8 +26,8 @@ def both(seed: int) -> Answers:
 
 
 def read(path: Path) -> list[Answers]:
-    groups = range(len(row_groups(path)))
-    return [answers() for group in groups for _, answers in read_group(path, group)]
+    counts = enumerate(row_groups(path))
+    return [answers() for group in counts for _, answers in read_group(path, *group)]
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_query_sets_by_name_and_half_precision(tmp_path: Path) -> None:
 def test_a_change_is_noticed_by_the_digest(tmp_path: Path) -> None:
     def digests(*models: Responses) -> list[str]:
         save_answers_table(tmp_path / "a.parquet", models)
-        return [digest for digest, _ in read_group(tmp_path / "a.parquet", 0)]
+        return [digest for digest, _ in read_group(tmp_path / "a.parquet", 0, 3)]
 
     first = digests(one(0), one(1), one(2))
     second = digests(one(0), one(1, model="renamed"), one(3, model="model 2"))
@@ -65,6 +66,8 @@ def test_a_change_is_noticed_by_the_digest(tmp_path: Path) -> None:
         ([], "float32", "give at least one model's answers"),
         ([one(0), one(1, n=39)], "float32", "write models of other queries, kinds or shapes"),
         ([one(0), both(1)], "float32", "'model 1' answered .* the first model"),
+        ([{"model": one(0)}], "float32", "no query set may be called 'model' or 'values'"),
+        ([one(0, model="a" * 1001)], "float32", "'a+'... is longer than 1000 letters"),
         (
             [Responses(1e6 * one(0).values, "logits", "digest", "large")],
             "float16",
@@ -101,7 +104,7 @@ def test_a_table_that_another_program_wrote(tmp_path: Path) -> None:
 
 def test_a_model_with_wrong_numbers_spoils_no_other(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", [ROW, [float("nan")] * 6])
-    (_, right), (_, wrong) = read_group(tmp_path / "a.parquet", 0)
+    (_, right), (_, wrong) = read_group(tmp_path / "a.parquet", 0, 2)
     right()
     with pytest.raises(ValueError, match="responses of 'a'"):
         wrong()
@@ -126,13 +129,41 @@ def test_other_tables_are_refused(
         read(tmp_path / "a.parquet")
 
 
-def test_a_group_larger_than_memory_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_another_table_than_was_counted_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", [ROW, ROW])
+    for count in (1, 3):
+        with pytest.raises(ValueError, match=f"group 0 has 2 models, {count} were counted"):
+            list(read_group(tmp_path / "a.parquet", 0, count))
+
+
+def test_a_long_name_repeated_in_few_bytes_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", [ROW] * 50, model=["a" * 10**5] * 50)
+    with pytest.raises(ValueError, match="the name of a model is longer than 1000 letters"):
+        list(read_group(tmp_path / "a.parquet", 0, 50))
+
+
+@pytest.fixture
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most 8 MiB are read at a time."""
+    monkeypatch.setattr(answers_table, "_LARGEST_GROUP", 2**23)
+
+
+def test_no_more_is_written_into_a_group_than_is_read(tmp_path: Path, small_groups: None) -> None:
+    wide = Responses(np.zeros((2**10, 2**9)), "embedding", "digest", "wide")  # of 2 MiB
+    save_answers_table(tmp_path / "a.parquet", [wide] * 3)
+    assert row_groups(tmp_path / "a.parquet") == [2, 1]
+    with pytest.raises(ValueError, match="group must be from 1 to 65536, got 0"):
+        save_answers_table(tmp_path / "a.parquet", [one(0)], group=0)
+
+
+def test_a_group_larger_than_memory_is_refused_before_it_is_read(
+    tmp_path: Path, small_groups: None
+) -> None:
     shape = {"values": {"kind": "logits", "queries": "digest", "shape": [2**20, 1]}}
-    numbers = pa.array(np.zeros(2**20 * 40, np.float16))
-    column = pa.FixedSizeListArray.from_arrays(numbers, 2**20)
-    table = pa.table({"model": ["a"] * 40, "values": column})
+    column = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(2**20 * 5, np.float16)), 2**20)
+    table = pa.table({"model": ["a"] * 5, "values": column})
     metadata = {"mgmp_jax": json.dumps({**HEAD, "query_sets": shape})}
     pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "a.parquet")
     assert (tmp_path / "a.parquet").stat().st_size < 2**20
-    with pytest.raises(ValueError, match="row group 0 unpacks to 320 MiB; at most 256 MiB"):
+    with pytest.raises(ValueError, match=r"5 models and unpacks to 10 MiB; at most .* 8 MiB"):
         row_groups(tmp_path / "a.parquet")

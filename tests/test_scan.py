@@ -108,6 +108,9 @@ def test_no_test_that_was_made_is_forgotten(
     journal.write_text("\n".join([first, "{", *others]) + "\n")
     with pytest.raises(ValueError, match=r"line 2 of .*j is damaged"):
         list(scan(verifier, suspects, journal))
+    journal.write_text("\n".join(others) + "\n")
+    with pytest.raises(ValueError, match=r"was begun with another verifier, threshold or level"):
+        list(scan(verifier, suspects, journal))
     assert json.loads(first)["entry"]["verifier"] == verifier.digest
 
 
@@ -131,6 +134,15 @@ def test_a_table_of_suspects_is_read_a_row_group_at_a_time(
     whole = (tmp_path / "j").read_bytes()
     assert rank(list(scan(verifier, suspects, tmp_path / "j"))) == rows
     assert (tmp_path / "j").read_bytes() == whole
+
+
+def test_a_file_that_is_no_table_costs_itself(
+    verifier: Verifier, many: Path, tmp_path: Path
+) -> None:
+    (many / "wrong.parquet").write_bytes(b"none")
+    *right, wrong = scan(verifier, find_suspects([many]), tmp_path / "j")
+    assert not any(row.get("error") for row in right)
+    assert "wrong.parquet cannot be read as a table of answers" in wrong["error"]
 
 
 def test_a_damaged_row_group_costs_its_own_suspects(

@@ -12,6 +12,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,10 @@ class Journal:
         self._open: dict[int, tuple[str, int, int]] = {}
         self._next = 0
         self._lock = threading.Lock()
-        self._about, self._path = about, path
-        self._is_begun = False
-        self._lines = None
+        self._path, self._lines = path, None
         if path is not None:
-            first = {"format": _FORMAT, **about}
-            self._lines = SealedLines(path, first, self._read, _REMEDY)
+            first, check = {"format": _FORMAT, **about}, partial(_check_about, about, path)
+            self._lines = SealedLines(path, first, check, self._apply, _REMEDY)
 
     def close(self) -> None:
         """Closes the file."""
@@ -183,13 +182,6 @@ class Journal:
         if self._lines is not None:
             self._lines.append(entry)
 
-    def _read(self, entry: Any) -> None:
-        if self._is_begun:
-            self._apply(entry)
-        else:
-            _check_about(entry, self._about, self._path)
-            self._is_begun = True
-
     def _apply(self, entry: Mapping[str, Any]) -> None:
         if "sent" in entry:
             self._note_sent(*entry["sent"])
@@ -207,7 +199,7 @@ def _named(row: Any) -> bool:
     return isinstance(row, Mapping)
 
 
-def _check_about(entry: Mapping[str, Any], about: Mapping[str, Any], path: Path | None) -> None:
+def _check_about(about: Mapping[str, Any], path: Path, entry: Mapping[str, Any]) -> None:
     if entry.get("format") != _FORMAT:
         raise ValueError(f"its format is {entry.get('format')!r}, expected {_FORMAT!r}")
     for key, what in (

@@ -6,8 +6,9 @@
 
 The models are a graph of independent trainings: a model comes after those that it starts or
 learns from. However many processes train them, and on whatever machine of one kind, the models are
-the same bit for bit, as long as XLA computes with equally many threads in each: with one, where
-each process has one core. With other numbers of threads the last bits differ.
+the same bit for bit, as long as XLA computes with equally many threads and CPU devices in each
+(:func:`mgmp_jax.training.use_cores`): with one thread and two devices, where each process has one
+core. With other numbers the last bits differ.
 """
 
 from __future__ import annotations

@@ -181,8 +181,7 @@ class ModelStore:
             self.train(needed, together=together)
         kinds: dict[tuple, list[ModelSpec]] = {}
         for spec in missing:
-            if not self.is_trained(spec):  # else another of them needed it
-                # Texts are batched by length: no two models of texts have the same batches.
+            if not self.is_trained(spec):  # else another of them needed it; texts go by length
                 alone = spec.address if spec.tokens else len(self.examples(spec, "train"))
                 kinds.setdefault((self.module(spec), spec.recipe, alone), []).append(spec)
         for group in kinds.values():

@@ -187,16 +187,12 @@ def fit(
         FloatingPointError: the loss or a weight is no longer finite.
         ValueError: the batch cannot be split evenly over the devices, or no checkpoint is sound.
     """
-    is_cpu = jax.default_backend() == "cpu"
-    scan = not is_cpu if scan is None else scan
+    scan = jax.default_backend() != "cpu" if scan is None else scan
     run_folder = None if folder is None else _run_folder(folder)
     first, state = (0, state) if run_folder is None else run_folder.resume(state)
     if first >= epochs:
         return state
-    batch_size = _batch_size(gather, data, order(first), scan)
-    if mesh is None:  # what is worth a scan on the CPU is too small to be split there
-        mesh = data_mesh(1 if is_cpu and scan else batch_size)
-    _check_divisible(batch_size, mesh)
+    mesh = _mesh_for(_batch_size(gather, data, order(first), scan), mesh, scan)
     # A copy, since the compiled epoch takes the memory of the state that it is given.
     whole = NamedSharding(mesh, PartitionSpec())
     state = place(jax.tree.map(np.array, state), whole)
@@ -291,9 +287,13 @@ def _batch_size(gather: Callable[[Any, Any], Batch], data: Any, index: Any, scan
     return len(jax.tree.leaves(take_one(data, jax.tree.map(lambda i: i[0], index)))[0])
 
 
-def _check_divisible(batch_size: int, mesh: Mesh) -> None:
+def _mesh_for(batch_size: int, mesh: Mesh | None, scan: bool) -> Mesh:
+    """Checks that a mesh splits batches evenly, or chooses one that does where it can."""
+    if mesh is None:  # what is worth a scan on the CPU is too small to be split there
+        mesh = data_mesh(1 if scan and jax.default_backend() == "cpu" else batch_size)
     if batch_size % mesh.size:
         raise ValueError(
             f"a batch of {batch_size} cannot be split evenly over {mesh.size} devices; choose a "
             f"batch_size that is a multiple of {mesh.size}"
         )
+    return mesh

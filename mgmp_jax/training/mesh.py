@@ -11,6 +11,7 @@ __all__ = ["data_mesh", "num_cores", "use_cores"]
 _PARTS_PER_CORE = 2
 _LEAST_PART, _LEAST_OF_MANY = 16, 32
 """Examples of a batch on a device: where a core has one device, and where it has two."""
+_cores: int | None = None
 
 
 def num_cores() -> int:
@@ -29,6 +30,8 @@ def use_cores(number: int) -> None:
     Args:
         number: of cores that this process has.
     """
+    global _cores
+    _cores = number
     is_told = jax.config.values["jax_num_cpu_devices"] > 0
     if not is_told and "device_count" not in os.environ.get("XLA_FLAGS", ""):
         with contextlib.suppress(RuntimeError):  # JAX was used already
@@ -43,11 +46,11 @@ def data_mesh(batch_size: int | None = None) -> Mesh:
             are used as split it evenly into parts of at least 16, or 32 where a core has two.
 
     Returns:
-        A mesh of all other devices, of all processes.
+        A mesh of those devices, or of all devices of all processes.
     """
     number = jax.device_count()
     if batch_size is not None and jax.default_backend() == "cpu" and jax.process_count() == 1:
-        cores = num_cores()
+        cores = _cores or num_cores()
         fitting = (
             n
             for n in range(1, number + 1)

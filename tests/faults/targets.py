@@ -207,8 +207,8 @@ def make_table(folder: Path) -> None:
 
 def read_table(folder: Path) -> Any:
     path = folder / "many.parquet"
-    groups = range(len(row_groups(path)))
-    return [(digest, answers()) for i in groups for digest, answers in read_group(path, i)]
+    counts = enumerate(row_groups(path))
+    return [(digest, answers()) for one in counts for digest, answers in read_group(path, *one)]
 
 
 def make_model(folder: Path) -> None:
