@@ -282,7 +282,7 @@ def _verify_portion(
                     row[f"{question}_score"] = answer.score
                     row[f"{question}_p_value"] = answer.p_value
             except (ValueError, OSError) as error:
-                row = {"file": name, "sha256": digest, "error": str(error)}
+                row["error"] = str(error)
             yield name, row
     except (ValueError, OSError) as error:
         for name in waiting:

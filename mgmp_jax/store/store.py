@@ -181,7 +181,7 @@ class ModelStore:
             self.train(needed, together=together)
         kinds: dict[tuple, list[ModelSpec]] = {}
         for spec in missing:
-            if not self.is_trained(spec):  # else another of them needed it; texts go by length
+            if not self.is_trained(spec):  # else another needed it; texts differ in their batches
                 alone = spec.address if spec.tokens else len(self.examples(spec, "train"))
                 kinds.setdefault((self.module(spec), spec.recipe, alone), []).append(spec)
         for group in kinds.values():
@@ -282,7 +282,7 @@ class ModelStore:
             return Responses.load(path)
         variables = self.variables(spec, epoch)
         logits, embedding = training.predict(self.module(spec), variables, self._inputs(queries))
-        values = {"logits": logits, "embedding": embedding}[kind]
+        values = logits if kind == "logits" else embedding
         responses = Responses(values, kind, queries, f"{spec.address}@{epoch}")
         first_alone(lambda: responses.save(path))
         return responses
