@@ -225,6 +225,11 @@ def _epoch_runner(
     return lambda state, data, index: run_epoch(state, data, index, key, numbers)
 
 
+_AHEAD = 4
+"""Steps sent to the CPU before the last one is done: where many wait on several of its devices,
+XLA's threads all wait for one another (32 computations in flight, then none can begin)."""
+
+
 @functools.lru_cache(maxsize=16)
 def _compiled_epoch(
     step: Callable, gather: Callable[[Any, Any], Batch], mesh: Mesh, scan: bool
@@ -243,6 +248,8 @@ def _compiled_epoch(
             steps = len(jax.tree.leaves(index)[0])
             rows = []
             for i in range(steps):
+                if i >= _AHEAD:
+                    jax.block_until_ready(rows[i - _AHEAD])
                 batch = gather(data, jax.tree.map(lambda x, i=i: x[i], index))
                 batch = place(batch, split) if several else batch
                 state, metrics = compiled(state, batch, key, numbers)
