@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -302,6 +303,36 @@ else:
 sizes = {n: training.data_mesh(n).size for n in (1, 31, 32, 33, 48, 64, 66, 96, 128)}
 assert sizes == {1: 1, 31: 1, 32: 2, 33: 1, 48: 2, 64: 2, 66: 2, 96: 3, 128: 4}, sizes
 assert training.data_mesh().size == 4
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="processes cannot be bound to cores"
+)
+def test_two_devices_of_one_core_do_not_wait_for_each_other_forever() -> None:
+    code = """
+import os
+os.environ["NPROC"] = "1"
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+import jax, jax.numpy as jnp, numpy as np, optax
+from mgmp_jax import training
+training.use_cores(1)
+
+def loss(params, batch_stats, batch, key):
+    x = batch["inputs"]
+    for _ in range(4):
+        x = jnp.tanh(x @ params["w"])
+        x -= x.mean(axis=0)
+    return (x**2).mean(), (batch_stats, {})
+
+w, sgd = np.full((64, 64), 0.01, np.float32), optax.sgd(0.1)
+state = training.fit(
+    training.make_step(loss, sgd), training.create_state({"params": {"w": w}}, sgd),
+    {"inputs": np.random.default_rng(0).normal(size=(64 * 300, 64)).astype(np.float32)},
+    order=lambda epoch: np.arange(64 * 300).reshape(300, 64), epochs=1, key=jax.random.key(0))
+assert (jax.device_count(), int(state.step)) == (2, 300)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
