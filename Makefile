@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 		--pool-subsets 3 6 8 --eval-subsets 1 2
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 faults: $(VENV)/installed-test
 	$(BIN)/python -m tests.faults.campaign --seconds 600
