@@ -15,6 +15,7 @@ test: $(VENV)/installed-test
 faults: $(VENV)/installed-test
 	$(BIN)/python -m tests.faults.campaign --seconds 600
 	$(BIN)/python -m tests.faults.kills --times 20
+	$(BIN)/python -m tests.faults.disks --times 20
 
 soak: $(VENV)/installed-test
 	$(BIN)/python -m tests.faults.campaign --seconds 1000000000

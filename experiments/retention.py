@@ -150,7 +150,7 @@ def main(args: Args) -> dict[str, Any]:
 
     results = results_of("retention", folder, args, make)
     draw_picture(reporting.plot_retention, folder / "retention.png", curves(results), paper=0.9193)
-    show(tables.pivot("fine-tuning", tables.retention(results)), folder, "retention.png")
+    show(tables.pivot("fine-tuned for", tables.retention(results)), folder, "retention.png")
     return results
 
 

@@ -226,26 +226,35 @@ def weights() -> str:
 
 
 def retention(results: Results) -> Columns:
-    """Makes the columns of a retention run, by strength of fine-tuning, means over families."""
+    """Makes a column of each strength of fine-tuning in a retention run, means over families."""
 
-    def mean(cell: Callable[[Results], float], families: Sequence[Results]) -> str:
-        return f"{sum(map(cell, families)) / len(families):.3f}"
+    def column(families: Sequence[Results]) -> dict[str, str]:
+        def mean(cell: Callable[[Results], float], form: str = ".3f") -> str:
+            return f"{sum(map(cell, families)) / len(families):{form}}"
 
-    def of_tasks(key: str) -> Callable[[Results], float]:
-        return lambda family: sum(family[key].values()) / len(family[key])
+        cells = {
+            name: mean(lambda family, k=key: sum(family[k].values()) / len(family[k]))
+            for name, key in (
+                ("left of the source", "left_of_the_source"),
+                ("own task", "own_task"),
+                ("own task, from scratch", "own_task_from_scratch"),
+            )
+        }
+        for method, first in families[0]["methods"].items():
+            accuracies = [
+                mean(lambda family, m=method, k=key: family["methods"][m][k])
+                for key in ("accuracy", "on_pool")
+            ]
+            cells[method] = "{} ({})".format(*accuracies)
+            sizes = [
+                mean(lambda family, m=method, k=key: family["methods"][m][k], ".3g")
+                for key in ("rms_z", "rms_y")
+                if first[key] is not None
+            ]
+            cells[f"{method}: rms of {'z, y' if len(sizes) == 2 else 'y'}"] = ", ".join(sizes)
+        return cells
 
-    strengths = results["strengths"].items()
-    columns: Columns = {
-        name: {strength: mean(of_tasks(key), families) for strength, families in strengths}
-        for name, key in (("left of the source", "left_of_the_source"), ("own task", "own_task"))
-    }
-    for method in next(iter(results["strengths"].values()))[0]["methods"]:
-        for name, key in ((method, "accuracy"), (f"{method}: on its pool", "on_pool")):
-            columns[name] = {
-                strength: mean(lambda family, m=method, k=key: family["methods"][m][k], families)
-                for strength, families in strengths
-            }
-    return columns
+    return {strength: column(families) for strength, families in results["strengths"].items()}
 
 
 def of_families(experiment: str, first: str, columns: Callable[[Results], Columns]) -> str:

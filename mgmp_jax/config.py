@@ -24,6 +24,8 @@ class MGMPConfig:
         generator_width: of its architecture, ``None`` for its own.
         generator_vocab_size: of a generator that reads texts, ``None`` for its own.
         latent: ``|z|``; ``None`` is the width of the source's responses.
+        bound_latents: bring each latent of a trained generator to the root mean square of the
+            source's responses, so that it can neither drown them nor vanish; not in the paper.
         assemble: how latents and responses become fragments.
         background: whether, under residual assembly, the pool's non-homologous models and the
             source's siblings join the latents (:mod:`mgmp_jax.background`).
@@ -50,6 +52,7 @@ class MGMPConfig:
     generator_width: int | None = None
     generator_vocab_size: int | None = None
     latent: int | None = None
+    bound_latents: bool = False
     assemble: Assembly = "addition"
     background: bool = True
     response: ResponseKind = "logits"
@@ -93,6 +96,8 @@ class MGMPConfig:
                 f"change, but generator={self.generator!r} is trained jointly; choose "
                 "generator=None"
             )
+        if self.bound_latents and self.generator is None:
+            raise ValueError("bound_latents=True needs a generator that is trained, got None")
 
     def replace(self, **changes: Any) -> MGMPConfig:
         """Copies it with some fields changed."""

@@ -49,7 +49,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         The path to write to.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written.
+        OSError: the disk is full or the folder cannot be written; the file is named.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +59,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield unfinished
         unfinished.replace(path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(unfinished)):
+            raise
+        reason = f"{error.strerror}; nothing there was changed, run this again where it can be"
+        raise OSError(error.errno, f"{reason} written", str(path)) from error
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 import json
@@ -59,6 +60,20 @@ def test_json_comes_back(tmp_path: Path) -> None:
     files.write_json(tmp_path / "a" / "b.json", content)
     assert files.read_json(tmp_path / "a" / "b.json") == content
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["b.json"]
+
+
+def test_a_full_disk_is_said_of_the_file_that_was_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("before")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    message = r"No space left.*run this again.*a\.json"
+    with pytest.raises(OSError, match=message) as said, files.replacing(path):
+        raise full
+    assert said.value.errno == errno.ENOSPC and path.read_text() == "before"
+    message = r"\] No such file or directory: 'absent'"
+    with pytest.raises(FileNotFoundError, match=message), files.replacing(path):
+        Path("absent").read_bytes()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

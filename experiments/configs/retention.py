@@ -18,6 +18,7 @@ PLAIN = "without generator"
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     PLAIN: ("paper, without generator", {}),
     "paper": ("paper", {}),
+    "paper, z bounded": ("paper", {"bound_latents": True}),
     f"{PLAIN}, four times the steps": ("paper, without generator", {"times_epochs": 4}),
     "extended": ("extended, background only", {}),
 }

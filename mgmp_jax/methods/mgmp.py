@@ -235,9 +235,10 @@ class _Prepared:
 
     def fitted(self, method: MGMP, variables: Mapping[str, Any]) -> FittedMGMP:
         """Makes the fitted method of trained variables."""
-        latents, width = self.latents, self.source.values.shape[1]
+        latents = self.latents
         if self.config.generator is not None:
-            latents = mgmp_step.generate(self.config, variables, self.data["inputs"], width)
+            inputs = self.data["inputs"]
+            latents = mgmp_step.generate(self.config, variables, inputs, self.source.values)
         return FittedMGMP(
             self.config,
             self.source,

@@ -153,6 +153,7 @@ def make_loss(config: MGMPConfig, width: int) -> Callable:
                 rngs={"dropout": generator_key},
             )
             batch_stats = updates.get("batch_stats", {})
+            z = _bounded(config, z, sets[0])
             sets = [dna.assemble(z, responses, config.assemble) for responses in sets]
         s, t, n = sets
         pairs = [
@@ -188,13 +189,32 @@ def make_loss(config: MGMPConfig, width: int) -> Callable:
     return loss_fn
 
 
-def generate(config: MGMPConfig, variables: Any, inputs: np.ndarray, width: int) -> np.ndarray:
-    """Computes the latents ``g(x)`` of all queries by the trained generator, ``[n, z]``."""
+def generate(
+    config: MGMPConfig, variables: Any, inputs: np.ndarray, source: np.ndarray
+) -> np.ndarray:
+    """Computes the latents ``g(x)`` of all queries by the trained generator, ``[n, z]``.
+
+    Args:
+        config: of the MGMP.
+        variables: of generator and classifier.
+        inputs: what the generator reads of the queries.
+        source: the source's responses to them, ``[n, d]``.
+    """
     generator_variables = {
         "params": variables["params"]["generator"],
         "batch_stats": variables["batch_stats"],
     }
-    return training.predict(_generator(config, width), generator_variables, inputs)[0]
+    generator = _generator(config, source.shape[1])
+    latents = training.predict(generator, generator_variables, inputs)[0]
+    return np.asarray(_bounded(config, latents, source))
+
+
+def _bounded(config: MGMPConfig, latents: Any, source: Any) -> Any:
+    """Brings latents to the root mean square of the source's responses, where config says so."""
+    if not config.bound_latents:
+        return latents
+    own = jnp.mean(jnp.square(latents), axis=-1, keepdims=True)
+    return latents * jnp.sqrt(jnp.mean(jnp.square(source)) / (own + 1e-12))
 
 
 def classify(config: MGMPConfig, classifier: Any, source: Any, target: Any) -> np.ndarray:

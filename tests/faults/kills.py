@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +34,24 @@ COMMANDS = {
 }
 
 
-def start(folder: Path, command: str) -> subprocess.Popen:
-    """Starts ``mgmp`` in a folder; its files say the same time whenever they are made."""
+def start(folder: Path, command: str, before: Callable[[], None] | None = None) -> subprocess.Popen:
+    """Starts ``mgmp`` in a folder; its files say the same time whenever they are made.
+
+    Args:
+        folder: in which it runs.
+        command: without ``mgmp``.
+        before: is called in the process first.
+    """
     arguments = [sys.executable, "-m", "mgmp_jax.cli", *command.split()]
     env = {**os.environ, "SOURCE_DATE_EPOCH": "1760000000", "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(
-        arguments, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        arguments,
+        cwd=folder,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=before,
     )
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR
+from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
 from mgmp_jax.methods import MGMP, FittedMGMP, mgmp_step
 from mgmp_jax.methods.fragments import gather_pair
 from mgmp_jax.queries import QuerySet
@@ -91,6 +91,22 @@ def test_alignment_makes_scores_independent_of_the_targets_basis(
     np.testing.assert_allclose(*scores, atol=1e-4)
 
 
+def _generated(config: MGMPConfig, variables: Any, references: ReferenceSet) -> np.ndarray:
+    return mgmp_step.generate(config, variables, IMAGES, references.source.values)
+
+
+def test_bounded_latents_are_as_large_as_responses() -> None:
+    references, config = with_images(images_family()), SMALL.replace(bound_latents=True)
+    before = mgmp_step.init(config, IMAGES, D, jax.random.key(0))
+    bounded, free = (_generated(c, before, references) for c in (config, SMALL))
+    rms = np.sqrt(np.mean(references.source.values**2))
+    np.testing.assert_allclose(np.sqrt(np.mean(bounded**2, axis=1)), rms, rtol=1e-4)
+    directions = [z / np.linalg.norm(z, axis=1, keepdims=True) for z in (bounded, free)]
+    np.testing.assert_allclose(*directions, atol=1e-5)
+    fitted = MGMP(config.replace(epochs=1)).fit(references)
+    np.testing.assert_allclose(np.sqrt(np.mean(fitted.latents**2, axis=1)), rms, rtol=1e-4)
+
+
 def test_the_paper_method_trains_generator_and_classifier_jointly() -> None:
     family = images_family()
     references = with_images(family)
@@ -103,7 +119,7 @@ def test_the_paper_method_trains_generator_and_classifier_jointly() -> None:
     ):
         assert not np.array_equal(ours, first)
     assert fitted.latents is not None and fitted.latents.shape == (N, D)
-    assert not np.allclose(fitted.latents, mgmp_step.generate(SMALL, before, IMAGES, D))
+    assert not np.allclose(fitted.latents, _generated(SMALL, before, references))
     target = references.pool[0].homologous[0]
     s, t = fitted.fragments(target)
     np.testing.assert_allclose(s, fitted.latents + references.source.values, rtol=1e-5)
@@ -222,6 +238,7 @@ def test_widths_must_agree_without_alignment() -> None:
         ({"response": "probs"}, "response must be one of"),
         ({"context": True}, "needs fragments that training does not change"),
         ({"assemble": "residual"}, "choose generator=None"),
+        ({"bound_latents": True, "generator": None}, "needs a generator that is trained"),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused(changes: dict, message: str) -> None:
