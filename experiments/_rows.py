@@ -347,7 +347,7 @@ def train_models(specs: Sequence[ModelSpec], store: ModelStore, args: Any) -> No
         if spec.teacher is None:
             store.examples(spec, "train")
     console.print(f"[bold]1. {len(specs)} models[/]")
-    jobs.train(store, specs, jobs=args.jobs, cluster=args.cluster)
+    jobs.train(store, specs, jobs=args.jobs, cluster=args.cluster, num_gpus=args.num_gpus)
 
 
 def evaluate(answering: Answering, variant: Variant, seeds: Sequence[FittedMGMP]) -> dict[str, Any]:

@@ -64,6 +64,8 @@ class Args:
     cluster: str | None = None
     """Address of a Ray cluster that trains models instead, whose machines see --out and --data-dir;
     "ray" starts Ray on this machine."""
+    num_gpus: float = 0.0
+    """Of a GPU that each model takes on the cluster: 0.25 trains four on one."""
     distributed: bool = False
     """Train each model and MGMP together with other processes, on one host or many: the same
     command in each, with the same --out. JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and

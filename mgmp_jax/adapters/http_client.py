@@ -9,8 +9,10 @@ import email.utils
 import json
 import math
 import random
+import socket
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -75,16 +77,28 @@ class Client:
         self.endpoint, self._journal, self._stop = endpoint, journal, stop
         self._lock, self._free, self._paused = threading.Lock(), 0.0, 0.0
         self._secrets = endpoint.secrets()
-        self._client = self._httpx.Client(
-            headers=endpoint.request_headers(),
-            timeout=endpoint.timeout,
-            limits=self._httpx.Limits(max_connections=endpoint.concurrency),
-            follow_redirects=False,
-        )
+        self._headers, self._trusted = endpoint.request_headers(), self._httpx.create_ssl_context()
+        self._own: Any = threading.local()
+        self._lines: list[_Line] = []
 
     def close(self) -> None:
         """Closes all connections."""
-        self._client.close()
+        for line in self._lines:
+            line.close()
+
+    @property
+    def _line(self) -> _Line:
+        """The connection of the thread that asks for it."""
+        if not hasattr(self._own, "line"):
+            http = self._httpx.Client(
+                headers=self._headers,
+                verify=self._trusted,
+                timeout=self.endpoint.timeout,
+                follow_redirects=False,
+            )
+            self._own.line = _Line(http)
+            self._lines.append(self._own.line)
+        return self._own.line
 
     def metadata(self) -> Any:
         """Gives what a v2 endpoint serves of its model; ``None`` where it serves nothing.
@@ -136,18 +150,21 @@ class Client:
 
     def _exchange(self, method: str, url: str, content: bytes | None) -> Any:
         """Sends one request, once, and parses what comes back."""
-        end = time.monotonic() + self.endpoint.timeout
         headers = {} if content is None else {"Content-Type": "application/json"}
-        httpx = self._httpx
+        httpx, line = self._httpx, self._line
+        given = {"content": content, "headers": headers, "extensions": {"trace": line.trace}}
+        seconds = self.endpoint.timeout
         try:
-            with self._client.stream(method, url, content=content, headers=headers) as response:
-                self._check_status(response, end)
-                raw = self._read(response, end, self.endpoint.largest_body)
+            with line.within(seconds), line.http.stream(method, url, **given) as response:
+                self._check_status(response)
+                raw = self._read(response, self.endpoint.largest_body)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise _FailedError(f"no connection ({self._clean(error)})", left=False) from None
         except httpx.TimeoutException:
-            raise _FailedError(f"no answer in {self.endpoint.timeout:g} s") from None
-        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise _FailedError(f"no answer in {seconds:g} s") from None
+        except httpx.TransportError as error:
+            if line.hung_up:
+                raise _FailedError(f"no whole answer in {seconds:g} s") from None
             raise _FailedError(f"the connection broke ({self._clean(error)})") from None
         try:
             return json.loads(raw.decode("utf-8-sig"))
@@ -155,7 +172,7 @@ class Client:
             start = self._clean(raw[:200].decode("utf-8", "replace"))
             raise _FailedError(f"the answer is no JSON: {start!r}") from None
 
-    def _check_status(self, response: Any, end: float) -> None:
+    def _check_status(self, response: Any) -> None:
         status = response.status_code
         if 200 <= status < 300:
             return
@@ -166,7 +183,7 @@ class Client:
                 f"leads to: {self._clean(location)!r}"
             )
         try:
-            start = self._read(response, end, 800, whole=False).decode("utf-8", "replace")
+            start = self._read(response, 800, whole=False).decode("utf-8", "replace")
         except (self._httpx.TransportError, _FailedError):
             start = ""
         message = f"status {status}: {self._clean(start)!r}"
@@ -174,9 +191,13 @@ class Client:
             raise _RefusedError(message, status)
         raise _FailedError(message, wait=_retry_after(response.headers.get("retry-after", "")))
 
-    def _read(self, response: Any, end: float, most: int, *, whole: bool = True) -> bytes:
+    def _read(self, response: Any, most: int, *, whole: bool = True) -> bytes:
+        """Reads a body as it comes: unpacked, a few bytes could fill the memory."""
+        packed = response.headers.get("content-encoding", "identity")
+        if packed.lower() != "identity" and whole:
+            raise _RefusedError(f"the answer is packed ({packed[:20]!r}), which was not asked for")
         found = bytearray()
-        for chunk in response.iter_bytes():
+        for chunk in response.iter_raw():
             found += chunk
             if len(found) > most and whole:
                 raise _RefusedError(
@@ -185,8 +206,6 @@ class Client:
                 )
             if len(found) > most:
                 return bytes(found[:most])
-            if time.monotonic() > end:
-                raise _FailedError(f"no whole answer in {self.endpoint.timeout:g} s")
         return bytes(found)
 
     def _await_turn(self) -> None:
@@ -227,6 +246,53 @@ class Client:
         for secret in self._secrets:
             text = text.replace(secret, "[secret]")
         return text[:200]
+
+
+class _Line:
+    """One thread's connection. An answer that takes too long is hung up on.
+
+    httpx bounds the time between two bytes: a server that sends one now and then, in headers or
+    handshake too, would be waited for for days.
+    """
+
+    def __init__(self, http: Any) -> None:
+        self.http, self.hung_up = http, False
+        self._socket: socket.socket | None = None
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Hangs up where the block has not ended after some seconds."""
+        self.hung_up = False
+        timer = threading.Timer(seconds, self._hang_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def trace(self, event: str, about: Mapping[str, Any]) -> None:
+        """Is told by httpx what it does, and keeps the socket of a new connection."""
+        if event == "connection.connect_tcp.complete":
+            self._close_socket()
+            self._socket = about["return_value"].get_extra_info("socket").dup()
+            if self.hung_up:
+                self._hang_up()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self.http.close()
+        self._close_socket()
+
+    def _hang_up(self) -> None:
+        self.hung_up = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _close_socket(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
 
 
 class _RefusedError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import io
 import json
 import threading
@@ -151,6 +152,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif word == "say":
             self.reply(200, detail.encode())
+        elif word == "bomb":
+            packed = raw + b" " * 2**20
+            for _ in range(int(detail)):
+                packed = gzip.compress(packed)
+            names = ", ".join(["gzip"] * int(detail))
+            self.reply(200, packed, {"Content-Encoding": names})
+        elif word == "headers":
+            self.drip(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000, float(detail))
+        elif word == "informs":
+            self.drip(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000, float(detail))
         elif word == "large":
             self.reply(200, b"[" + b"1, " * 100_000 + b"1]")
         else:
@@ -170,9 +181,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         if pause:
-            for i in range(len(raw)):
-                self.wfile.write(raw[i : i + 1])
-                time.sleep(pause)
+            self.drip(raw, pause)
         else:
             self.wfile.write(raw[: len(raw) // 2] if cut else raw)
         self.close_connection = self.close_connection or cut
+
+    def drip(self, raw: bytes, pause: float) -> None:
+        for i in range(len(raw)):
+            self.wfile.write(raw[i : i + 1])
+            time.sleep(pause)

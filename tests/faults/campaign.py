@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.faults import mutations
+from tests.faults import mutations, page
 from tests.faults.targets import TARGETS, Target, fingerprint
 
 HANGS = 20
@@ -46,7 +46,6 @@ GOOD = (REFUSED, UNCHANGED, OTHER_UNSEALED, OTHER_FILE)
 OTHER, UNNAMED = "read, other values, though a digest guards them", "refused without its name"
 FOREIGN, HANG, MEMORY_TAKEN = "another exception", "hang", "memory"
 CRASH = "crash"
-BEGIN, END = "<!-- campaign: begin -->", "<!-- campaign: end -->"
 BAD = (OTHER, UNNAMED, FOREIGN, HANG, MEMORY_TAKEN, CRASH)
 
 
@@ -225,9 +224,7 @@ def main() -> int:
         rows = [{"kind": k, "outcome": o, "count": c} for (k, o), c in sorted(counts.items())]
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
     if args.page:
-        before, rest = args.page.read_text().split(BEGIN)
-        made = f"{before}{BEGIN}\n{table(counts)}\n{END}{rest.split(END)[1]}"
-        args.page.write_text(made)
+        page.write(args.page, "campaign", table(counts))
     return int(any(total[came] for came in BAD))
 
 
@@ -235,13 +232,13 @@ def table(counts: Mapping[tuple[str, str], int]) -> str:
     """Makes a table in Markdown: kinds of files by what came of them."""
     bad = [came for came in BAD if any(outcome == came for _, outcome in counts)]
     header = ["files", "damaged", *GOOD, *bad, *([] if bad else ["anything else"])]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     kinds = list(dict.fromkeys(kind for kind, _ in sorted(counts)))
     for name, of_kinds in (*((kind, [kind]) for kind in kinds), ("all", kinds)):
         cells = [sum(counts.get((k, came), 0) for k in of_kinds) for came in (*GOOD, *bad)]
         shown = [*cells, *([] if bad else [0])]
         lines.append([name, f"{sum(cells):,}", *(f"{cell:,}" for cell in shown)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return page.markdown(header, lines)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from mgmp_jax.methods.candidates import Candidates
 from mgmp_jax.references import ReferenceSet
 from mgmp_jax.responses import Responses
 from tests.families import Family
+from tests.faults import nulls
 
 FAMILIES = 2000
 SIBLINGS, QUERIES = 19, 60
@@ -196,51 +197,17 @@ def test_99_siblings_take_seconds() -> None:
     assert time.perf_counter() - start < 30
 
 
-SUSPECTS = ("unrelated", "descendant of a sibling", "sibling")
-CONTROLS = ("none", "well chosen", "badly chosen")
-
-
 @pytest.fixture(scope="module")
 def null_p_values() -> dict[tuple[str, str], np.ndarray]:
-    """Of many families the p-values of suspects that do not know the source's seed.
-
-    Candidates differ in how much of their own they learnt, drawn alike for all of them. A suspect
-    is unrelated, descends from a further sibling, or is one itself. Controls, where there are some,
-    are models of other tasks that know the same data, or badly chosen ones that know nothing.
-    """
-    rng = np.random.default_rng(0)
-
-    def noise() -> np.ndarray:
-        return rng.normal(size=(QUERIES, 2))
-
-    def tuned(start: np.ndarray) -> np.ndarray:
-        return start @ rng.normal(size=(2, 2)) + noise()
-
-    found = {(suspect, controls): [] for suspect in SUSPECTS for controls in CONTROLS}
-    for _ in range(FAMILIES):
-        data = noise()
-        amount = rng.exponential(size=(SIBLINGS + 2, 1, 1))
-        *models, further = data + amount * rng.normal(size=(SIBLINGS + 2, QUERIES, 2))
-        prepared = Candidates(np.stack(models), "others")
-        centres = (
-            np.zeros((2, SIBLINGS + 1)),
-            np.mean([prepared.scores(tuned(data)) for _ in range(2)], axis=0),
-            np.mean([prepared.scores(noise()) for _ in range(2)], axis=0),
-        )
-        suspects = (tuned(data), tuned(further), further)
-        for suspect, answers in zip(SUSPECTS, suspects, strict=True):
-            scores = prepared.scores(answers)
-            for controls, centre in zip(CONTROLS, centres, strict=True):
-                found[suspect, controls].append(attribution.combine(scores - centre))
-    return {which: attribution.exact_p(np.stack(scores)) for which, scores in found.items()}
+    return nulls.lineage(FAMILIES)
 
 
-@pytest.mark.parametrize("controls", CONTROLS)
-@pytest.mark.parametrize("suspect", SUSPECTS)
+@pytest.mark.parametrize("controls", nulls.CONTROLS)
+@pytest.mark.parametrize("suspect", nulls.SUSPECTS)
 def test_the_false_positive_rate_is_what_it_promises(suspect, controls, null_p_values) -> None:
     p = null_p_values[suspect, controls]
-    for alpha in (0.05, 0.1):
-        low, high = stats.binom.ppf([1e-4, 1 - 1e-4], FAMILIES, alpha)
+    for alpha in nulls.LEVELS:
+        low, high = nulls.bounds(FAMILIES, alpha)
         assert low <= np.sum(p <= alpha + 1e-9) <= high
 
 
