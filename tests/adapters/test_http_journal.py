@@ -1,10 +1,9 @@
 import errno
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -138,18 +137,10 @@ def test_one_process_at_a_time_holds_a_journal(tmp_path: Path) -> None:
             ask("http://127.0.0.1:1/", journal=tmp_path / "j")
 
 
-RECORDING = """
-import sys
-import numpy as np
-from mgmp_jax import adapters
-from mgmp_jax.queries import QuerySet
-url, journal, out = sys.argv[1:]
-rows = QuerySet.rows(np.load(out + ".rows.npy"))
-found = adapters.record(
-    adapters.open_model(url), rows, kind="probabilities", batch_size=2, journal=journal
-)
-found.save(out)
-"""
+def _record(line: str, journal: Path, out: Path) -> None:
+    rows = QuerySet.rows(np.load(f"{out}.rows.npy"))
+    model = adapters.open_model(line)
+    adapters.record(model, rows, kind="probabilities", batch_size=2, journal=journal).save(out)
 
 
 @pytest.mark.slow
@@ -162,18 +153,23 @@ def test_killed_twenty_times_nothing_is_lost_or_asked_twice(tmp_path: Path) -> N
     server = Server(lambda i: "status 503" if i % 10 == 0 else "", delay=0.01)
     with server.running() as url:
         line = f"{url}/#protocol=json&path=predictions.*.scores&concurrency=3&backoff=0.001"
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        command = [sys.executable, "-c", RECORDING, f"{line}&budget={budget}", journal, out]
+        processes = multiprocessing.get_context("forkserver")  # imports are waited for once
+        processes.set_forkserver_preload([__name__])
+        given = (f"{line}&budget={budget}", journal, out)
         for _ in range(20):
-            process = subprocess.Popen(command, env=environment)
+            process = processes.Process(target=_record, args=given)
+            process.start()
             until = server.requests + draw.randrange(1, 16)
-            while server.requests < until and process.poll() is None:
+            while server.requests < until and process.is_alive():
                 time.sleep(0.001)
             time.sleep(draw.uniform(0, 0.02))
-            assert process.poll() is None, "the recording ended before it was killed"
+            assert process.is_alive(), "the recording ended before it was killed"
             process.kill()
-            process.wait()
-        subprocess.run(command, check=True, env=environment)
+            process.join()
+        process = processes.Process(target=_record, args=given)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
         received = server.queries
         undisturbed = ask(url, QuerySet.rows(rows), 2)
     asked = {number: range(*places) for number, _, *places in _of(journal, "sent")}
