@@ -11,7 +11,7 @@ import numpy as np
 
 from mgmp_jax import files
 from mgmp_jax.queries import QuerySet
-from mgmp_jax.seal import seal, unseal
+from mgmp_jax.seal import unseal, write_sealed
 from mgmp_jax.stamps import now
 
 __all__ = ["QueryFolder"]
@@ -62,8 +62,7 @@ class QueryFolder:
         }
         for name, queries in sets.items():
             files.write_arrays(folder / f"{name}.npz", _to_arrays(queries), about[name])
-        with files.replacing(folder / _FILE) as unfinished:
-            unfinished.write_bytes(seal({"format": _FORMAT, "created": created, "sets": about}))
+        write_sealed(folder / _FILE, {"format": _FORMAT, "created": created, "sets": about})
         return cls(dict(sets), created)
 
     @classmethod

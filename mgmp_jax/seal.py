@@ -6,11 +6,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mgmp_jax import files
 
-__all__ = ["seal", "unseal"]
+__all__ = ["read_sealed", "seal", "unseal", "write_sealed"]
 
 _SEAL = re.compile(rb'"sha256": "([0-9a-f]{64})"\n\}\n\Z')
 
@@ -39,3 +40,28 @@ def unseal(raw: bytes) -> dict[str, Any]:
     if hashlib.sha256(zeroed).hexdigest().encode() != found[1]:
         raise ValueError("it is not what was written: its SHA-256 differs")
     return files.parse_json(raw)
+
+
+def write_sealed(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Writes sealed JSON at ``path``.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    with files.replacing(path) as unfinished:
+        unfinished.write_bytes(seal(content))
+
+
+def read_sealed(path: str | Path) -> dict[str, Any]:
+    """Reads what :func:`write_sealed` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not what was written, or no regular file.
+    """
+    try:
+        return unseal(files.read_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is damaged ({str(error)[:200]}); delete it and rerun the same command"
+        ) from error

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.special
 
 from mgmp_jax import data as datasets
-from mgmp_jax import files, models, training
+from mgmp_jax import models, training
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.data import Examples
 from mgmp_jax.data.buckets import bucket
@@ -24,6 +24,7 @@ from mgmp_jax.models.pretrained import pretrained_vocab_size
 from mgmp_jax.processes import first_alone, first_says
 from mgmp_jax.queries import Modality, QuerySet, modality_of
 from mgmp_jax.responses import ResponseKind, Responses
+from mgmp_jax.seal import read_sealed, write_sealed
 from mgmp_jax.store import initial
 from mgmp_jax.store.spec import ModelSpec
 from mgmp_jax.training.recipe import classification_step
@@ -213,8 +214,9 @@ class ModelStore:
 
         Raises:
             FileNotFoundError: the model is not trained.
+            ValueError: what was written of it is damaged.
         """
-        return files.read_json(self.folder / spec.address / "model.json")["accuracy"]
+        return read_sealed(self.folder / spec.address / "model.json")["accuracy"]
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Encodes raw texts to the int32 token ids ``[n, l]`` that its models read.
@@ -343,7 +345,7 @@ class ModelStore:
     def _write_about(self, group: list[ModelSpec], accuracies: list[dict[str, float]]) -> None:
         for spec, accuracy in zip(group, accuracies, strict=True):
             about = {"spec": dataclasses.asdict(spec), "accuracy": accuracy}
-            files.write_json(self.folder / spec.address / "model.json", about)
+            write_sealed(self.folder / spec.address / "model.json", about)
 
     def _group_folder(self, group: list[ModelSpec]) -> Path:
         if len(group) == 1:
@@ -362,8 +364,7 @@ class ModelStore:
             self._weights(spec).save(epoch, one.variables)
 
     def _accuracy(self, spec: ModelSpec, train_examples: Examples) -> dict[str, float]:
-        variables = self.variables(spec)
-        accuracy = {}
+        variables, accuracy = self.variables(spec), {}
         for split, data in (("train", train_examples), ("test", self.examples(spec, "test"))):
             logits, _ = training.predict(self.module(spec), variables, data.inputs)
             labels = data.labels if data.labels.ndim == 1 else data.labels.argmax(axis=-1)
@@ -388,8 +389,7 @@ def _joined(trees: list[Any], library: Any) -> Any:
 
 
 def _take_stacked(data: Any, index: Any) -> Any:
-    models_axis = np.arange(index.shape[0])[:, None]
-    return jax.tree.map(lambda array: array[models_axis, index], data)
+    return jax.tree.map(lambda array: array[np.arange(index.shape[0])[:, None], index], data)
 
 
 def _num_generated(spec: ModelSpec, split: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mgmp_jax import adapters, data, files, models
+from mgmp_jax import adapters, data, files, models, seal
 from mgmp_jax.adapters.http_journal import Journal
 from mgmp_jax.adapters.recorded import Recorded
 from mgmp_jax.answers import load_answers, save_answers
@@ -274,8 +274,9 @@ TARGETS: dict[str, Target] = {
         lambda folder: read_report(folder / "report.json")[1],
     ),
     "model JSON": Target(
-        lambda folder: files.write_json(folder / "model.json", {"accuracy": {"train": 0.5}}),
-        lambda folder: files.read_json(folder / "model.json"),
+        lambda folder: seal.write_sealed(folder / "model.json", {"accuracy": {"train": 0.5}}),
+        lambda folder: seal.read_sealed(folder / "model.json"),
+        sealed=True,
     ),
     "HTTP journal": Target(make_journal, read_journal),
     "images": Target(make_images, read_images),
