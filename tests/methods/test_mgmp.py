@@ -265,9 +265,8 @@ def test_generator_params_start_the_generator() -> None:
     references = with_images(images_family())
     config = SMALL.replace(epochs=1, learning_rate=0.0)
     fitted = MGMP(config, generator_params=params).fit(references)
-    expected = mgmp_step.generate(
-        config, {"params": {"generator": params}, "batch_stats": {}}, IMAGES, D
-    )
+    variables = {"params": {"generator": params}, "batch_stats": {}}
+    expected = _generated(config, variables, references)
     np.testing.assert_allclose(fitted.latents, expected, atol=1e-5)
     with pytest.raises(ValueError, match=r"generator_params\['nothing'\] does not fit"):
         MGMP(config, generator_params={"nothing": {}}).fit(references)
