@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test faults soak lint docs tables clean
+.PHONY: demo test lowest newest faults soak lint docs tables clean
 
 demo: $(VENV)/installed
 	$(BIN)/python experiments/cifar.py --preset demo --data glyphs \
@@ -11,6 +11,15 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lowest: RELEASES := lowest-direct
+newest: RELEASES := highest
+lowest newest: $(VENV)/bin/python
+	$(PIP) install uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/$@
+	$(BIN)/uv pip install --quiet --python $(VENV)/$@/bin/python --resolution $(RELEASES) \
+		--editable '.[experiments,report,text,test]'
+	$(VENV)/$@/bin/python -m pytest -n 2 --dist worksteal
 
 faults: $(VENV)/installed-test
 	$(BIN)/python -m tests.faults.campaign --seconds 600

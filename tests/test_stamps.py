@@ -1,5 +1,9 @@
+import re
+from pathlib import Path
+
 import pytest
 
+import mgmp_jax
 from mgmp_jax.stamps import check_time, library_version, versions
 
 
@@ -14,3 +18,14 @@ def test_a_time_has_a_zone() -> None:
 def test_versions_are_said() -> None:
     assert library_version()
     assert {"python", "jax", "numpy"} <= versions().keys()
+
+
+def test_no_decision_reads_the_clock_of_the_day() -> None:
+    """It may go back. A server's ``Retry-After`` may be a date, and is bounded."""
+    package = Path(mgmp_jax.__file__).parent
+    reads = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if re.search(r"time\.time\(|\.now\(|\.today\(|utcnow\(|st_mtime", path.read_text())
+    }
+    assert reads == {"stamps.py", "adapters/http_client.py"}

@@ -152,8 +152,7 @@ def make_loss(config: MGMPConfig, width: int) -> Callable:
                 mutable=["batch_stats"],
                 rngs={"dropout": generator_key},
             )
-            batch_stats = updates.get("batch_stats", {})
-            z = _bounded(config, z, sets[0])
+            z, batch_stats = _bounded(config, z, sets[0]), updates.get("batch_stats", {})
             sets = [dna.assemble(z, responses, config.assemble) for responses in sets]
         s, t, n = sets
         pairs = [
