@@ -100,17 +100,29 @@ def measure(row: Row, store: ModelStore, folder: Path) -> dict[str, Any]:
 
 
 def what_is_left(answering: Answering) -> dict[str, Any]:
-    """Measures descendants on the source's queries, and all targets on their own tasks."""
+    """Measures descendants on the source's queries, all targets on their tasks, and all weights."""
+    from mgmp_jax.independence import independence_p
+
     store, row = answering.store, answering.row
     queries = answering.queries
     labels = store.examples(row.source, "train").take(len(queries)).labels
     left, own, scratch = {}, {}, {}
+    independence: dict[str, dict[str, float]] = {"homologous": {}, "non_homologous": {}}
+    source = store.variables(row.source)["params"]
     for pair in row.pairs:
         answered = store.responses(pair.homologous, queries).values.argmax(axis=1)
         left[pair.task] = float(np.mean(answered == labels))
         own[pair.task] = store.accuracy(pair.homologous)["test"]
         scratch[pair.task] = store.accuracy(pair.non_homologous)["test"]
-    return {"left_of_the_source": left, "own_task": own, "own_task_from_scratch": scratch}
+        for kind, p in independence.items():
+            suspect = store.variables(getattr(pair, kind))["params"]
+            p[pair.task] = independence_p(source, suspect)
+    return {
+        "left_of_the_source": left,
+        "own_task": own,
+        "own_task_from_scratch": scratch,
+        "independence_p": independence,
+    }
 
 
 def curves(results: dict[str, Any]) -> dict[str, dict[str, list[float]]]:

@@ -252,6 +252,13 @@ def retention(results: Results) -> Columns:
                 if first[key] is not None
             ]
             cells[f"{method}: rms of {'z, y' if len(sizes) == 2 else 'y'}"] = ", ".join(sizes)
+        found = [
+            [p <= 0.05 for family in families for p in family["independence_p"][kind].values()]
+            for kind in ("homologous", "non_homologous")
+        ]
+        cells["weights not independent, p ≤ 0.05: descendants; from scratch"] = "; ".join(
+            f"{sum(one)}/{len(one)}" for one in found
+        )
         return cells
 
     return {strength: column(families) for strength, families in results["strengths"].items()}

@@ -49,6 +49,8 @@ def test_a_whole_run(tmp_path: Path, monkeypatch) -> None:
     assert left[0] > left[1]
     assert set(weak["methods"]) == {*config.VARIANTS, config.ONE_SCALE}
     assert weak["methods"]["paper"]["rms_z"] > 0 and weak["methods"][config.PLAIN]["rms_z"] is None
+    p = weak["independence_p"]
+    assert max(p["homologous"].values()) <= 0.05 < np.mean([*p["non_homologous"].values()])
     scaled = weak["methods"][config.ONE_SCALE]
     assert scaled["rms_y"] == pytest.approx(1, abs=1e-3) != weak["methods"]["paper"]["rms_y"]
     assert retention.main(args) == results
