@@ -339,6 +339,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "queries": partial(of_families, "queries", "kind of queries", kinds_of_queries),
     "robustness": partial(of_each, "robustness", "transformation", robustness),
     "stages": stages,
+    "retention": partial(of_each, "retention", "fine-tuned for", retention),
     "benchmarks": benchmarks,
     "runs of rows": partial(origins, "cifar", "nlp"),
 }
@@ -349,6 +350,7 @@ for _name in (
     "queries",
     "robustness",
     "crossvalidate",
+    "retention",
     "benchmark",
 ):
     PARTS[f"runs of {_name}"] = partial(origins, _name)

@@ -32,7 +32,7 @@ def test_of_a_network_as_of_its_full_hessian() -> None:
         return jnp.mean((jnp.tanh(x @ params["in"]) @ params["out"] - 1) ** 2)
 
     flat, unravel = jax.flatten_util.ravel_pytree(params)
-    hessian = jax.hessian(lambda at: loss(unravel(at)))(flat)
+    hessian = jax.jit(jax.hessian(lambda at: loss(unravel(at))))(flat)
     expected = np.linalg.eigvalsh(np.asarray(hessian, np.float64))[-1]
     assert largest_eigenvalue(loss, params, KEY) == pytest.approx(expected, rel=1e-3)
 

@@ -131,7 +131,7 @@ def test_the_paper_method_trains_generator_and_classifier_jointly() -> None:
 def test_the_loss_is_the_sum_of_its_terms() -> None:
     rng = np.random.default_rng(0)
     config = SMALL.replace(dropout=0.0)
-    loss_fn = mgmp_step.make_loss(config, D)
+    loss_fn = jax.jit(mgmp_step.make_loss(config, D))
     variables = mgmp_step.init(config, IMAGES, D, jax.random.key(0))
     sets = rng.normal(size=(3, 8, D)).astype(np.float32)
     batch: Any = dict(zip(("source", "homologous", "non_homologous"), sets, strict=True))

@@ -163,9 +163,10 @@ def test_configs_that_differ_in_numbers_share_a_step_and_keep_their_numbers() ->
     variables = mgmp_step.init(small, images, 6, jax.random.key(0))
     steps = [mgmp_step.make_step(config, 6) for config in configs]
     assert steps[0][0].func is steps[1][0].func
+    compiled = jax.jit(steps[0][0].func)
     for config, (step, optimizer) in zip(configs, steps, strict=True):
         state = training.create_state(variables, optimizer)
-        _, metrics = step(state, batch, jax.random.key(1))
+        _, metrics = compiled(*step.args, state, batch, jax.random.key(1))
         key = jax.random.fold_in(jax.random.key(1), 0)  # as of the first step
-        loss, _ = mgmp_step.make_loss(config, 6)(variables["params"], {}, batch, key)
+        loss, _ = jax.jit(mgmp_step.make_loss(config, 6))(variables["params"], {}, batch, key)
         np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-4)

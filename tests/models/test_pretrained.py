@@ -1,6 +1,7 @@
 """BERT and DistilBERT against transformers' own, on the same weights."""
 
 import dataclasses
+import functools
 import importlib.util
 import json
 from pathlib import Path
@@ -73,9 +74,9 @@ def compare_hidden_states(folder: Path, tokens: np.ndarray) -> None:
     mask = ids != 0
     with torch.no_grad():
         out = theirs(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-    logits, state = module.apply(
-        variables, jnp.asarray(tokens), train=False, capture_intermediates=True, mutable=True
-    )
+    options = {"train": False, "capture_intermediates": True, "mutable": True}
+    apply = jax.jit(functools.partial(module.apply, **options))
+    logits, state = apply(variables, jnp.asarray(tokens))
     captured = state["intermediates"]
     names = ["embeddings", *(f"layer{i}" for i in range(1, module.depth + 1))]
     assert len(out.hidden_states) == len(names)
@@ -179,7 +180,7 @@ def test_gradients_equal_those_of_pytorch(tmp_path: Path, style: str) -> None:
         logits = module.apply({"params": params}, jnp.asarray(tokens), train=False)
         return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(4), labels])
 
-    grads = jax.grad(loss)(variables["params"])
+    grads = jax.jit(jax.grad(loss))(variables["params"])
     save_pretrained(module, {"params": grads}, tmp_path / "grads")
     ours = load_file(tmp_path / "grads" / "model.safetensors")
     expected = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
@@ -303,15 +304,17 @@ def test_rematerialisation_and_padding_change_nothing() -> None:
     sizes: dict[str, Any] = {"vocab_size": 50, "width": 24, "depth": 2, "num_heads": 4}
     tokens = jnp.asarray(some_tokens(50))
     plain, remat = models.Transformer(3, **sizes), models.Transformer(3, **sizes, remat=True)
-    variables = plain.init(jax.random.key(0), tokens, train=False)
+    variables = models.initial_variables(plain, jax.random.key(0), np.asarray(tokens))
 
-    def loss(module: Any, params: Any, tokens: Any) -> Any:
+    @functools.partial(jax.jit, static_argnums=0)
+    @functools.partial(jax.grad, argnums=1)
+    def gradients(module: Any, params: Any, tokens: Any) -> Any:
         return jnp.sum(module.apply({"params": params}, tokens, train=False) ** 2)
 
-    grads = jax.grad(loss, argnums=1)(plain, variables["params"], tokens)
+    grads = gradients(plain, variables["params"], tokens)
     for module, given in (
         (remat, tokens),
         (plain, jnp.pad(tokens, ((0, 0), (0, 7)))),
     ):
-        other = jax.grad(loss, argnums=1)(module, variables["params"], given)
+        other = gradients(module, variables["params"], given)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), grads, other)
