@@ -209,7 +209,7 @@ def plot_retention(
             ``"accuracy"`` per fragment, a number for each strength of fine-tuning.
         paper: the paper's accuracy, drawn as a line.
     """
-    figure = _figure((6.4, 4.2))
+    figure = _figure((7.2, 5.0))
     axis = figure.subplots()
     for method, marker in zip(methods, "osD^vPX*", strict=False):
         points = methods[method]
@@ -300,11 +300,13 @@ def _panels(number: int, width: float, height: float) -> tuple[Figure, list[Axes
 def _legend_below(figure: Figure, axis: Axes, markerscale: float = 3.0) -> None:
     handles, labels = axis.get_legend_handles_labels()
     if handles:
+        letters = 13 * figure.get_figwidth()  # that fit in a line
+        fitting = int(letters // (max(map(len, labels)) + 6))
         figure.legend(
             handles,
             labels,
             loc="outside lower center",
-            ncols=min(4, len(labels)),
+            ncols=min(4, max(1, fitting)),
             frameon=False,
             markerscale=markerscale,
         )
