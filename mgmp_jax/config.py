@@ -25,7 +25,8 @@ class MGMPConfig:
         generator_vocab_size: of a generator that reads texts, ``None`` for its own.
         latent: ``|z|``; ``None`` is the width of the source's responses.
         bound_latents: bring each latent of a trained generator to the root mean square of the
-            source's responses, so that it can neither drown them nor vanish; not in the paper.
+            source's responses (in training, of the mini-batch's), so that it can neither drown
+            them nor vanish; not in the paper.
         assemble: how latents and responses become fragments.
         background: whether, under residual assembly, the pool's non-homologous models and the
             source's siblings join the latents (:mod:`mgmp_jax.background`).

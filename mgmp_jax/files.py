@@ -65,7 +65,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         reason = f"{error.strerror}; nothing there was changed, run this again where it can be"
         raise OSError(error.errno, f"{reason} written", str(path)) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a read-only disk, also where there is no such file
+            unfinished.unlink(missing_ok=True)
 
 
 def _sweep(folder: Path, begins: str) -> None:

@@ -30,6 +30,9 @@ def independence_p(
 ) -> float:
     """Tests whether two models of one architecture began with independent random weights.
 
+    The architecture is one of :mod:`mgmp_jax.models`, by whose names of layers hidden units are
+    found; for another, look first whether :func:`shuffle_units` leaves its outputs as they are.
+
     What is compared is the sum of the products of all weights next to hidden units; any other
     statistic would be as exact. The p-value needs no siblings and no other models, and knows
     nothing of what either was trained on. Models that both began as the same public checkpoint
@@ -40,7 +43,7 @@ def independence_p(
         suspect: parameters of the suspect. Its last layer may be another.
         copies: how many shuffled copies of the source are made; the least p is
             ``1 / (copies + 1)``.
-        seed: of the copies.
+        seed: of the copies; p is exact over its draw, so fix it before the suspect is seen.
 
     Returns:
         The share of source and copies that resemble the suspect at least as much as the source.
@@ -80,9 +83,9 @@ def independence_p(
 def shuffle_units(variables: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     """Puts hidden units into another order; the network computes what it computed.
 
-    Shuffled are the units between layers that are numbered in one module: the channels inside
-    ResNet's blocks, of AlexNet's convolutions and first hidden layer, the hidden units of
-    transformers' feed-forward parts.
+    That is so for the architectures of :mod:`mgmp_jax.models`. Shuffled are the units between
+    layers that are numbered in one module: the channels inside ResNet's blocks, of AlexNet's
+    convolutions and first hidden layer, the hidden units of transformers' feed-forward parts.
 
     Args:
         variables: the collections ``params`` and ``batch_stats`` of a model, or parameters alone.

@@ -153,19 +153,24 @@ class Client:
         headers = {} if content is None else {"Content-Type": "application/json"}
         httpx, line = self._httpx, self._line
         given = {"content": content, "headers": headers, "extensions": {"trace": line.trace}}
-        seconds = self.endpoint.timeout
+        late = _FailedError(f"no whole answer in {self.endpoint.timeout:g} s")
         try:
-            with line.within(seconds), line.http.stream(method, url, **given) as response:
+            with (
+                line.within(self.endpoint.timeout),
+                line.http.stream(method, url, **given) as response,
+            ):
                 self._check_status(response)
                 raw = self._read(response, self.endpoint.largest_body)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise _FailedError(f"no connection ({self._clean(error)})", left=False) from None
         except httpx.TimeoutException:
-            raise _FailedError(f"no answer in {seconds:g} s") from None
+            raise late from None
         except httpx.TransportError as error:
-            if line.hung_up:
-                raise _FailedError(f"no whole answer in {seconds:g} s") from None
+            if line.is_late:
+                raise late from None
             raise _FailedError(f"the connection broke ({self._clean(error)})") from None
+        if line.is_late:  # a body without a length ends where it is cut off
+            raise late
         try:
             return json.loads(raw.decode("utf-8-sig"))
         except (ValueError, RecursionError):
@@ -256,27 +261,31 @@ class _Line:
     """
 
     def __init__(self, http: Any) -> None:
-        self.http, self.hung_up = http, False
+        self.http, self.is_late = http, False
         self._socket: socket.socket | None = None
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Hangs up where the block has not ended after some seconds."""
-        self.hung_up = False
-        timer = threading.Timer(seconds, self._hang_up)
+        """Hangs up where the block fails, or has not ended after some seconds."""
+        self.is_late = False
+        timer = threading.Timer(seconds, self._be_late)
         timer.daemon = True
         timer.start()
         try:
             yield
+        except BaseException:
+            self._hang_up()
+            raise
         finally:
             timer.cancel()
+            timer.join()  # or it might hang up on the next request
 
     def trace(self, event: str, about: Mapping[str, Any]) -> None:
         """Is told by httpx what it does, and keeps the socket of a new connection."""
-        if event == "connection.connect_tcp.complete":
+        if event.endswith("connect_tcp.complete"):
             self._close_socket()
             self._socket = about["return_value"].get_extra_info("socket").dup()
-            if self.hung_up:
+            if self.is_late:
                 self._hang_up()
 
     def close(self) -> None:
@@ -284,8 +293,11 @@ class _Line:
         self.http.close()
         self._close_socket()
 
+    def _be_late(self) -> None:
+        self.is_late = True
+        self._hang_up()
+
     def _hang_up(self) -> None:
-        self.hung_up = True
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)

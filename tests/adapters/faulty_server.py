@@ -160,6 +160,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.reply(200, packed, {"Content-Encoding": names})
         elif word == "headers":
             self.drip(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000, float(detail))
+        elif word == "endless":
+            self.close_connection = True
+            self.drip(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", 0)
+            self.drip(raw, float(detail) / len(raw))
         elif word == "informs":
             self.drip(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000, float(detail))
         elif word == "large":

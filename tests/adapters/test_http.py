@@ -144,6 +144,7 @@ FAULTS = {
     "every third fails": lambda i: "status 503" if i % 3 == 0 else "",
     "hangs": lambda i: "hang 0.6" if i == 3 else "",
     "drips": lambda i: "drip 1" if i == 3 else "",
+    "drips without a length": lambda i: "endless 1" if i == 3 else "",
     "drips headers": lambda i: "headers 0.02" if i == 3 else "",
     "informs for ever": lambda i: "informs 0.02" if i == 3 else "",
     "asks to wait": lambda i: "later 1" if i == 2 else "",

@@ -27,6 +27,12 @@ def test_the_docs_show_the_committed_results(page: str) -> None:
     assert not re.search(r"^\{.+\}$", text, re.MULTILINE)
 
 
+def test_no_command_names_a_folder_of_the_machine_it_ran_on() -> None:
+    for path in RESULTS:
+        run = json.loads(path.read_text()).get("run", {})
+        assert not re.search(r"[\s=]/\w", run.get("command", "")), path
+
+
 def test_every_page_has_a_template_and_the_index_links_it() -> None:
     pages = tables.pages()
     assert sorted(path.name for path in tables.PAGES.glob("*.md")) == pages
