@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PYTEST := -m pytest -n 2 --dist worksteal
 
 .PHONY: demo test lowest newest faults soak lint docs tables clean
 
@@ -10,7 +11,7 @@ demo: $(VENV)/installed
 		--pool-subsets 3 6 8 --eval-subsets 1 2
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python $(PYTEST)
 
 lowest: RELEASES := lowest-direct
 newest: RELEASES := highest
@@ -19,7 +20,7 @@ lowest newest: $(VENV)/bin/python
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/$@
 	$(BIN)/uv pip install --quiet --python $(VENV)/$@/bin/python --resolution $(RELEASES) \
 		--editable '.[experiments,report,text,test]'
-	$(VENV)/$@/bin/python -m pytest -n 2 --dist worksteal
+	$(VENV)/$@/bin/python $(PYTEST)
 
 faults: $(VENV)/installed-test
 	$(BIN)/python -m tests.faults.campaign --seconds 600

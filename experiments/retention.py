@@ -13,6 +13,7 @@ accuracy on the pool's own models, and how large latents and responses are. Reru
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ from configs.retention import (
 if TYPE_CHECKING:
     from _rows import Answering, Row
 
-    from mgmp_jax.store import ModelStore
+    from mgmp_jax.store import ModelSpec, ModelStore
 
 
 def make_rows(args: Args, family: int) -> dict[str, Row]:
@@ -101,28 +102,32 @@ def measure(row: Row, store: ModelStore, folder: Path) -> dict[str, Any]:
 
 def what_is_left(answering: Answering) -> dict[str, Any]:
     """Measures descendants on the source's queries, all targets on their tasks, and all weights."""
-    from mgmp_jax.independence import independence_p
-
     store, row = answering.store, answering.row
     queries = answering.queries
     labels = store.examples(row.source, "train").take(len(queries)).labels
     left, own, scratch = {}, {}, {}
     independence: dict[str, dict[str, float]] = {"homologous": {}, "non_homologous": {}}
-    source = store.variables(row.source)["params"]
     for pair in row.pairs:
         answered = store.responses(pair.homologous, queries).values.argmax(axis=1)
         left[pair.task] = float(np.mean(answered == labels))
         own[pair.task] = store.accuracy(pair.homologous)["test"]
         scratch[pair.task] = store.accuracy(pair.non_homologous)["test"]
         for kind, p in independence.items():
-            suspect = store.variables(getattr(pair, kind))["params"]
-            p[pair.task] = independence_p(source, suspect)
+            p[pair.task] = compare_weights(store, row.source, getattr(pair, kind))
     return {
         "left_of_the_source": left,
         "own_task": own,
         "own_task_from_scratch": scratch,
         "independence_p": independence,
     }
+
+
+@functools.cache
+def compare_weights(store: ModelStore, source: ModelSpec, suspect: ModelSpec) -> float:
+    """Tests once for all strengths whether two models began independently."""
+    from mgmp_jax.independence import independence_p
+
+    return independence_p(*(store.variables(spec)["params"] for spec in (source, suspect)))
 
 
 def curves(results: dict[str, Any]) -> dict[str, dict[str, list[float]]]:

@@ -22,7 +22,6 @@ __all__ = ["independence_p", "shuffle_units"]
 _Path = tuple[str, ...]
 _Beside = list[tuple[_Path, int]]
 _NUMBERED = re.compile(r"(.*[a-z])(\d+)")
-_NORM = "norm"
 
 
 def independence_p(
@@ -104,13 +103,13 @@ def _units(weights: Mapping[_Path, Any]) -> Iterator[_Beside]:
     for path, kernel in weights.items():
         *scope, layer, what = path if len(path) > 1 else ("", "")
         numbered = _NUMBERED.fullmatch(layer)
-        if what != "kernel" or numbered is None or numbered[1] == _NORM:
+        if what != "kernel" or numbered is None:
             continue
         kind, number = numbered[1], int(numbered[2])
         after = (*scope, f"{kind}{number + 1}", "kernel")
         if after not in weights or np.shape(weights[after])[-2] != np.shape(kernel)[-1]:
             continue
-        norm = {(*scope, f"{_NORM}{number}")} if kind == "conv" else set()
+        norm = {(*scope, f"norm{number}")} if kind == "conv" else set()
         norm |= {("batch_stats", *one[1:]) for one in norm}
         own = {(*scope, layer)} | norm
         yield [(after, -2), *((name, -1) for name in weights if name[:-1] in own)]

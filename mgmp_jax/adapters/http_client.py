@@ -189,7 +189,7 @@ class Client:
             )
         try:
             start = self._read(response, 800, whole=False).decode("utf-8", "replace")
-        except (self._httpx.TransportError, _FailedError):
+        except self._httpx.TransportError:
             start = ""
         message = f"status {status}: {self._clean(start)!r}"
         if status < 500 and status not in _AGAIN:

@@ -7,7 +7,6 @@ A disk is a file system in memory, in a name space of its own: Linux, no rights 
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import resource
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.faults.kills import COMMANDS, contents, finish, prepare, start
+from tests.faults.kills import COMMANDS, contents, finish, parse, prepare, start
 
 _INSIDE = ["unshare", "--map-root-user", "--mount"]
 _HIDDEN = re.compile(r"/\.\S*-\d+'")
@@ -110,11 +109,7 @@ def main(names: Sequence[str], times: int, seed: int) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", default=list(COMMANDS))
-    given = parser.parse_args()
+    given = parse(__doc__)
     if not can_mount():
         sys.exit("no disk to fail: unshare gives a process no file system of its own here")
     if os.environ.get("MGMP_DISKS") != "mounted":

@@ -140,10 +140,15 @@ def main(names: Sequence[str], times: int, seed: int) -> int:
     return int(bool(wrong))
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+def parse(about: str | None) -> argparse.Namespace:
+    """Reads from the command line which commands meet faults, how often and when."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=list(COMMANDS))
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    given = parse(__doc__)
     sys.exit(main(given.only, given.times, given.seed))
