@@ -220,17 +220,23 @@ def _fit_all(
     return fitted, unfit
 
 
+def ask(cohort: Cohort, store: ModelStore) -> dict[str, QuerySet]:
+    """Makes the queries of each of :data:`configs.cohort.QUERIES`."""
+    source, most = cohort.row.source, cohort.row.num_queries
+    number = len(store.examples(source, "test").labels[:most])
+    asked, unseen = store.queries(source, count=most), store.queries(source, "test", number)
+    parts = (asked, unseen, QuerySet.images(halves(unseen.inputs)))
+    return dict(zip(QUERIES, parts, strict=True))
+
+
 def gather(cohort: Cohort, store: ModelStore, args: Args) -> Material:
     """Trains all models and fits all MGMPs that are not there yet, and takes all answers."""
     row = cohort.row
     train_models(cohort.specs, store, args)
-    asked = store.queries(row.source, count=row.num_queries)
-    labels = store.examples(row.source, "test").labels[: row.num_queries]
-    unseen = store.queries(row.source, "test", len(labels))
+    queries = ask(cohort, store)
     folder = args.out / address(row.name, row)
-    methods, unfit = _fit_all(cohort, Answering(store, row, asked), folder)
-    parts = (asked, unseen, QuerySet.images(halves(unseen.inputs)))
-    queries = dict(zip(QUERIES, parts, strict=True))
+    methods, unfit = _fit_all(cohort, Answering(store, row, queries[TRAINING]), folder)
+    labels = store.examples(row.source, "test").labels[: len(queries[UNSEEN])]
     answers = {
         name: {spec: store.responses(spec, part) for spec in cohort.specs}
         for name, part in queries.items()

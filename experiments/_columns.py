@@ -19,6 +19,17 @@ def comparison(results: Results) -> Columns:
     }
 
 
+def recorded(results: Results) -> Columns:
+    """Makes the columns of recorded cohorts: AUC of each method against each kind, and its time."""
+    columns: Columns = {}
+    for cohort, found in results["cohorts"].items():
+        for name, method in found["methods"].items():
+            for kind, separation in method["against"].items():
+                columns.setdefault(f"{cohort}: {kind}", {})[name] = f"{separation['auc']:.2f}"
+            columns.setdefault(f"{cohort}: seconds", {})[name] = f"{method['seconds']:.1f}"
+    return columns
+
+
 def suspects(results: Results) -> Columns:
     """Makes the columns of a comparison's suspects: first places of the source."""
     return {
@@ -58,6 +69,21 @@ def power(results: Results) -> Columns:
         }
         for queries, one in results["sibling_test"].items()
     }
+
+
+def students(results: Results) -> Columns:
+    """Makes the columns of students: agreement on unseen images, and teachers that came first."""
+    columns: Columns = {"agreement with the teacher": {}}
+    for kind, found in results["kinds"].items():
+        agreements = [one["test"] for one in found["agreement"].values()]
+        cell = f"{sum(agreements) / len(agreements):.2f}"
+        columns["agreement with the teacher"][kind] = cell
+        for by_statistic in found["places"].values():
+            for statistic, of_students in by_statistic.items():
+                firsts = columns.setdefault(statistic, {}).setdefault(kind, "")
+                cell = f"{of_students.count(1)}/{len(of_students)}"
+                columns[statistic][kind] = f"{firsts}, {cell}" if firsts else cell
+    return columns
 
 
 def kinds_of_queries(results: Results) -> Columns:

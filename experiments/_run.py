@@ -162,7 +162,8 @@ def open_store(args: Any, **more: Any) -> Any:
 def settings(args: Any) -> dict[str, Any]:
     """Collects all arguments but where things lie, and by whom models are trained."""
     everything = dataclasses.asdict(args)
-    left_out = ("data_dir", "out", "pretrained", "jobs", "cluster", "num_gpus", "distributed")
+    places = ("data_dir", "out", "pretrained", "recorded")
+    left_out = (*places, "jobs", "cluster", "num_gpus", "distributed")
     return {k: v for k, v in everything.items() if k not in left_out}
 
 

@@ -5,7 +5,7 @@
 
 Scores are counted by model. The sibling test's statistic is chosen on the pool's tasks and
 evaluated on the suspects. Where there are fewer images of a kind than queries asked for, all are
-used. Rerun to resume.
+used. What the models answer is written to recorded.npz, which recorded.py reads. Rerun to resume.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ def compare(cohort: Cohort, store: ModelStore, material: Material) -> dict[str, 
 
 def main(args: Args) -> dict[str, Any]:
     """Runs the comparison; see the module's docstring."""
+    import _recorded
     import tables
     from _cohort import gather, make_cohort
 
@@ -99,9 +100,13 @@ def main(args: Args) -> dict[str, Any]:
 
     cohort, store = make_cohort(args), open_store(args)
     folder = args.out / cohort.folder("compare", [NUM_QUERIES, DRAWS, POWER])
-    results = results_of(
-        "compare", folder, args, lambda: compare(cohort, store, gather(cohort, store, args))
-    )
+
+    def make() -> dict[str, Any]:
+        material = gather(cohort, store, args)
+        _recorded.write(folder / "recorded.npz", cohort, store, material)
+        return compare(cohort, store, material)
+
+    results = results_of("compare", folder, args, make)
     draw_picture(
         reporting.plot_curves, folder / "queries.png", results["against_queries"], "AUC by model"
     )

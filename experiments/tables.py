@@ -19,7 +19,9 @@ from _columns import (
     kinds_of_queries,
     level,
     power,
+    recorded,
     statistics,
+    students,
     suspects,
 )
 from _run import run
@@ -339,6 +341,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "queries": partial(of_families, "queries", "kind of queries", kinds_of_queries),
     "robustness": partial(of_each, "robustness", "transformation", robustness),
     "stages": stages,
+    "students": partial(of_each, "students", "students", students),
+    "recorded": partial(of_each, "recorded", "method", recorded),
     "retention": partial(of_each, "retention", "fine-tuned for", retention),
     "benchmarks": benchmarks,
     "runs of rows": partial(origins, "cifar", "nlp"),
@@ -352,6 +356,8 @@ for _name in (
     "crossvalidate",
     "retention",
     "benchmark",
+    "recorded",
+    "students",
 ):
     PARTS[f"runs of {_name}"] = partial(origins, _name)
 """What stands for ``{part}`` in ``templates/``."""

@@ -1,10 +1,11 @@
-"""experiments/_cohort.py, _scoring.py, compare.py, queries.py and robustness.py."""
+"""experiments/_cohort.py, _scoring.py, compare.py, queries.py, robustness.py and students.py."""
 
 import dataclasses
 import json
 from pathlib import Path
 
 import _cohort
+import _recorded
 import _rows
 import _scoring
 import compare
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import queries
 import robustness
+import students
 from configs import cohort as config
 from conftest import TINY_COHORT
 
@@ -250,6 +252,8 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     known = results["methods"]["MGMP extended, with siblings"]
     assert known["scores"].count(None) == 3  # siblings are no suspects of it
     assert known["against"]["independent"]["negatives"] == 2
+    recorded = _recorded.read(next(tmp_path.glob("compare-*/recorded.npz")))
+    assert set(recorded.kinds) == set(config.KINDS) and len(recorded.references.siblings) == 3
     kinds = queries.main(args)["kinds"]
     assert [kind["queries"] for kind in kinds.values()] == [333] * (len(few) + 3)
     assert kinds["halves of two"] != kinds["unseen images"]
@@ -264,5 +268,11 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
         set(one["sibling_test"]) == set(robustness.ATTRIBUTED_BY) for one in changed.values()
     )
     assert list(tmp_path.glob("robustness-*/robustness.png"))
+    make, one_kind = students.make_students, "labels, same architecture, own images"
+    monkeypatch.setattr(
+        students, "make_students", lambda *given: {one_kind: make(*given)[one_kind]}
+    )
+    (traced,) = students.main(args)["kinds"].values()
+    assert set(traced["places"]) == set(config.QUERIES) and len(traced["agreement"]) == 4
     monkeypatch.setattr(ModelStore, "_train_group", lambda *_: pytest.fail("trained twice"))
     assert compare.main(args) == json.loads(json.dumps(results))

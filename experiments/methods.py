@@ -1,0 +1,143 @@
+"""The methods that recorded.py compares: a function each. To add one, write it and name it below.
+
+A method is given what the owner has, a :class:`mgmp_jax.references.ReferenceSet` whose models
+answered training images and unseen ones, and the classes of the unseen images. It returns a
+function that scores one suspect's answers, larger for one that looks homologous. It never sees
+the other suspects.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from configs.cohort import PRESETS
+from scipy import stats
+
+from mgmp_jax.answers import Answers, answers_to
+from mgmp_jax.config import EXTENDED, PAPER_WITHOUT_GENERATOR
+from mgmp_jax.methods import MGMP, SiblingTest, Similarity
+from mgmp_jax.methods.protocol import Method as LibraryMethod
+from mgmp_jax.queries import TRAINING, UNSEEN
+from mgmp_jax.references import ReferenceSet
+from mgmp_jax.similarities import SIMILARITIES, mistake_agreement
+
+Score = Callable[[Answers], float]
+Method = Callable[[ReferenceSet, np.ndarray], Score]
+
+
+def of_library(method: LibraryMethod, references: ReferenceSet, labels: np.ndarray) -> Score:
+    """Fits a method of the library."""
+    fitted = method.fit(references)
+    return lambda suspect: fitted.score(answers_to(suspect, fitted.asks))
+
+
+def mgmp(config: Any, references: ReferenceSet, labels: np.ndarray) -> Score:
+    """Fits an MGMP without generator to the pool; siblings are in no background."""
+    alone = ReferenceSet(references.source, references.pool)
+    batch = PRESETS["small"].mgmp["batch_size"]
+    return of_library(MGMP(config.replace(batch_size=batch)), alone, labels)
+
+
+def mgmp_with_siblings(references: ReferenceSet, labels: np.ndarray) -> Score:
+    """Fits the extended MGMP without generator, with the siblings in its background."""
+    batch = PRESETS["small"].mgmp["batch_size"]
+    return of_library(MGMP(EXTENDED.replace(batch_size=batch)), references, labels)
+
+
+def agreement_on_mistakes(references: ReferenceSet, labels: np.ndarray) -> Score:
+    """Compares which of the source's mistakes on unseen images the suspect repeats."""
+    source = answers_to(references.source, UNSEEN)
+    return lambda suspect: float(mistake_agreement(source, answers_to(suspect, UNSEEN), labels))
+
+
+def dataset_inference(references: ReferenceSet, labels: np.ndarray) -> Score:
+    """Asks whether the suspect is surer of the source's training images than of unseen ones.
+
+    After Maini, Yaghini and Papernot, "Dataset Inference" (ICLR 2021): the owner learns on his own
+    model what of its margins tells members from others, and a t-test compares what that says of the
+    suspect's. Theirs are distances to decision boundaries, found by many more queries; here the
+    margins are those of the recorded answers, the logarithms of the sorted odds against the
+    first answer.
+    """
+
+    def margins(answers: Answers) -> list[np.ndarray]:
+        both = (answers_to(answers, name).to("log-probabilities") for name in (TRAINING, UNSEEN))
+        ordered = [np.sort(one.values.astype(np.float64), axis=1)[:, ::-1] for one in both]
+        return [one[:, :1] - one[:, 1:] for one in ordered]
+
+    members, others = margins(references.source)
+
+    def score(suspect: Answers) -> float:
+        theirs = margins(suspect)
+        k = min(theirs[0].shape[1], members.shape[1])
+        spread = np.atleast_2d(np.cov(members[:, :k].T) + np.cov(others[:, :k].T))
+        spread += 1e-3 * np.trace(spread) / k * np.eye(k)
+        means = members[:, :k].mean(axis=0) - others[:, :k].mean(axis=0)
+        direction = np.linalg.solve(spread, means)
+        test = stats.ttest_ind(*(one[:, :k] @ direction for one in theirs), equal_var=False)
+        return float(np.asarray(test)[0])
+
+    return score
+
+
+def provenance_tester(
+    others: Callable[[ReferenceSet], Sequence[Answers]],
+    references: ReferenceSet,
+    labels: np.ndarray,
+) -> Score:
+    """Asks whether the suspect says the same as the source more often than as any other model.
+
+    After Nikolić, Baluta and Saxena, "Model Provenance Testing for Large Language Models" (NeurIPS
+    2025): the shares of equal answers of the source and of each other model are compared by a test
+    of two proportions. Their tester says yes where all tests are significant; the score is the
+    least of the test statistics. A suspect's classes are other ones than the source's, so a class
+    of the suspect stands for what the other model says most often where the suspect says it; this
+    is learnt on one half of the queries and counted on the other.
+    """
+
+    def says(answers: Answers) -> np.ndarray:
+        return answers_to(answers, UNSEEN).values.argmax(axis=1)
+
+    first = says(references.source)
+    rest = [says(model) for model in others(references)]
+
+    def score(suspect: Answers) -> float:
+        theirs = says(suspect)
+        ours, *shares = (share_of_equal(theirs, model) for model in (first, *rest))
+        pooled = (ours + np.array(shares)) / 2
+        errors = np.sqrt(np.maximum(2 * pooled * (1 - pooled) / len(theirs), 1e-12))
+        return float(np.min((ours - np.array(shares)) / errors))
+
+    return score
+
+
+def share_of_equal(theirs: np.ndarray, ours: np.ndarray) -> float:
+    """The share of queries, ``[n]``, where two models say the same once classes are matched."""
+    half, equal = np.arange(len(ours)) % 2 == 0, 0
+    for learnt in (half, ~half):
+        counts = np.zeros((theirs.max() + 1, ours.max() + 1))
+        np.add.at(counts, (theirs[learnt], ours[learnt]), 1)
+        equal += np.sum(counts.argmax(axis=1)[theirs[~learnt]] == ours[~learnt])
+    return float(equal / len(ours))
+
+
+METHODS: dict[str, Method] = {
+    **{name: functools.partial(of_library, Similarity(name)) for name in SIMILARITIES},
+    "agreement on mistakes": agreement_on_mistakes,
+    "dataset inference": dataset_inference,
+    "provenance tester, among unrelated models": functools.partial(
+        provenance_tester, lambda known: [pair.non_homologous[-1] for pair in known.pool]
+    ),
+    "provenance tester, among siblings": functools.partial(
+        provenance_tester, lambda known: known.siblings
+    ),
+    "MGMP paper, without generator": functools.partial(mgmp, PAPER_WITHOUT_GENERATOR),
+    "MGMP extended, background only": functools.partial(mgmp, EXTENDED),
+    "MGMP extended, with siblings": mgmp_with_siblings,
+    "sibling test, training images": functools.partial(of_library, SiblingTest(asks=TRAINING)),
+    "sibling test, unseen images": functools.partial(of_library, SiblingTest(asks=UNSEEN)),
+}
+"""All of them by name, as the table shows them."""
