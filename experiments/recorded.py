@@ -4,7 +4,7 @@
 
 The cohorts of compare.py were trained once; what their models answered comes with the project in
 ``experiments/recorded/``, whose README says what the files hold. To compare a method of your own,
-write a function in ``experiments/methods.py``.
+write a function in ``experiments/_methods.py``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Args:
     recorded: Path = FOLDER
     """Folder of recorded cohorts, files that compare.py writes."""
     only: tuple[str, ...] = ()
-    """Names of methods to compare, by default all of experiments/methods.py."""
+    """Names of methods to compare, by default all of experiments/_methods.py."""
     out: Path = Path("runs")
     """Folder for results."""
 
@@ -35,8 +35,8 @@ class Args:
 def compare(path: Path, wanted: tuple[str, ...]) -> dict[str, Any]:
     """Scores the suspects of one cohort by the wanted methods."""
     import _recorded
+    from _methods import METHODS
     from configs.cohort import KINDS
-    from methods import METHODS
 
     from mgmp_jax import reporting
     from mgmp_jax.training import console
@@ -64,7 +64,7 @@ def compare(path: Path, wanted: tuple[str, ...]) -> dict[str, Any]:
 def main(args: Args) -> dict[str, Any]:
     """Compares methods on all recorded cohorts; see the module's docstring."""
     import tables
-    from methods import METHODS
+    from _methods import METHODS
 
     unknown = sorted(set(args.only) - set(METHODS))
     if unknown:

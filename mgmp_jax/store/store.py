@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
@@ -18,16 +15,15 @@ from mgmp_jax import data as datasets
 from mgmp_jax import models, training
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.data import Examples
-from mgmp_jax.data.buckets import bucket
 from mgmp_jax.data.tokenizer import Tokenizer
 from mgmp_jax.models.pretrained import pretrained_vocab_size
 from mgmp_jax.processes import first_alone, first_says
 from mgmp_jax.queries import Modality, QuerySet, modality_of
 from mgmp_jax.responses import ResponseKind, Responses
-from mgmp_jax.seal import read_sealed, write_sealed
+from mgmp_jax.seal import read_sealed
 from mgmp_jax.store import initial
+from mgmp_jax.store.group import train_group
 from mgmp_jax.store.spec import ModelSpec
-from mgmp_jax.training.recipe import classification_step
 
 __all__ = ["ModelStore"]
 
@@ -160,7 +156,7 @@ class ModelStore:
     def is_trained(self, spec: ModelSpec) -> bool:
         """Says whether the model is there, trained to its end."""
         is_done = (self.folder / spec.address / "model.json").is_file()
-        return first_says(is_done and {*self._weights(spec).steps()} >= {*spec.recipe.kept_epochs})
+        return first_says(is_done and {*self.weights(spec).steps()} >= {*spec.recipe.kept_epochs})
 
     def train(self, specs: Sequence[ModelSpec], *, together: int = 1) -> None:
         """Trains those models that are not there yet, those they start or learn from first.
@@ -187,7 +183,7 @@ class ModelStore:
                 kinds.setdefault((self.module(spec), spec.recipe, alone), []).append(spec)
         for group in kinds.values():
             for i in range(0, len(group), together):
-                self._train_group(group[i : i + together])
+                train_group(self, group[i : i + together])
 
     def variables(self, spec: ModelSpec, epoch: int | None = None) -> dict[str, Any]:
         """Reads parameters and batch statistics.
@@ -200,11 +196,11 @@ class ModelStore:
             FileNotFoundError: the model is not trained, or that epoch was not kept.
             ValueError: the stored weights are damaged.
         """
-        return self._weights(spec).restore(initial.abstract_variables(self.module(spec)), epoch)
+        return self.weights(spec).restore(initial.abstract_variables(self.module(spec)), epoch)
 
     def starting_params(self, spec: ModelSpec) -> dict[str, Any]:
         """Gives the parameters that a model starts from, by layer, without its last layer."""
-        params, last = self._initial_variables(spec)["params"], self.module(spec).layers[0]
+        params, last = self.initial_variables(spec)["params"], self.module(spec).layers[0]
         return {layer: below for layer, below in params.items() if layer != last}
 
     def accuracy(self, spec: ModelSpec) -> dict[str, float]:
@@ -306,72 +302,18 @@ class ModelStore:
         """What a model is fed of queries: their pixels, or the token ids of their texts."""
         return self._encoded(queries) if queries.modality == "texts" else queries.inputs
 
-    def _train_group(self, group: list[ModelSpec]) -> None:
-        """Trains one model, or several of one kind stacked; stores weights and accuracies."""
-        recipe, module = group[0].recipe, self.module(group[0])
-        examples = [self.examples(spec, "train") for spec in group]
-        n, by_length, stacked = len(examples[0]), group[0].tokens is not None, len(group) > 1
-        steps = max(n // recipe.batch_size, 1) * recipe.epochs
-        step, optimizer = classification_step(module, recipe, steps, stacked=stacked)
-        states = [training.create_state(self._initial_variables(spec), optimizer) for spec in group]
-        buckets = bucket(examples[0].inputs) if by_length else None
-
-        def order(epoch: int) -> np.ndarray:
-            orders = [
-                training.epoch_order(n, recipe.batch_size, spec.seed, epoch, buckets)
-                for spec in group
-            ]
-            return np.stack(orders, axis=1) if stacked else orders[0]
-
-        gather = training.take_trimmed if by_length else training.take
-        folder = self._group_folder(group)
-        training.fit(
-            step,
-            _joined(states, jnp),
-            _joined([{"inputs": e.inputs, "labels": e.labels} for e in examples], np),
-            order=order,
-            epochs=recipe.epochs,
-            key=_joined([jax.random.key(spec.seed) for spec in group], jnp),
-            gather=_take_stacked if stacked else gather,
-            folder=folder,
-            on_epoch=lambda epoch, state: self._keep_weights(group, epoch, state),
-            scan=False if by_length else None,
-            name=" + ".join(spec.address.rsplit("-", 1)[0] for spec in group),
-        )
-        accuracies = [self._accuracy(*one) for one in zip(group, examples, strict=True)]
-        first_alone(lambda: self._write_about(group, accuracies))
-        Checkpoints(folder / "state").delete()
-
-    def _write_about(self, group: list[ModelSpec], accuracies: list[dict[str, float]]) -> None:
-        for spec, accuracy in zip(group, accuracies, strict=True):
-            about = {"spec": dataclasses.asdict(spec), "accuracy": accuracy}
-            write_sealed(self.folder / spec.address / "model.json", about)
-
-    def _group_folder(self, group: list[ModelSpec]) -> Path:
-        if len(group) == 1:
-            return self.folder / group[0].address
-        together = hashlib.sha256("".join(spec.address for spec in group).encode()).hexdigest()
-        return self.folder / f"together-{together[:10]}"
-
-    def _weights(self, spec: ModelSpec) -> Checkpoints:
+    def weights(self, spec: ModelSpec) -> Checkpoints:
+        """Opens what is kept of a model's training: its variables after each kept epoch."""
         return Checkpoints(self.folder / spec.address / "weights", keep=None)
 
-    def _keep_weights(self, group: list[ModelSpec], epoch: int, state: training.TrainState) -> None:
-        if epoch not in group[0].recipe.kept_epochs:
-            return
-        for i, spec in enumerate(group):
-            one = state if len(group) == 1 else jax.tree.map(lambda x, i=i: x[i], state)
-            self._weights(spec).save(epoch, one.variables)
+    def initial_variables(self, spec: ModelSpec) -> dict[str, Any]:
+        """Makes what a model's training starts from.
 
-    def _accuracy(self, spec: ModelSpec, train_examples: Examples) -> dict[str, float]:
-        variables, accuracy = self.variables(spec), {}
-        for split, data in (("train", train_examples), ("test", self.examples(spec, "test"))):
-            logits, _ = training.predict(self.module(spec), variables, data.inputs)
-            labels = data.labels if data.labels.ndim == 1 else data.labels.argmax(axis=-1)
-            accuracy[split] = float(np.mean(logits.argmax(axis=-1) == labels))
-        return accuracy
-
-    def _initial_variables(self, spec: ModelSpec) -> dict[str, Any]:
+        Raises:
+            FileNotFoundError: the model that it starts from is not trained, or the checkpoint not
+                there.
+            ValueError: either does not fit.
+        """
         module = self.module(spec)
         if spec.start is not None:
             trained = self.variables(spec.start)
@@ -379,17 +321,6 @@ class ModelStore:
         if spec.pretrained is not None:
             return initial.pretrained_variables(module, spec, self._pretrained)
         return initial.fresh_variables(module, spec.seed)
-
-
-def _joined(trees: list[Any], library: Any) -> Any:
-    """The only tree, or several of them stacked, by NumPy or JAX."""
-    if len(trees) == 1:
-        return trees[0]
-    return jax.tree.map(lambda *leaves: library.stack(leaves), *trees)
-
-
-def _take_stacked(data: Any, index: Any) -> Any:
-    return jax.tree.map(lambda array: array[np.arange(index.shape[0])[:, None], index], data)
 
 
 def _num_generated(spec: ModelSpec, split: str) -> int:

@@ -21,6 +21,7 @@ from mgmp_jax.methods.attribution import centred_scores, combine
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.responses import Responses
 from mgmp_jax.store import ModelStore
+from mgmp_jax.store import store as store_module
 
 
 def test_every_kind_has_ten_suspects_on_five_tasks(small) -> None:
@@ -274,5 +275,5 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     )
     (traced,) = students.main(args)["kinds"].values()
     assert set(traced["places"]) == set(config.QUERIES) and len(traced["agreement"]) == 4
-    monkeypatch.setattr(ModelStore, "_train_group", lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr(store_module, "train_group", lambda *_: pytest.fail("trained twice"))
     assert compare.main(args) == json.loads(json.dumps(results))

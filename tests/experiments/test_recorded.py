@@ -4,8 +4,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import _cohort
+import _methods as methods
 import _recorded
-import methods
 import numpy as np
 import pytest
 import recorded

@@ -7,6 +7,7 @@ import pytest
 from mgmp_jax.data.tokenizer import Tokens
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.store import ModelSpec, ModelStore
+from mgmp_jax.store import store as store_module
 from mgmp_jax.training import Recipe
 
 RECIPE = Recipe(2, 16, 0.05, augment="none", checkpoints=2)
@@ -25,14 +26,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 
 def test_starting_models_are_trained_first_and_all_are_kept(store: ModelStore, monkeypatch) -> None:
     assert all(store.is_trained(s) for s in (SOURCE, DESCENDANT, STRANGER, NEW_HEAD))
-    monkeypatch.setattr(ModelStore, "_train_group", lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr(store_module, "train_group", lambda *_: pytest.fail("trained twice"))
     store.train([SOURCE, DESCENDANT, STRANGER, NEW_HEAD])
     assert set(store.accuracy(SOURCE)) == {"train", "test"}
 
 
 def test_a_start_in_the_same_list_is_trained_once(store: ModelStore, monkeypatch) -> None:
     trained: list[ModelSpec] = []
-    monkeypatch.setattr(ModelStore, "_train_group", lambda _, group: trained.extend(group))
+    monkeypatch.setattr(store_module, "train_group", lambda _, group: trained.extend(group))
     monkeypatch.setattr(ModelStore, "is_trained", lambda _, spec: spec in trained)
     store.train([SOURCE, DESCENDANT, NEW_HEAD, STRANGER])
     assert sorted(s.address for s in trained) == sorted(
@@ -63,7 +64,7 @@ def test_an_address_depends_on_everything_that_made_the_model() -> None:
 @pytest.mark.parametrize("head", ["keep", "reinit"])
 def test_descendants_start_from_the_source(store: ModelStore, head: str) -> None:
     spec = dataclasses.replace(DESCENDANT, head=head)
-    start, source = store._initial_variables(spec)["params"], store.variables(SOURCE)["params"]
+    start, source = store.initial_variables(spec)["params"], store.variables(SOURCE)["params"]
     for layer in source:
         same = np.array_equal(start[layer]["kernel"], source[layer]["kernel"])
         assert same == (layer != "head" or head == "keep")
@@ -74,7 +75,7 @@ def test_a_head_of_another_width_cannot_be_kept(store: ModelStore) -> None:
     spec = dataclasses.replace(DESCENDANT, start=wide)
     store.train([wide])
     with pytest.raises(ValueError, match=r'cannot keep the head .* choose head="reinit"'):
-        store._initial_variables(spec)
+        store.initial_variables(spec)
 
 
 def test_responses_are_taken_once_of_every_kept_epoch_and_kind(
@@ -112,7 +113,7 @@ def test_models_trained_together_equal_models_trained_alone(store: ModelStore, t
 
 def test_models_of_unequal_data_are_not_trained_together(tmp_path, monkeypatch) -> None:
     groups = []
-    monkeypatch.setattr(ModelStore, "_train_group", lambda self, group: groups.append(group))
+    monkeypatch.setattr(store_module, "train_group", lambda _, group: groups.append(group))
     other = dataclasses.replace(STRANGER, num_examples=20)
     ModelStore(tmp_path).train([STRANGER, other, dataclasses.replace(STRANGER, seed=6)], together=3)
     assert [[spec.num_examples for spec in group] for group in groups] == [[48, 48], [20]]

@@ -77,7 +77,7 @@ def test_models_start_where_their_specs_say_and_frozen_layers_stay(store: ModelS
     assert np.array_equal(layer1(made["stranger from the checkpoint"]), source)
     assert not np.allclose(layer1(made["stranger"]), source)
     assert not np.array_equal(layer6(made["descendant"]), layer6(made["source"]))
-    start = store._initial_variables(made["stranger"])["params"]["layer1"]["query"]["kernel"]
+    start = store.initial_variables(made["stranger"])["params"]["layer1"]["query"]["kernel"]
     assert np.array_equal(layer1(made["stranger"]), start)
 
 
