@@ -59,6 +59,9 @@ class Cohort:
             statistic is chosen: all candidates have equally many, so the choice does not know
             which of them is the source.
         families: descendants of every candidate on the evaluation tasks.
+        controls: by which the sibling test's scores are centred, the pool's non-homologous models.
+        tuned_controls: others that could be, on the same tasks: descendants of two further
+            siblings, which are no candidates.
     """
 
     row: Row
@@ -66,6 +69,8 @@ class Cohort:
     suspects: tuple[Suspect, ...]
     rehearsal: tuple[ModelSpec, ...]
     families: tuple[ModelSpec, ...]
+    controls: tuple[ModelSpec, ...]
+    tuned_controls: tuple[ModelSpec, ...]
 
     @property
     def candidates(self) -> tuple[ModelSpec, ...]:
@@ -76,13 +81,8 @@ class Cohort:
     def specs(self) -> list[ModelSpec]:
         """All models once, the source first."""
         suspects = [suspect.spec for suspect in self.suspects]
-        everybody = [*self.candidates, *self.row.specs, *suspects, *self.rehearsal, *self.families]
-        return list(dict.fromkeys(everybody))
-
-    @property
-    def controls(self) -> list[ModelSpec]:
-        """The pool's non-homologous models, by which the sibling test's scores are centred."""
-        return [pair.non_homologous for pair in self.row.pool]
+        others = (*self.rehearsal, *self.families, *self.tuned_controls)
+        return list(dict.fromkeys([*self.candidates, *self.row.specs, *suspects, *others]))
 
     def of_kind(self, *kinds: str) -> list[int]:
         """Finds the suspects of some kinds."""
@@ -110,11 +110,11 @@ def make_cohort(args: Args) -> Cohort:
     def task(subset: int, seed: int) -> ModelSpec:
         return dataclasses.replace(target, subset=subset, seed=seed + subset)
 
-    def families(subsets: Sequence[int]) -> tuple[ModelSpec, ...]:
+    def families(starts: Sequence[ModelSpec], subsets: Sequence[int]) -> tuple[ModelSpec, ...]:
         heads: tuple[Literal["keep", "reinit"], ...] = ("keep", "reinit")  # in turn
         return tuple(
             start.descendant(task(subset, 51), heads[i % 2])
-            for start in (source, *siblings)
+            for start in starts
             for i, subset in enumerate(subsets)
         )
 
@@ -144,8 +144,16 @@ def make_cohort(args: Args) -> Cohort:
         variants=variants(paper, [source.sibling(1001)]),
         seeds=1,
     )
-    rehearsal = families(args.pool_subsets)
-    return Cohort(row, siblings, tuple(suspects), rehearsal, families(args.eval_subsets))
+    controls = tuple(pair.non_homologous for pair in row.pool)
+    return Cohort(
+        row,
+        siblings,
+        tuple(suspects),
+        families((source, *siblings), args.pool_subsets),
+        families((source, *siblings), args.eval_subsets),
+        controls,
+        families((source.sibling(203), source.sibling(204)), args.pool_subsets),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,6 +38,17 @@ def suspects(results: Results) -> Columns:
     }
 
 
+def by_controls(results: Results) -> Columns:
+    """Makes the columns of first places by what the controls are, where both were tried."""
+    return {
+        f"{queries}, {controls}": {
+            group: f"{t['first']}/{t['models']}" for group, t in groups.items()
+        }
+        for queries, one in results["sibling_test"].items()
+        for controls, groups in one.get("by_controls", {}).items()
+    }
+
+
 def statistics(results: Results) -> Columns:
     """Makes the columns of every way of the sibling test, on pool and evaluation tasks."""
     columns: Columns = {}

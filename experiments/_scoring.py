@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -71,12 +72,12 @@ def attribute(way: Tried, cohort: Cohort, answers: AllAnswers) -> list[np.ndarra
 
 
 def attribute_families(
-    cohort: Cohort, answers: AllAnswers, descendants: Sequence[ModelSpec]
+    cohort: Cohort, answers: AllAnswers, descendants: Sequence[ModelSpec], ways: Sequence[Tried]
 ) -> dict[Tried, np.ndarray]:
-    """Scores descendants of candidates in all ways, each one's own source first, ``[t, c]``."""
+    """Scores descendants of candidates in some ways, each one's own source first, ``[t, c]``."""
     own = [cohort.candidates.index(spec.start) for spec in descendants if spec.start]
     order = np.stack([np.r_[i, np.delete(np.arange(len(cohort.candidates)), i)] for i in own])
-    found = all_scores(cohort, answers, descendants, ALL)
+    found = all_scores(cohort, answers, descendants, ways)
     return {way: np.take_along_axis(scores, order, axis=1) for way, scores in found.items()}
 
 
@@ -110,7 +111,7 @@ def choose(cohort: Cohort, answers: AllAnswers) -> tuple[Tried, list[dict[str, A
     """
     some = {spec: r.take(np.arange(min(CHOOSING, len(r))), "some") for spec, r in answers.items()}
     tried = {}
-    for way, scores in attribute_families(cohort, some, cohort.rehearsal).items():
+    for way, scores in attribute_families(cohort, some, cohort.rehearsal, ALL).items():
         found = summarise(scores)
         median = float(np.median(found["p_t_tail"]))
         tried[way] = {"statistic": ", ".join(way), "median_t_p": median, "descendants": found}
@@ -125,11 +126,23 @@ def suspects_results(cohort: Cohort, attributions: Sequence[np.ndarray]) -> dict
     return by_group(names, attributions)
 
 
-def families_results(cohort: Cohort, answers: AllAnswers) -> dict[str, Any]:
+def families_results(cohort: Cohort, answers: AllAnswers, ways: Sequence[Tried]) -> dict[str, Any]:
     """Summarises how the evaluation tasks' descendants of all candidates are attributed."""
     names = [f"descendant{_head(spec)}" for spec in cohort.families]
-    found = attribute_families(cohort, answers, cohort.families)
+    found = attribute_families(cohort, answers, cohort.families, ways)
     return {", ".join(way): by_group(names, scores) for way, scores in found.items()}
+
+
+def by_controls(way: Tried, cohort: Cohort, answers: AllAnswers) -> dict[str, Any]:
+    """Summarises candidates' descendants and suspects by either choice of controls."""
+    found = {}
+    for name, controls in (("scratch", cohort.controls), ("tuned", cohort.tuned_controls)):
+        one = dataclasses.replace(cohort, controls=controls)
+        found[name] = {
+            **families_results(one, answers, [way])[", ".join(way)],
+            **suspects_results(one, attribute(way, one, answers)),
+        }
+    return found
 
 
 def level(way: Tried, cohort: Cohort, answers: AllAnswers) -> dict[str, float | int]:

@@ -80,9 +80,12 @@ def compare(cohort: Cohort, store: ModelStore, material: Material) -> dict[str, 
             which: {
                 "chosen": ", ".join(way),
                 "on_pool_tasks": tried[which],
-                "on_evaluation_tasks": scoring.families_results(cohort, material.answers[which]),
+                "on_evaluation_tasks": scoring.families_results(
+                    cohort, material.answers[which], scoring.ALL
+                ),
                 "level": scoring.level(way, cohort, material.answers[which]),
                 "suspects": scoring.suspects_results(cohort, attributions[which]),
+                "by_controls": scoring.by_controls(way, cohort, material.answers[which]),
                 "power": scoring.mean_power(way, cohort, material.answers[which]),
             }
             for which, way in ways.items()

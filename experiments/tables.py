@@ -15,6 +15,7 @@ from pathlib import Path
 from _columns import (
     Columns,
     Results,
+    by_controls,
     comparison,
     kinds_of_queries,
     level,
@@ -335,6 +336,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "weights": weights,
     "comparison": partial(of_families, "compare", "method", comparison),
     "suspects": partial(of_families, "compare", "suspects", suspects),
+    "controls": partial(of_families, "compare", "suspects", by_controls),
     "statistics": partial(of_families, "compare", "statistic, regressed out", statistics),
     "level": partial(of_families, "compare", "queries", level),
     "power": partial(of_families, "compare", "queries, siblings", power),

@@ -63,6 +63,7 @@ def test_no_negative_comes_from_a_candidate_and_no_task_is_in_the_pool(small) ->
     for suspect in small.suspects:
         assert suspect.spec.subset not in pool
         assert suspect.kind in ("homologous", "independent") or suspect.spec.start not in candidates
+    assert not {spec.start for spec in small.tuned_controls} & candidates
     families = [[spec.start for spec in one] for one in (small.rehearsal, small.families)]
     assert all({one.count(model) for model in small.candidates} == {5} for one in families)
     assert not {spec.subset for spec in small.rehearsal} & {s.subset for s in small.families}
@@ -106,7 +107,7 @@ def test_descendants_are_attributed_to_their_own_source_only(small, answers, few
             assert result["first"] <= max(2, result["models"] * 0.3)
     independent = attributions[small.of_kind("independent")[-1]]
     assert len(independent) == 9  # it is a sibling itself, so no candidate
-    families = _scoring.families_results(small, answers)[", ".join(chosen)]
+    families = _scoring.families_results(small, answers, [chosen])[", ".join(chosen)]
     assert sum(one["first"] for one in families.values()) >= 48
     level = _scoring.level(chosen, small, answers)
     assert level["pairs"] == 50 * 9 and level["t_tail_5"] < 0.1
@@ -250,6 +251,9 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     kinds = set(config.KINDS) - {"homologous"}
     for method in results["methods"].values():
         assert set(method["against"]) == kinds
+    for one in results["sibling_test"].values():
+        assert one["by_controls"]["scratch"].items() >= one["suspects"].items()
+        assert one["by_controls"]["tuned"].keys() == one["by_controls"]["scratch"].keys()
     known = results["methods"]["MGMP extended, with siblings"]
     assert known["scores"].count(None) == 3  # siblings are no suspects of it
     assert known["against"]["independent"]["negatives"] == 2
