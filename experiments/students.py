@@ -38,28 +38,30 @@ class Args(config.Args):
 
 
 def make_students(cohort: Cohort, args: Args) -> dict[str, list[ModelSpec]]:
-    """Makes the students by kind: what the teacher answers, architecture, images.
+    """Makes the students by kind: what the teacher answers, on which images, architecture.
 
-    A thief's own images are others of the source's distribution; other images are those of the
-    targets' data. He has half as many as the source was trained on.
+    A thief's own images are others of the source's distribution, other images those of the targets'
+    data. He has half as many as the source was trained on, and takes the source's architecture
+    where no other is said.
     """
     from _rows import source_and_target
 
     preset, source = config.PRESETS[args.preset], cohort.row.source
     another, _ = source_and_target(preset, OTHER_ARCH[args.arch], preset.data)
     number = source.num_examples or 50_000
-    images: dict[str, dict[str, Any]] = {
-        "own": {"skip": number, "num_examples": number // 2},
-        "other": {"data": cohort.suspects[0].spec.data, "num_examples": number // 2},
+    own = {"skip": number, "num_examples": number // 2}
+    other = {"data": cohort.suspects[0].spec.data, "num_examples": number // 2}
+    thieves: dict[str, tuple[ModelSpec, dict[str, Any]]] = {
+        "own images": (source, own),
+        "other images": (source, other),
+        "own images, other architecture": (another, own),
     }
-    archs, made = {"same": source, "other": another}, {}
-    ways = itertools.product(ANSWERS, archs.items(), images.items())
-    for answers, (arch, alike), (what, data) in ways:
-        taught = [
-            teacher.student(dataclasses.replace(alike, seed=401 + i, **data), answers)
+    made = {}
+    for answers, (how, (like, images)) in itertools.product(ANSWERS, thieves.items()):
+        made[f"{answers}, {how}"] = [
+            teacher.student(dataclasses.replace(like, seed=401 + i, **images), answers)
             for i, teacher in enumerate(cohort.candidates[:TEACHERS])
         ]
-        made[f"{answers}, {arch} architecture, {what} images"] = taught
     return made
 
 

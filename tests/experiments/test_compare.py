@@ -273,7 +273,7 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
         set(one["sibling_test"]) == set(robustness.ATTRIBUTED_BY) for one in changed.values()
     )
     assert list(tmp_path.glob("robustness-*/robustness.png"))
-    make, one_kind = students.make_students, "labels, same architecture, own images"
+    make, one_kind = students.make_students, "labels, own images"
     monkeypatch.setattr(
         students, "make_students", lambda *given: {one_kind: make(*given)[one_kind]}
     )
