@@ -17,11 +17,11 @@ from _rows import (
     Variant,
     changed,
     slug,
-    source_and_target,
     train_models,
     variants,
 )
 from _run import address
+from _specs import source_and_target
 from configs.cohort import PRESETS, QUERIES, TRAINING, UNSEEN, Args
 from configs.common import check_subsets
 
@@ -83,6 +83,15 @@ class Cohort:
         suspects = [suspect.spec for suspect in self.suspects]
         others = (*self.rehearsal, *self.families, *self.tuned_controls)
         return list(dict.fromkeys([*self.candidates, *self.row.specs, *suspects, *others]))
+
+    def split_siblings(self) -> tuple[tuple[ModelSpec, ...], tuple[ModelSpec, ...]]:
+        """Parts siblings for a background from a quarter whose descendants MGMP learns from.
+
+        A descendant of a sibling in the background would be an easier negative than a suspect is,
+        which descends of none.
+        """
+        count = max(len(self.siblings) // 4, 1)
+        return self.siblings[:-count], self.siblings[-count:]
 
     def of_kind(self, *kinds: str) -> list[int]:
         """Finds the suspects of some kinds."""
@@ -216,10 +225,17 @@ def _fit_all(
     bare = row.variants["extended, background only"]
     asked["paper, frozen random generator"] = plain, {"generator": outputs}
     asked["extended, frozen random generator"] = bare, {"generator": embedding}
-    asked["extended, with siblings"] = row.variants["extended"], {"siblings": cohort.siblings}
+    extended, (known, others) = row.variants["extended"], cohort.split_siblings()
+    negatives = [spec for spec in cohort.rehearsal if spec.start in others]
+    asked["extended, with siblings"] = extended, {"siblings": cohort.siblings}
+    asked["extended, with siblings and others' descendants"] = (
+        extended,
+        {"siblings": known, "negatives": negatives},
+    )
     fitted, unfit = {}, {}
     for name, (variant, more) in asked.items():
-        place = folder / address(slug(name), [variant, FROZEN_SEED, more.get("siblings")])
+        specs = [more[key] for key in ("siblings", "negatives") if key in more]
+        place = folder / address(slug(name), [variant, FROZEN_SEED, specs])
         try:
             fitted[f"MGMP {name}"] = answering.fit_or_load(place, variant, name, **more)
         except ValueError as error:

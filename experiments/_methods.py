@@ -1,59 +1,71 @@
 """The methods that recorded.py compares: a function each. To add one, write it and name it below.
 
-A method is given what the owner has, a :class:`mgmp_jax.references.ReferenceSet` whose models
-answered training images and unseen ones, and the classes of the unseen images. It returns a
-function that scores one suspect's answers, larger for one that looks homologous. It never sees
-the other suspects.
+A method is given what the owner has, :class:`_recorded.Known`, and returns a function that scores
+one suspect's answers, larger for one that looks homologous. It never sees the other suspects.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
+from _recorded import Known
 from configs.cohort import PRESETS
 from scipy import stats
 
 from mgmp_jax.answers import Answers, answers_to
-from mgmp_jax.config import EXTENDED, PAPER_WITHOUT_GENERATOR
+from mgmp_jax.config import EXTENDED, PAPER_WITHOUT_GENERATOR, MGMPConfig
 from mgmp_jax.methods import MGMP, SiblingTest, Similarity
 from mgmp_jax.methods.protocol import Method as LibraryMethod
 from mgmp_jax.queries import TRAINING, UNSEEN
-from mgmp_jax.references import ReferenceSet
+from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.similarities import SIMILARITIES, mistake_agreement
 
 Score = Callable[[Answers], float]
-Method = Callable[[ReferenceSet, np.ndarray], Score]
+Method = Callable[[Known], Score]
 
 
-def of_library(method: LibraryMethod, references: ReferenceSet, labels: np.ndarray) -> Score:
+def of_library(method: LibraryMethod, known: Known) -> Score:
     """Fits a method of the library."""
-    fitted = method.fit(references)
+    fitted = method.fit(known.references)
     return lambda suspect: fitted.score(answers_to(suspect, fitted.asks))
 
 
-def mgmp(config: Any, references: ReferenceSet, labels: np.ndarray) -> Score:
-    """Fits an MGMP without generator to the pool; siblings are in no background."""
-    alone = ReferenceSet(references.source, references.pool)
+def mgmp(config: MGMPConfig, known: Known) -> Score:
+    """Fits an MGMP without generator, with the siblings in the background if it has one."""
     batch = PRESETS["small"].mgmp["batch_size"]
-    return of_library(MGMP(config.replace(batch_size=batch)), alone, labels)
+    return of_library(MGMP(config.replace(batch_size=batch)), known)
 
 
-def mgmp_with_siblings(references: ReferenceSet, labels: np.ndarray) -> Score:
-    """Fits the extended MGMP without generator, with the siblings in its background."""
-    batch = PRESETS["small"].mgmp["batch_size"]
-    return of_library(MGMP(EXTENDED.replace(batch_size=batch)), references, labels)
+def without_siblings(known: Known) -> Known:
+    """Forgets the siblings."""
+    source, pool = known.references.source, known.references.pool
+    return known._replace(references=ReferenceSet(source, pool))
 
 
-def agreement_on_mistakes(references: ReferenceSet, labels: np.ndarray) -> Score:
+def with_descendants(known: Known) -> Known:
+    """Makes descendants of the last siblings non-homologous models of the pool.
+
+    The others stay, for a background.
+    """
+    source, pool, siblings = (
+        getattr(known.references, name) for name in ("source", "pool", "siblings")
+    )
+    pool = [
+        Pair(of.task, of.homologous, [*known.descendants[of.task], *of.non_homologous])
+        for of in pool
+    ]
+    return known._replace(references=ReferenceSet(source, pool, siblings[: -known.parents]))
+
+
+def agreement_on_mistakes(known: Known) -> Score:
     """Compares which of the source's mistakes on unseen images the suspect repeats."""
-    source = answers_to(references.source, UNSEEN)
+    source, labels = answers_to(known.references.source, UNSEEN), known.labels
     return lambda suspect: float(mistake_agreement(source, answers_to(suspect, UNSEEN), labels))
 
 
-def dataset_inference(references: ReferenceSet, labels: np.ndarray) -> Score:
+def dataset_inference(known: Known) -> Score:
     """Asks whether the suspect is surer of the source's training images than of unseen ones.
 
     After Maini, Yaghini and Papernot, "Dataset Inference" (ICLR 2021): the owner learns on his own
@@ -68,7 +80,7 @@ def dataset_inference(references: ReferenceSet, labels: np.ndarray) -> Score:
         ordered = [np.sort(one.values.astype(np.float64), axis=1)[:, ::-1] for one in both]
         return [one[:, :1] - one[:, 1:] for one in ordered]
 
-    members, others = margins(references.source)
+    members, others = margins(known.references.source)
 
     def score(suspect: Answers) -> float:
         theirs = margins(suspect)
@@ -83,11 +95,7 @@ def dataset_inference(references: ReferenceSet, labels: np.ndarray) -> Score:
     return score
 
 
-def provenance_tester(
-    others: Callable[[ReferenceSet], Sequence[Answers]],
-    references: ReferenceSet,
-    labels: np.ndarray,
-) -> Score:
+def provenance_tester(others: Callable[[ReferenceSet], Sequence[Answers]], known: Known) -> Score:
     """Asks whether the suspect says the same as the source more often than as any other model.
 
     After Nikolić, Baluta and Saxena, "Model Provenance Testing for Large Language Models" (NeurIPS
@@ -101,8 +109,8 @@ def provenance_tester(
     def says(answers: Answers) -> np.ndarray:
         return answers_to(answers, UNSEEN).values.argmax(axis=1)
 
-    first = says(references.source)
-    rest = [says(model) for model in others(references)]
+    first = says(known.references.source)
+    rest = [says(model) for model in others(known.references)]
 
     def score(suspect: Answers) -> float:
         theirs = says(suspect)
@@ -129,14 +137,17 @@ METHODS: dict[str, Method] = {
     "agreement on mistakes": agreement_on_mistakes,
     "dataset inference": dataset_inference,
     "provenance tester, among unrelated models": functools.partial(
-        provenance_tester, lambda known: [pair.non_homologous[-1] for pair in known.pool]
+        provenance_tester, lambda references: [p.non_homologous[-1] for p in references.pool]
     ),
     "provenance tester, among siblings": functools.partial(
-        provenance_tester, lambda known: known.siblings
+        provenance_tester, lambda references: references.siblings
     ),
     "MGMP paper, without generator": functools.partial(mgmp, PAPER_WITHOUT_GENERATOR),
-    "MGMP extended, background only": functools.partial(mgmp, EXTENDED),
-    "MGMP extended, with siblings": mgmp_with_siblings,
+    "MGMP extended, background only": lambda known: mgmp(EXTENDED, without_siblings(known)),
+    "MGMP extended, with siblings": functools.partial(mgmp, EXTENDED),
+    "MGMP extended, with siblings and others' descendants": (
+        lambda known: mgmp(EXTENDED, with_descendants(known))
+    ),
     "sibling test, training images": functools.partial(of_library, SiblingTest(asks=TRAINING)),
     "sibling test, unseen images": functools.partial(of_library, SiblingTest(asks=UNSEEN)),
 }

@@ -24,19 +24,33 @@ NUMBER = 1000
 """Of the queries of each kind that are recorded, or all where there are fewer."""
 
 
+class Known(NamedTuple):
+    """What the owner of a cohort's source has, and a method may learn from.
+
+    Args:
+        references: source, siblings and pool; each model answered the queries ``"training"`` and
+            ``"unseen"``.
+        descendants: by task of the pool, models of it that started from one of the last siblings.
+        parents: how many these siblings are; they are the last ones of the reference set's.
+        labels: the classes of the unseen images, ``[n]``.
+    """
+
+    references: ReferenceSet
+    descendants: Mapping[str, Sequence[Answers]]
+    parents: int
+    labels: np.ndarray
+
+
 class Recorded(NamedTuple):
     """A cohort whose models are not needed any more.
 
     Args:
-        references: source, siblings and pool, which a method may learn from; each model answered
-            the queries ``"training"`` and ``"unseen"``.
-        labels: the classes of the unseen images, ``[n]``.
+        known: what a method may learn from.
         suspects: the answers of the models that methods are judged by.
         kinds: what the suspects are, one of :data:`configs.cohort.KINDS` each.
     """
 
-    references: ReferenceSet
-    labels: np.ndarray
+    known: Known
     suspects: Sequence[Answers]
     kinds: Sequence[str]
 
@@ -44,7 +58,8 @@ class Recorded(NamedTuple):
 def write(path: Path, cohort: Cohort, store: ModelStore, material: Material) -> None:
     """Records the logits of source, siblings, pool and suspects, in half precision.
 
-    Models of the pool are recorded at every checkpoint. Siblings are no suspects.
+    Models of the pool are recorded at every checkpoint, and of the last siblings also the
+    descendants on the pool's tasks. Siblings are no suspects.
     """
     import _cohort
 
@@ -76,6 +91,11 @@ def _everybody(cohort: Cohort) -> Iterator[tuple[dict[str, Any], ModelSpec, int 
         for part, spec in zip(("homologous", "non_homologous"), pair.specs, strict=True):
             for epoch in spec.recipe.kept_epochs:
                 yield {"part": part, "task": pair.task}, spec, epoch
+        _, parents = cohort.split_siblings()
+        for spec in cohort.rehearsal:
+            if spec.start in parents and spec.subset == pair.non_homologous.subset:
+                start = spec.start.address
+                yield {"part": "sibling descendants", "task": pair.task, "start": start}, spec, None
     for suspect in cohort.suspects:
         if suspect.spec not in cohort.siblings:
             yield {"part": "suspects", "kind": suspect.kind}, suspect.spec, None
@@ -103,9 +123,13 @@ def read(path: Path) -> Recorded:
         Pair(task, part("homologous", task=task), part("non_homologous", task=task))
         for task in tasks
     ]
-    kinds = [model["kind"] for model in about["models"] if model["part"] == "suspects"]
     references = ReferenceSet(*part("source"), pool=pool, siblings=part("siblings"))
-    return Recorded(references, arrays["labels"].astype(np.int32), part("suspects"), kinds)
+    descendants = {task: part("sibling descendants", task=task) for task in tasks}
+    parents = len({model["start"] for model in about["models"] if "start" in model})
+    labels = arrays["labels"].astype(np.int32)
+    kinds = [model["kind"] for model in about["models"] if "kind" in model]
+    known = Known(references, descendants, parents, labels)
+    return Recorded(known, part("suspects"), kinds)
 
 
 def _answers(

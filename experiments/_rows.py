@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import tables
 from _run import address, draw_picture, results_of, show
+from _specs import recipe_for, source_and_target
 from configs.cifar import PRESETS, Args, choose_row
-from configs.common import Preset, at_least_one
+from configs.common import at_least_one
 
 from mgmp_jax import reporting
 from mgmp_jax.answers import Answers, answers_to
@@ -24,7 +25,7 @@ from mgmp_jax.queries import TRAINING, QuerySet
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.responses import Responses
 from mgmp_jax.store import ModelSpec, ModelStore, jobs
-from mgmp_jax.training import Recipe, console
+from mgmp_jax.training import console
 from mgmp_jax.verifier import Verifier
 
 THRESHOLD = 0.9
@@ -158,32 +159,6 @@ def cifar_row(args: Args) -> Row:
     )
 
 
-def source_and_target(
-    preset: Preset, arch: str, data: str, slow: int = 1
-) -> tuple[ModelSpec, ModelSpec]:
-    """Makes the source and a target of all classes, trained for a part of a preset's epochs."""
-
-    def model(classes: int, recipe: Any, number: int | None, checkpoints: int = 1) -> ModelSpec:
-        epochs, *others = recipe
-        recipe = recipe_for((epochs // slow, *others), arch, data, checkpoints)
-        width = preset.widths.get(arch)
-        return ModelSpec(arch, f"{data}{classes}", recipe, width=width, num_examples=number)
-
-    of_source, of_target = preset.examples
-    kept = -(-preset.checkpoints // slow)
-    return model(10, preset.source, of_source), model(100, preset.target, of_target, kept)
-
-
-def recipe_for(recipe: Any, arch: str, data: str, checkpoints: int = 1) -> Recipe:
-    """Makes a recipe as an architecture needs it: SGD, or Adam for a vision transformer."""
-    epochs, batch_size, rate = recipe
-    augment = "crop-flip" if data == "cifar" else "none"
-    more: dict[str, Any] = {"augment": augment, "checkpoints": checkpoints}
-    if arch == "vit-small":
-        return Recipe(epochs, batch_size, 1e-3, "adam", 0.0, **more)
-    return Recipe(epochs, batch_size, rate / 5 if arch == "alexnet" else rate, **more)
-
-
 @dataclasses.dataclass(frozen=True)
 class Answering:
     """The models of a row, which answer one query set."""
@@ -212,14 +187,16 @@ class Answering:
         name: str,
         *,
         siblings: Sequence[ModelSpec] = (),
+        negatives: Sequence[ModelSpec] = (),
         generator: Responses | None = None,
     ) -> FittedMGMP:
         """Fits a variant to the row's pool and keeps it in ``folder``, or finds it there.
 
-        Siblings join the background; latents may be given in place of the variant's generator's.
+        Siblings join the background, ``negatives`` the non-homologous models of their tasks;
+        latents may be given in place of the variant's generator's.
         """
         if not _is_fitted(folder):
-            references = self._references(variant, siblings)
+            references = self._references(variant, siblings, negatives)
             _fit_and_keep([Fit(self._method(variant, name, 0, generator), references, 0, folder)])
         return _load(folder)
 
@@ -232,7 +209,7 @@ class Answering:
             folders: one for each seed from 0.
         """
         missing = {seed: place for seed, place in enumerate(folders) if not _is_fitted(place)}
-        references = self._references(variant, ()) if missing else None
+        references = self._references(variant) if missing else None
         return [
             Fit(self._method(variant, f"{name}, seed {seed}", seed, None), references, seed, place)
             for seed, place in missing.items()
@@ -253,13 +230,24 @@ class Answering:
             name=name,
         )
 
-    def _references(self, variant: Variant, siblings: Sequence[ModelSpec]) -> ReferenceSet:
+    def _references(
+        self,
+        variant: Variant,
+        siblings: Sequence[ModelSpec] = (),
+        negatives: Sequence[ModelSpec] = (),
+    ) -> ReferenceSet:
         def answers(spec: ModelSpec) -> list[Answers]:
             recipe = spec.recipe
             epochs = recipe.kept_epochs if variant.checkpoints else (recipe.epochs,)
             return [self.of(spec, epoch) for epoch in epochs]
 
-        pool = [Pair(pair.task, *map(answers, pair.specs)) for pair in self.row.pool]
+        def pair(of: TaskPair) -> Pair:
+            homologous, others = map(answers, of.specs)
+            subset = of.non_homologous.subset
+            more = [self.of(spec) for spec in negatives if spec.subset == subset]
+            return Pair(of.task, homologous, [*more, *others])
+
+        pool = [pair(of_task) for of_task in self.row.pool]
         queries: Any = dict.fromkeys((TRAINING, LOGITS), self.queries)
         return ReferenceSet(
             self.of(self.row.source),

@@ -45,7 +45,7 @@ def compare(path: Path, wanted: tuple[str, ...]) -> dict[str, Any]:
     kinds, found = np.array(cohort.kinds), {}
     for name in wanted:
         start = time.perf_counter()
-        score = METHODS[name](cohort.references, cohort.labels)
+        score = METHODS[name](cohort.known)
         scores = np.array([score(suspect) for suspect in cohort.suspects])
         console.print(f"{path.stem}: {name}, {time.perf_counter() - start:.1f} s")
         positive = scores[kinds == "homologous"]

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 def make_rows(args: Args, family: int) -> dict[str, Row]:
     """Makes a row for each strength of fine-tuning, of one source and its tasks."""
-    from _rows import Row, TaskPair, changed, recipe_for, source_and_target, variants
+    from _rows import Row, TaskPair, changed, variants
+    from _specs import recipe_for, source_and_target
 
     from mgmp_jax.config import PAPER
 

@@ -44,7 +44,7 @@ def make_students(cohort: Cohort, args: Args) -> dict[str, list[ModelSpec]]:
     data. He has half as many as the source was trained on, and takes the source's architecture
     where no other is said.
     """
-    from _rows import source_and_target
+    from _specs import source_and_target
 
     preset, source = config.PRESETS[args.preset], cohort.row.source
     another, _ = source_and_target(preset, OTHER_ARCH[args.arch], preset.data)

@@ -64,6 +64,8 @@ def test_no_negative_comes_from_a_candidate_and_no_task_is_in_the_pool(small) ->
         assert suspect.spec.subset not in pool
         assert suspect.kind in ("homologous", "independent") or suspect.spec.start not in candidates
     assert not {spec.start for spec in small.tuned_controls} & candidates
+    known, others = small.split_siblings()
+    assert (*known, *others) == small.siblings and len(others) == 2
     families = [[spec.start for spec in one] for one in (small.rehearsal, small.families)]
     assert all({one.count(model) for model in small.candidates} == {5} for one in families)
     assert not {spec.subset for spec in small.rehearsal} & {s.subset for s in small.families}
@@ -169,7 +171,7 @@ def test_a_variant_that_cannot_be_fitted_is_named_with_its_reason(
     answering = _rows.Answering(ModelStore(tmp_path), small.row, QuerySet.images(images))
     fitted, unfit = _cohort._fit_all(small, answering, tmp_path)
     assert unfit == {"MGMP extended": "the background is too wide"}
-    assert {"MGMP paper", "MGMP extended, with siblings"} <= set(fitted) and len(fitted) == 6
+    assert {"MGMP paper", "MGMP extended, with siblings"} <= set(fitted) and len(fitted) == 7
 
 
 def test_suspects_are_trained_otherwise_as_their_names_say(small, tmp_path: Path) -> None:
@@ -258,7 +260,7 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     assert known["scores"].count(None) == 3  # siblings are no suspects of it
     assert known["against"]["independent"]["negatives"] == 2
     recorded = _recorded.read(next(tmp_path.glob("compare-*/recorded.npz")))
-    assert set(recorded.kinds) == set(config.KINDS) and len(recorded.references.siblings) == 3
+    assert set(recorded.kinds) == set(config.KINDS) and len(recorded.known.references.siblings) == 3
     kinds = queries.main(args)["kinds"]
     assert [kind["queries"] for kind in kinds.values()] == [333] * (len(few) + 3)
     assert kinds["halves of two"] != kinds["unseen images"]

@@ -1,7 +1,9 @@
 """experiments/recorded.py, the files that it reads and the methods that it compares."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import _cohort
 import _methods as methods
@@ -41,16 +43,23 @@ def folder(small, answers, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_recorded_cohort_is_what_was_written(small, answers, folder: Path) -> None:
     found = _recorded.read(folder / "resnet18.npz")
-    assert len(found.references.siblings) == 9 and len(found.references.pool) == 5
+    references = found.known.references
+    assert len(references.siblings) == 9 and len(references.pool) == 5
+    _, parents = small.split_siblings()
+    assert found.known.parents == 2 and len(found.known.descendants) == 5
+    for pair, descendants in zip(small.row.pool, found.known.descendants.values(), strict=True):
+        starts = [spec.start for spec in small.rehearsal if spec.subset == pair.homologous.subset]
+        named = [answers_to(one, TRAINING).model for one in descendants]
+        assert len(named) == 2 <= sum(start in parents for start in starts)
     kept = small.row.pool[0].homologous.recipe.kept_epochs
-    assert all(len(pair.homologous) == len(kept) > 1 for pair in found.references.pool)
+    assert all(len(pair.homologous) == len(kept) > 1 for pair in references.pool)
     specs = [s for s in small.suspects if s.spec not in small.siblings]
     assert list(found.kinds) == [suspect.kind for suspect in specs]
     for suspect, theirs in zip(specs, found.suspects, strict=True):
         for name in (TRAINING, UNSEEN):
             values = answers_to(theirs, name).values
             np.testing.assert_allclose(values, answers[suspect.spec].values, atol=0.1)
-    assert answers_to(found.references.source, TRAINING).model == small.row.source.address
+    assert answers_to(references.source, TRAINING).model == small.row.source.address
 
 
 def test_methods_are_compared_on_recorded_answers(folder: Path, tmp_path: Path) -> None:
@@ -83,8 +92,25 @@ def test_every_method_reads_what_is_recorded(folder: Path) -> None:
     cohort = _recorded.read(folder / "resnet18.npz")
     for name, method in methods.METHODS.items():
         if "MGMP" not in name:
-            score = method(cohort.references, cohort.labels)
+            score = method(cohort.known)
             assert np.isfinite(score(cohort.suspects[0])), name
+
+
+def known(source: dict[str, Responses], siblings: Sequence[Any] = ()) -> _recorded.Known:
+    references = ReferenceSet(source, siblings=siblings)
+    return _recorded.Known(references, {}, 0, np.zeros(1000, np.int32))
+
+
+def test_the_last_siblings_are_in_no_background_where_their_descendants_are_learnt_from(
+    folder: Path,
+) -> None:
+    before = _recorded.read(folder / "resnet18.npz").known
+    after = methods.with_descendants(before).references
+    assert len(after.siblings) == 7 and len(before.references.siblings) == 9
+    for one, other in zip(before.references.pool, after.pool, strict=True):
+        assert len(other.non_homologous) == len(one.non_homologous) + 2
+        assert other.non_homologous[-1] is one.non_homologous[-1]
+    assert not methods.without_siblings(before).references.siblings
 
 
 def test_dataset_inference_finds_who_is_surer_of_training_images() -> None:
@@ -92,7 +118,7 @@ def test_dataset_inference_finds_who_is_surer_of_training_images() -> None:
     source, member, stranger, narrow = rng.normal(size=(4, 2, 2000, 10))
     for model in (source, member, narrow):
         model[0] += 2 * np.eye(10)[model[0].argmax(axis=1)]
-    score = methods.dataset_inference(ReferenceSet(of_logits(*source)), np.zeros(2000))
+    score = methods.dataset_inference(known(of_logits(*source)))
     assert score(of_logits(*member)) > 10
     assert score(of_logits(*narrow[:, :, :4])) > 10
     assert abs(score(of_logits(*stranger))) < 4
@@ -112,7 +138,7 @@ def test_the_provenance_tester_says_how_far_the_source_is_ahead() -> None:
     source, *others = rng.normal(size=(4, 1000, 10))
     siblings = [of_logits(one) for one in others]
     tester = methods.METHODS["provenance tester, among siblings"]
-    score = tester(ReferenceSet(of_logits(source), siblings=siblings), np.zeros(1000))
+    score = tester(known(of_logits(source), siblings))
     shares = [
         methods.share_of_equal(source.argmax(axis=1), one.argmax(axis=1))
         for one in (source, *others)
