@@ -62,6 +62,9 @@ class Cohort:
         controls: by which the sibling test's scores are centred, the pool's non-homologous models.
         tuned_controls: others that could be, on the same tasks: descendants of two further
             siblings, which are no candidates.
+        negatives: descendants of a quarter of the siblings on the pool's tasks, made as the pool's
+            homologous models are: MGMP may learn from them. Their parents are in no background
+            then, as a suspect's parent is in none.
     """
 
     row: Row
@@ -71,6 +74,7 @@ class Cohort:
     families: tuple[ModelSpec, ...]
     controls: tuple[ModelSpec, ...]
     tuned_controls: tuple[ModelSpec, ...]
+    negatives: tuple[ModelSpec, ...]
 
     @property
     def candidates(self) -> tuple[ModelSpec, ...]:
@@ -81,17 +85,8 @@ class Cohort:
     def specs(self) -> list[ModelSpec]:
         """All models once, the source first."""
         suspects = [suspect.spec for suspect in self.suspects]
-        others = (*self.rehearsal, *self.families, *self.tuned_controls)
+        others = (*self.rehearsal, *self.families, *self.tuned_controls, *self.negatives)
         return list(dict.fromkeys([*self.candidates, *self.row.specs, *suspects, *others]))
-
-    def split_siblings(self) -> tuple[tuple[ModelSpec, ...], tuple[ModelSpec, ...]]:
-        """Parts siblings for a background from a quarter whose descendants MGMP learns from.
-
-        A descendant of a sibling in the background would be an easier negative than a suspect is,
-        which descends of none.
-        """
-        count = max(len(self.siblings) // 4, 1)
-        return self.siblings[:-count], self.siblings[-count:]
 
     def of_kind(self, *kinds: str) -> list[int]:
         """Finds the suspects of some kinds."""
@@ -154,6 +149,7 @@ def make_cohort(args: Args) -> Cohort:
         seeds=1,
     )
     controls = tuple(pair.non_homologous for pair in row.pool)
+    parents = siblings[-max(num_siblings // 4, 1) :]
     return Cohort(
         row,
         siblings,
@@ -162,6 +158,7 @@ def make_cohort(args: Args) -> Cohort:
         families((source, *siblings), args.eval_subsets),
         controls,
         families((source.sibling(203), source.sibling(204)), args.pool_subsets),
+        tuple(parent.descendant(control) for parent in parents for control in controls),
     )
 
 
@@ -225,17 +222,17 @@ def _fit_all(
     bare = row.variants["extended, background only"]
     asked["paper, frozen random generator"] = plain, {"generator": outputs}
     asked["extended, frozen random generator"] = bare, {"generator": embedding}
-    extended, (known, others) = row.variants["extended"], cohort.split_siblings()
-    negatives = [spec for spec in cohort.rehearsal if spec.start in others]
+    extended, parents = row.variants["extended"], {spec.start for spec in cohort.negatives}
+    others = [spec for spec in cohort.siblings if spec not in parents]
     asked["extended, with siblings"] = extended, {"siblings": cohort.siblings}
     asked["extended, with siblings and others' descendants"] = (
         extended,
-        {"siblings": known, "negatives": negatives},
+        {"siblings": others, "negatives": cohort.negatives},
     )
     fitted, unfit = {}, {}
     for name, (variant, more) in asked.items():
-        specs = [more[key] for key in ("siblings", "negatives") if key in more]
-        place = folder / address(slug(name), [variant, FROZEN_SEED, specs])
+        specs = [more.get("siblings"), *more.get("negatives", ())]
+        place = folder / address(slug(name), [variant, FROZEN_SEED, *specs])
         try:
             fitted[f"MGMP {name}"] = answering.fit_or_load(place, variant, name, **more)
         except ValueError as error:

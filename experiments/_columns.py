@@ -20,13 +20,14 @@ def comparison(results: Results) -> Columns:
 
 
 def recorded(results: Results) -> Columns:
-    """Makes the columns of recorded cohorts: AUC of each method against each kind, and its time."""
+    """Makes the columns of recorded cohorts: AUC of each method against each kind."""
     columns: Columns = {}
     for cohort, found in results["cohorts"].items():
         for name, method in found["methods"].items():
             for kind, separation in method["against"].items():
-                columns.setdefault(f"{cohort}: {kind}", {})[name] = f"{separation['auc']:.2f}"
-            columns.setdefault(f"{cohort}: seconds", {})[name] = f"{method['seconds']:.1f}"
+                column = f"{cohort}: {kind} ({separation['negatives']})"
+                cell = f"{separation['auc']:.2f} ({separation['tpr_5']:.2f})"
+                columns.setdefault(column, {})[name] = cell
     return columns
 
 
@@ -40,13 +41,16 @@ def suspects(results: Results) -> Columns:
 
 def by_controls(results: Results) -> Columns:
     """Makes the columns of first places by what the controls are, where both were tried."""
-    return {
-        f"{queries}, {controls}": {
-            group: f"{t['first']}/{t['models']}" for group, t in groups.items()
-        }
-        for queries, one in results["sibling_test"].items()
-        for controls, groups in one.get("by_controls", {}).items()
-    }
+    columns: Columns = {}
+    for queries, one in results["sibling_test"].items():
+        if "by_tuned_controls" in one:
+            families = one["on_evaluation_tasks"][one["chosen"]]
+            groups = {"scratch": families | one["suspects"]}
+            groups["tuned"] = one["by_tuned_controls"]["groups"]
+            for controls, found in groups.items():
+                cells = {group: f"{t['first']}/{t['models']}" for group, t in found.items()}
+                columns[f"{queries}, {controls}"] = cells
+    return columns
 
 
 def statistics(results: Results) -> Columns:
@@ -83,17 +87,14 @@ def power(results: Results) -> Columns:
 
 
 def students(results: Results) -> Columns:
-    """Makes the columns of students: agreement on unseen images, and teachers that came first."""
+    """Makes the columns of students: how often their teacher came first, by kind of queries."""
     columns: Columns = {"agreement with the teacher": {}}
     for kind, found in results["kinds"].items():
-        agreements = [one["test"] for one in found["agreement"].values()]
-        cell = f"{sum(agreements) / len(agreements):.2f}"
-        columns["agreement with the teacher"][kind] = cell
-        for by_statistic in found["places"].values():
-            for statistic, of_students in by_statistic.items():
-                firsts = columns.setdefault(statistic, {}).setdefault(kind, "")
-                cell = f"{of_students.count(1)}/{len(of_students)}"
-                columns[statistic][kind] = f"{firsts}, {cell}" if firsts else cell
+        mean = sum(found["agreement"].values()) / len(found["agreement"])
+        columns["agreement with the teacher"][kind] = f"{mean:.2f}"
+        for statistic in next(iter(found["places"].values())):
+            firsts = [one[statistic].count(1) for one in found["places"].values()]
+            columns.setdefault(statistic, {})[kind] = ", ".join(map(str, firsts))
     return columns
 
 

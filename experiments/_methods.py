@@ -22,6 +22,9 @@ from mgmp_jax.queries import TRAINING, UNSEEN
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.similarities import SIMILARITIES, mistake_agreement
 
+BATCH = PRESETS["small"].mgmp["batch_size"]
+"""Queries in a mini-batch of MGMP, as in compare.py."""
+
 Score = Callable[[Answers], float]
 Method = Callable[[Known], Score]
 
@@ -34,29 +37,41 @@ def of_library(method: LibraryMethod, known: Known) -> Score:
 
 def mgmp(config: MGMPConfig, known: Known) -> Score:
     """Fits an MGMP without generator, with the siblings in the background if it has one."""
-    batch = PRESETS["small"].mgmp["batch_size"]
-    return of_library(MGMP(config.replace(batch_size=batch)), known)
+    return of_library(MGMP(config.replace(batch_size=BATCH)), known)
+
+
+def with_last_checkpoints(known: Known) -> Known:
+    """Leaves out the pool's checkpoints but the last, and the siblings."""
+    pool = [
+        Pair(pair.task, pair.homologous[-1:], pair.non_homologous[-1:])
+        for pair in known.references.pool
+    ]
+    return known._replace(references=ReferenceSet(known.references.source, pool))
 
 
 def without_siblings(known: Known) -> Known:
-    """Forgets the siblings."""
-    source, pool = known.references.source, known.references.pool
-    return known._replace(references=ReferenceSet(source, pool))
+    """Leaves out the siblings."""
+    references = ReferenceSet(known.references.source, known.references.pool)
+    return known._replace(references=references)
 
 
 def with_descendants(known: Known) -> Known:
-    """Makes descendants of the last siblings non-homologous models of the pool.
+    """Makes descendants of some siblings non-homologous models of the pool.
 
-    The others stay, for a background.
+    These siblings are left out, the others stay for a background.
+
+    Raises:
+        ValueError: no descendants were recorded.
     """
-    source, pool, siblings = (
-        getattr(known.references, name) for name in ("source", "pool", "siblings")
-    )
+    if not known.parents:
+        raise ValueError("no descendants of siblings were recorded")
+    own = known.references
     pool = [
-        Pair(of.task, of.homologous, [*known.descendants[of.task], *of.non_homologous])
-        for of in pool
+        Pair(pair.task, pair.homologous, [*known.descendants[pair.task], *pair.non_homologous])
+        for pair in own.pool
     ]
-    return known._replace(references=ReferenceSet(source, pool, siblings[: -known.parents]))
+    others = [one for one in own.siblings if answers_to(one, UNSEEN).model not in known.parents]
+    return known._replace(references=ReferenceSet(own.source, pool, others))
 
 
 def agreement_on_mistakes(known: Known) -> Score:
@@ -70,9 +85,11 @@ def dataset_inference(known: Known) -> Score:
 
     After Maini, Yaghini and Papernot, "Dataset Inference" (ICLR 2021): the owner learns on his own
     model what of its margins tells members from others, and a t-test compares what that says of the
-    suspect's. Theirs are distances to decision boundaries, found by many more queries; here the
-    margins are those of the recorded answers, the logarithms of the sorted odds against the
-    first answer.
+    suspect's. Theirs are distances to the decision boundaries of a suspect of the same task, found
+    by many more queries, and their learner is a network; here the margins are those of the recorded
+    answers, the logarithms of the sorted odds of the first answer against the others, and the
+    learner a linear discriminant. It asks who was trained on the data: siblings, and what started
+    from them, were.
     """
 
     def margins(answers: Answers) -> list[np.ndarray]:
@@ -103,7 +120,9 @@ def provenance_tester(others: Callable[[ReferenceSet], Sequence[Answers]], known
     of two proportions. Their tester says yes where all tests are significant; the score is the
     least of the test statistics. A suspect's classes are other ones than the source's, so a class
     of the suspect stands for what the other model says most often where the suspect says it; this
-    is learnt on one half of the queries and counted on the other.
+    is learnt on one half of the queries and counted on the other. Their other models are unrelated
+    ones; siblings are ours. An unrelated model that says nearly always the same is easy to agree
+    with, and holds the least of the test statistics down for every suspect.
     """
 
     def says(answers: Answers) -> np.ndarray:
@@ -128,7 +147,8 @@ def share_of_equal(theirs: np.ndarray, ours: np.ndarray) -> float:
     for learnt in (half, ~half):
         counts = np.zeros((theirs.max() + 1, ours.max() + 1))
         np.add.at(counts, (theirs[learnt], ours[learnt]), 1)
-        equal += np.sum(counts.argmax(axis=1)[theirs[~learnt]] == ours[~learnt])
+        stands_for = np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
+        equal += np.sum(stands_for[theirs[~learnt]] == ours[~learnt])
     return float(equal / len(ours))
 
 
@@ -142,10 +162,12 @@ METHODS: dict[str, Method] = {
     "provenance tester, among siblings": functools.partial(
         provenance_tester, lambda references: references.siblings
     ),
-    "MGMP paper, without generator": functools.partial(mgmp, PAPER_WITHOUT_GENERATOR),
+    "MGMP paper, without generator": (
+        lambda known: mgmp(PAPER_WITHOUT_GENERATOR, with_last_checkpoints(known))
+    ),
     "MGMP extended, background only": lambda known: mgmp(EXTENDED, without_siblings(known)),
-    "MGMP extended, with siblings": functools.partial(mgmp, EXTENDED),
-    "MGMP extended, with siblings and others' descendants": (
+    "MGMP extended, background with siblings": functools.partial(mgmp, EXTENDED),
+    "MGMP extended, background with siblings, others' descendants": (
         lambda known: mgmp(EXTENDED, with_descendants(known))
     ),
     "sibling test, training images": functools.partial(of_library, SiblingTest(asks=TRAINING)),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from configs.cohort import KINDS
 
 from mgmp_jax import files
 from mgmp_jax.answers import Answers
@@ -30,14 +31,14 @@ class Known(NamedTuple):
     Args:
         references: source, siblings and pool; each model answered the queries ``"training"`` and
             ``"unseen"``.
-        descendants: by task of the pool, models of it that started from one of the last siblings.
-        parents: how many these siblings are; they are the last ones of the reference set's.
+        parents: names of siblings that he fine-tuned on the pool's tasks too.
+        descendants: by task of the pool, what came of it, at every checkpoint.
         labels: the classes of the unseen images, ``[n]``.
     """
 
     references: ReferenceSet
+    parents: frozenset[str]
     descendants: Mapping[str, Sequence[Answers]]
-    parents: int
     labels: np.ndarray
 
 
@@ -46,7 +47,7 @@ class Recorded(NamedTuple):
 
     Args:
         known: what a method may learn from.
-        suspects: the answers of the models that methods are judged by.
+        suspects: the answers of the models that methods are judged by; their names say nothing.
         kinds: what the suspects are, one of :data:`configs.cohort.KINDS` each.
     """
 
@@ -58,12 +59,14 @@ class Recorded(NamedTuple):
 def write(path: Path, cohort: Cohort, store: ModelStore, material: Material) -> None:
     """Records the logits of source, siblings, pool and suspects, in half precision.
 
-    Models of the pool are recorded at every checkpoint, and of the last siblings also the
-    descendants on the pool's tasks. Siblings are no suspects.
+    Models of the pool are recorded at every checkpoint. Siblings are no suspects.
+
+    Raises:
+        ValueError: a logit is too large for half precision.
     """
     import _cohort
 
-    kinds = dict(zip((TRAINING, UNSEEN), (_cohort.TRAINING, _cohort.UNSEEN), strict=True))
+    kinds = {TRAINING: _cohort.TRAINING, UNSEEN: _cohort.UNSEEN}
     queries = {name: material.queries[kind].take(NUMBER) for name, kind in kinds.items()}
     rows: dict[str, list[np.ndarray]] = {name: [] for name in queries}
     models = []
@@ -71,31 +74,28 @@ def write(path: Path, cohort: Cohort, store: ModelStore, material: Material) -> 
         models.append({**about, "model": f"{spec.address}{f' epoch {epoch}' if epoch else ''}"})
         for name, asked in queries.items():
             logits = store.responses(spec, asked, epoch=epoch).values
+            if np.abs(logits).max() > np.finfo(np.float16).max:
+                raise ValueError(f"logits of {spec.address} are too large for half precision")
             rows[name].append(logits.astype(np.float16))
     arrays = {name: np.stack(of_models) for name, of_models in rows.items()}
-    about = {
-        "format": FORMAT,
-        "models": models,
-        "queries": {name: asked.digest for name, asked in queries.items()},
-    }
-    labels = {"labels": material.labels[: len(queries[UNSEEN])].astype(np.uint8)}
-    files.write_arrays(path, arrays | labels, about)
+    arrays["labels"] = material.labels[: len(queries[UNSEEN])].astype(np.int32)
+    digests = {name: asked.digest for name, asked in queries.items()}
+    files.write_arrays(path, arrays, {"format": FORMAT, "models": models, "queries": digests})
 
 
 def _everybody(cohort: Cohort) -> Iterator[tuple[dict[str, Any], ModelSpec, int | None]]:
-    """All models that are recorded: what is said of each, and the checkpoint if not the last."""
+    """All models that are recorded: what is said of each, and the checkpoint in the pool."""
     yield {"part": "source"}, cohort.row.source, None
     for spec in cohort.siblings:
         yield {"part": "siblings"}, spec, None
     for pair in cohort.row.pool:
-        for part, spec in zip(("homologous", "non_homologous"), pair.specs, strict=True):
+        negatives = [spec for spec in cohort.negatives if spec.subset == pair.homologous.subset]
+        parts = [("homologous", pair.homologous), ("non_homologous", pair.non_homologous)]
+        parts += [("sibling descendants", spec) for spec in negatives]
+        for part, spec in parts:
+            start = {"start": spec.start.address} if spec in negatives and spec.start else {}
             for epoch in spec.recipe.kept_epochs:
-                yield {"part": part, "task": pair.task}, spec, epoch
-        _, parents = cohort.split_siblings()
-        for spec in cohort.rehearsal:
-            if spec.start in parents and spec.subset == pair.non_homologous.subset:
-                start = spec.start.address
-                yield {"part": "sibling descendants", "task": pair.task, "start": start}, spec, None
+                yield {"part": part, "task": pair.task, **start}, spec, epoch
     for suspect in cohort.suspects:
         if suspect.spec not in cohort.siblings:
             yield {"part": "suspects", "kind": suspect.kind}, suspect.spec, None
@@ -109,33 +109,51 @@ def read(path: Path) -> Recorded:
         ValueError: it is damaged, or no recorded cohort.
     """
     arrays, about = files.read_arrays(path)
+    try:
+        return _parse(arrays, about)
+    except Exception as error:  # a file of strangers may say anything
+        raise ValueError(
+            f"{path} is no readable recorded cohort ({type(error).__name__}: {str(error)[:300]}); "
+            "copy recorded.npz of a run of compare.py again"
+        ) from error
+
+
+def _parse(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Recorded:
     if about.get("format") != FORMAT:
-        raise ValueError(f"{path} is no recorded cohort, its format is {about.get('format')!r}")
-    answers = [_answers(arrays, about, i) for i in range(len(about["models"]))]
-
-    def part(name: str, **more: str) -> list[Answers]:
-        wanted = {"part": name, **more}
-        pairs = zip(about["models"], answers, strict=True)
-        return [one for said, one in pairs if wanted.items() <= said.items()]
-
-    tasks = dict.fromkeys(model["task"] for model in about["models"] if "task" in model)
-    pool = [
-        Pair(task, part("homologous", task=task), part("non_homologous", task=task))
-        for task in tasks
-    ]
-    references = ReferenceSet(*part("source"), pool=pool, siblings=part("siblings"))
-    descendants = {task: part("sibling descendants", task=task) for task in tasks}
-    parents = len({model["start"] for model in about["models"] if "start" in model})
-    labels = arrays["labels"].astype(np.int32)
-    kinds = [model["kind"] for model in about["models"] if "kind" in model]
-    known = Known(references, descendants, parents, labels)
-    return Recorded(known, part("suspects"), kinds)
-
-
-def _answers(
-    arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], i: int
-) -> dict[str, Responses]:
-    return {
-        name: Responses(arrays[name][i], "logits", digest, about["models"][i]["model"])
-        for name, digest in about["queries"].items()
-    }
+        raise ValueError(f"its format is {about.get('format')!r}, not {FORMAT!r}")
+    models, digests = about["models"], about["queries"]
+    if set(digests) != {TRAINING, UNSEEN}:
+        raise ValueError(f"it has the query sets {sorted(digests)}, not {[TRAINING, UNSEEN]}")
+    for name in digests:
+        if arrays[name].ndim != 3 or len(arrays[name]) != len(models):
+            raise ValueError(f"{name} has shape {arrays[name].shape} for {len(models)} models")
+    labels = arrays["labels"]
+    if labels.dtype.kind not in "iu" or labels.shape != arrays[UNSEEN].shape[1:2]:
+        raise ValueError(f"labels are {labels.dtype} {labels.shape}, not a class for each query")
+    parts: dict[tuple[str, str | None], list[Answers]] = {}
+    kinds, parents = [], set()
+    for i, model in enumerate(models):
+        name, part = model["model"], model["part"]
+        if part == "suspects":
+            name = f"suspect {len(kinds)}"
+            kinds.append(model["kind"])
+        if part == "sibling descendants":
+            parents.add(model["start"])
+        answers = {
+            which: Responses(arrays[which][i], "logits", digest, name)
+            for which, digest in digests.items()
+        }
+        parts.setdefault((part, model.get("task")), []).append(answers)
+    if not set(kinds) <= set(KINDS) or "homologous" not in kinds:
+        raise ValueError(f"its suspects are {sorted(set(kinds))}, of {list(KINDS)}")
+    (source,), siblings = parts["source", None], parts.get(("siblings", None), [])
+    tasks = [task for part, task in parts if part == "homologous" and task is not None]
+    sides = ("homologous", "non_homologous")
+    pool = [Pair(task, *(parts[side, task] for side in sides)) for task in tasks]
+    known = Known(
+        ReferenceSet(source, pool, siblings),
+        frozenset(parents),
+        {task: parts.get(("sibling descendants", task), []) for task in tasks},
+        labels.astype(np.int32),
+    )
+    return Recorded(known, parts["suspects", None], kinds)

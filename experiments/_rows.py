@@ -241,13 +241,12 @@ class Answering:
             epochs = recipe.kept_epochs if variant.checkpoints else (recipe.epochs,)
             return [self.of(spec, epoch) for epoch in epochs]
 
-        def pair(of: TaskPair) -> Pair:
-            homologous, others = map(answers, of.specs)
-            subset = of.non_homologous.subset
-            more = [self.of(spec) for spec in negatives if spec.subset == subset]
-            return Pair(of.task, homologous, [*more, *others])
-
-        pool = [pair(of_task) for of_task in self.row.pool]
+        pool = []
+        for pair in self.row.pool:
+            homologous, others = map(answers, pair.specs)
+            same_task = [spec for spec in negatives if spec.subset == pair.homologous.subset]
+            more = [one for spec in same_task for one in answers(spec)]
+            pool.append(Pair(pair.task, homologous, [*more, *others]))
         queries: Any = dict.fromkeys((TRAINING, LOGITS), self.queries)
         return ReferenceSet(
             self.of(self.row.source),

@@ -133,16 +133,13 @@ def families_results(cohort: Cohort, answers: AllAnswers, ways: Sequence[Tried])
     return {", ".join(way): by_group(names, scores) for way, scores in found.items()}
 
 
-def by_controls(way: Tried, cohort: Cohort, answers: AllAnswers) -> dict[str, Any]:
-    """Summarises candidates' descendants and suspects by either choice of controls."""
-    found = {}
-    for name, controls in (("scratch", cohort.controls), ("tuned", cohort.tuned_controls)):
-        one = dataclasses.replace(cohort, controls=controls)
-        found[name] = {
-            **families_results(one, answers, [way])[", ".join(way)],
-            **suspects_results(one, attribute(way, one, answers)),
-        }
-    return found
+def by_tuned_controls(cohort: Cohort, answers: AllAnswers) -> dict[str, Any]:
+    """Chooses a way anew, and summarises descendants and suspects, with the tuned controls."""
+    tuned = dataclasses.replace(cohort, controls=cohort.tuned_controls)
+    way, _ = choose(tuned, answers)
+    (families,) = families_results(tuned, answers, [way]).values()
+    suspects = suspects_results(tuned, attribute(way, tuned, answers))
+    return {"chosen": ", ".join(way), "groups": families | suspects}
 
 
 def level(way: Tried, cohort: Cohort, answers: AllAnswers) -> dict[str, float | int]:

@@ -85,7 +85,7 @@ def compare(cohort: Cohort, store: ModelStore, material: Material) -> dict[str, 
                 ),
                 "level": scoring.level(way, cohort, material.answers[which]),
                 "suspects": scoring.suspects_results(cohort, attributions[which]),
-                "by_controls": scoring.by_controls(way, cohort, material.answers[which]),
+                "by_tuned_controls": scoring.by_tuned_controls(cohort, material.answers[which]),
                 "power": scoring.mean_power(way, cohort, material.answers[which]),
             }
             for which, way in ways.items()

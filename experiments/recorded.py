@@ -10,12 +10,14 @@ write a function in ``experiments/_methods.py``.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _run import claim, run, settings, show, write_results
+from _run import address, claim, run, settings, show, write_results
 
 FOLDER = Path(__file__).parent / "recorded"
 
@@ -32,33 +34,52 @@ class Args:
     """Folder for results."""
 
 
-def compare(path: Path, wanted: tuple[str, ...]) -> dict[str, Any]:
-    """Scores the suspects of one cohort by the wanted methods."""
+def compare(path: Path, wanted: Sequence[str]) -> dict[str, Any]:
+    """Scores the suspects of one cohort by the wanted methods.
+
+    Raises:
+        ValueError: the cohort cannot be read, or a score is not finite.
+    """
     import _recorded
     from _methods import METHODS
-    from configs.cohort import KINDS
 
-    from mgmp_jax import reporting
     from mgmp_jax.training import console
 
     cohort = _recorded.read(path)
-    kinds, found = np.array(cohort.kinds), {}
+    found: dict[str, dict[str, Any]] = {}
+    unread = {}
     for name in wanted:
         start = time.perf_counter()
-        score = METHODS[name](cohort.known)
-        scores = np.array([score(suspect) for suspect in cohort.suspects])
-        console.print(f"{path.stem}: {name}, {time.perf_counter() - start:.1f} s")
-        positive = scores[kinds == "homologous"]
-        found[name] = {
-            "scores": scores.tolist(),
-            "seconds": round(time.perf_counter() - start, 2),
-            "against": {
-                kind: reporting.separation(positive, scores[kinds == kind])
-                for kind in KINDS
-                if kind != "homologous" and kind in kinds
-            },
-        }
-    return {"suspects": cohort.kinds, "methods": found}
+        try:
+            score = METHODS[name](cohort.known)
+            scores = np.array([score(suspect) for suspect in cohort.suspects])
+        except ValueError as error:
+            unread[name] = str(error)
+            console.print(f"{path.stem}: {name} cannot be compared: {error}")
+            continue
+        if not np.isfinite(scores).all():
+            raise ValueError(f"{name} gave suspects of {path} the scores {scores.tolist()}")
+        seconds = round(time.perf_counter() - start, 2)
+        console.print(f"{path.stem}: {name}, {seconds} s")
+        against = by_kind(scores, cohort.kinds)
+        found[name] = {"scores": scores.tolist(), "seconds": seconds, "against": against}
+    return {
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "suspects": cohort.kinds,
+        "methods": found,
+        "unread": unread,
+    }
+
+
+def by_kind(scores: np.ndarray, kinds: Sequence[str]) -> dict[str, Any]:
+    """Measures how well the homologous suspects stand apart from those of each other kind."""
+    from configs.cohort import KINDS
+
+    from mgmp_jax import reporting
+
+    of_kind = {kind: scores[np.array(kinds) == kind] for kind in KINDS if kind in kinds}
+    positive = of_kind.pop("homologous")
+    return {kind: reporting.separation(positive, found) for kind, found in of_kind.items()}
 
 
 def main(args: Args) -> dict[str, Any]:
@@ -71,12 +92,13 @@ def main(args: Args) -> dict[str, Any]:
         raise ValueError(f"unknown method {unknown[0]!r}; choose of {', '.join(METHODS)}")
     paths = sorted(args.recorded.glob("*.npz"))
     if not paths:
-        raise FileNotFoundError(f"no recorded cohort in {args.recorded}; compare.py writes them")
-    wanted = args.only or tuple(METHODS)
+        raise FileNotFoundError(
+            f"no recorded cohort in {args.recorded}; copy recorded.npz of a run of compare.py there"
+        )
     claim(args.out)
-    start = time.perf_counter()
+    start, wanted = time.perf_counter(), args.only or tuple(METHODS)
     results = {"cohorts": {path.stem: compare(path, wanted) for path in paths}}
-    took, folder = round(time.perf_counter() - start, 1), args.out / "recorded"
+    took, folder = round(time.perf_counter() - start, 1), args.out / address("recorded", wanted)
     results["settings"] = settings(args)
     write_results("recorded", folder / "results.json", results, wall_time_s=took)
     show(tables.pivot("method", tables.recorded(results)), folder, "results.json")

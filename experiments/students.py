@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from _run import open_store, results_of, run, show
 from configs import cohort as config
+from configs.cohort import UNSEEN
 
 if TYPE_CHECKING:
     from _cohort import AllAnswers, Cohort
@@ -40,16 +41,17 @@ class Args(config.Args):
 def make_students(cohort: Cohort, args: Args) -> dict[str, list[ModelSpec]]:
     """Makes the students by kind: what the teacher answers, on which images, architecture.
 
-    A thief's own images are others of the source's distribution, other images those of the targets'
-    data. He has half as many as the source was trained on, and takes the source's architecture
-    where no other is said.
+    A thief's own images are of the source's distribution, but neither its own nor its cousins';
+    other images are those of the targets' data. He has half as many as the source was trained on,
+    and takes the source's architecture where no other is said.
     """
     from _specs import source_and_target
 
     preset, source = config.PRESETS[args.preset], cohort.row.source
     another, _ = source_and_target(preset, OTHER_ARCH[args.arch], preset.data)
-    number = source.num_examples or 50_000
-    own = {"skip": number, "num_examples": number // 2}
+    number = source.num_examples
+    assert number is not None
+    own = {"skip": 2 * number, "num_examples": number // 2}
     other = {"data": cohort.suspects[0].spec.data, "num_examples": number // 2}
     thieves: dict[str, tuple[ModelSpec, dict[str, Any]]] = {
         "own images": (source, own),
@@ -111,60 +113,71 @@ SIBLING_TESTS = (("both fits", "others"), ("both fits", "none"), ("linear CKA", 
 
 
 def places(
-    cohort: Cohort,
-    students: Sequence[ModelSpec],
-    controls: Sequence[ModelSpec],
-    answers: AllAnswers,
+    cohort: Cohort, students: Sequence[ModelSpec], answers: AllAnswers
 ) -> dict[str, list[int]]:
     """Finds the place of each student's teacher among all candidates, from 1, by every statistic.
 
-    A candidate's mean score with the controls, models of the same classes that come of no
-    candidate, is subtracted; the sibling test takes its own controls.
+    A candidate's mean score with the cohort's controls is subtracted. What scores as high as the
+    teacher is put before it.
     """
     import _scoring
 
-    def of(specs: Sequence[ModelSpec]) -> np.ndarray:
+    def of_specs(specs: Sequence[ModelSpec]) -> np.ndarray:
         return np.stack([answers[spec].to("log-probabilities").values for spec in specs])
 
-    candidates, scores = of(cohort.candidates).astype(np.float64), {}
+    candidates, scores = of_specs(cohort.candidates).astype(np.float64), {}
     for name, compare in STATISTICS.items():
         known, asked = (
-            np.stack([compare(candidates, one) for one in of(specs)])
-            for specs in (controls, students)
+            np.stack([compare(candidates, one) for one in of_specs(specs)])
+            for specs in (cohort.controls, students)
         )
         scores[name] = asked - known.mean(axis=0)
     for way, found in _scoring.all_scores(cohort, answers, students, SIBLING_TESTS).items():
         scores[f"sibling test: {', '.join(way)}"] = found
     own = np.array([cohort.candidates.index(spec.teacher) for spec in students if spec.teacher])
-    return {
-        name: np.sum(found >= found[np.arange(len(own)), own, None], axis=1).tolist()
-        for name, found in scores.items()
-    }
+    counted = {}
+    for name, found in scores.items():
+        if not np.isfinite(found).all():
+            raise ValueError(f"{name} is not finite for some students")
+        counted[name] = np.sum(found >= found[np.arange(len(own)), own, None], axis=1).tolist()
+    return counted
 
 
 def trace(
     cohort: Cohort, store: ModelStore, students: Mapping[str, Sequence[ModelSpec]]
 ) -> dict[str, Any]:
-    """Tries every statistic on every kind of queries and of students."""
+    """Tries every statistic on every kind of queries and of students.
+
+    Controls are what sibling and cousin descendants started from: models of the same classes, of
+    which none is a candidate.
+    """
     from _cohort import ask
 
-    starts = dict.fromkeys(s.spec.start for s in cohort.suspects)
+    starts = dict.fromkeys(suspect.spec.start for suspect in cohort.suspects)
     controls = [spec for spec in starts if spec is not None and spec not in cohort.candidates]
-    found: dict[str, dict[str, Any]] = {
-        kind: {"agreement": {spec.address: store.accuracy(spec) for spec in specs}, "places": {}}
-        for kind, specs in students.items()
-    }
+    one = dataclasses.replace(cohort, controls=tuple(controls))
+    found: dict[str, dict[str, Any]] = {kind: {"places": {}} for kind in students}
     queries = ask(cohort, store)
     for which, asked in queries.items():
-        known = [*cohort.candidates, *cohort.controls, *controls]
-        answers = {spec: store.responses(spec, asked) for spec in known}
+        answers = {spec: store.responses(spec, asked) for spec in (*one.candidates, *controls)}
         for kind, specs in students.items():
-            of_students = {spec: store.responses(spec, asked) for spec in specs}
-            found[kind]["places"][which] = places(cohort, specs, controls, answers | of_students)
+            answers |= {spec: store.responses(spec, asked) for spec in specs}
+            found[kind]["places"][which] = places(one, specs, answers)
+            if which == UNSEEN:
+                found[kind]["agreement"] = agreement(specs, answers)
     return {
         "candidates": len(cohort.candidates),
         "num_queries": {which: len(asked) for which, asked in queries.items()},
         "kinds": found,
+    }
+
+
+def agreement(students: Sequence[ModelSpec], answers: AllAnswers) -> dict[str, float]:
+    """How often each student says what its teacher says."""
+    pairs = {spec: (answers[spec.teacher], answers[spec]) for spec in students if spec.teacher}
+    return {
+        spec.address: float(label_agreement(teacher.values[None], student.values)[0])
+        for spec, (teacher, student) in pairs.items()
     }
 
 
@@ -181,8 +194,7 @@ def main(args: Args) -> dict[str, Any]:
     def make() -> dict[str, Any]:
         taught = list(itertools.chain(*students.values()))
         others = [suspect.spec.start for suspect in cohort.suspects if suspect.spec.start]
-        known = [*cohort.candidates, *others, *cohort.controls]
-        train_models(list(dict.fromkeys([*known, *taught])), store, args)
+        train_models(list(dict.fromkeys([*cohort.candidates, *others, *taught])), store, args)
         return trace(cohort, store, students)
 
     results = results_of("students", folder, args, make)

@@ -36,7 +36,10 @@ def test_every_kind_has_ten_suspects_on_five_tasks(small) -> None:
 def test_the_number_of_siblings_can_be_chosen(small) -> None:
     many = _cohort.make_cohort(config.Args(preset="small", siblings=19))
     assert len(many.siblings) == 19 and many.siblings[:9] == small.siblings
-    assert set(small.specs) < set(many.specs) and len(many.specs) == len(small.specs) + 10 * 11
+    more = set(many.specs) - set(small.specs)
+    assert len(more) == 10 * 11 + 4 * 5 and set(small.specs) - set(many.specs) == set(
+        small.negatives
+    )
     with pytest.raises(ValueError, match="--siblings must be from 3 to 99, got 2"):
         _cohort.make_cohort(config.Args(preset="small", siblings=2))
 
@@ -64,8 +67,10 @@ def test_no_negative_comes_from_a_candidate_and_no_task_is_in_the_pool(small) ->
         assert suspect.spec.subset not in pool
         assert suspect.kind in ("homologous", "independent") or suspect.spec.start not in candidates
     assert not {spec.start for spec in small.tuned_controls} & candidates
-    known, others = small.split_siblings()
-    assert (*known, *others) == small.siblings and len(others) == 2
+    own = [pair.homologous for pair in small.row.pool]
+    assert {spec.start for spec in small.negatives} == set(small.siblings[-2:])
+    made = [dataclasses.replace(spec, start=small.row.source) for spec in small.negatives]
+    assert made == own * 2  # but for their start they are the pool's homologous models
     families = [[spec.start for spec in one] for one in (small.rehearsal, small.families)]
     assert all({one.count(model) for model in small.candidates} == {5} for one in families)
     assert not {spec.subset for spec in small.rehearsal} & {s.subset for s in small.families}
@@ -254,13 +259,13 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     for method in results["methods"].values():
         assert set(method["against"]) == kinds
     for one in results["sibling_test"].values():
-        assert one["by_controls"]["scratch"].items() >= one["suspects"].items()
-        assert one["by_controls"]["tuned"].keys() == one["by_controls"]["scratch"].keys()
+        assert one["by_tuned_controls"]["groups"].items() != one["suspects"].items()
+        assert set(one["suspects"]) < set(one["by_tuned_controls"]["groups"])
     known = results["methods"]["MGMP extended, with siblings"]
     assert known["scores"].count(None) == 3  # siblings are no suspects of it
     assert known["against"]["independent"]["negatives"] == 2
     recorded = _recorded.read(next(tmp_path.glob("compare-*/recorded.npz")))
-    assert set(recorded.kinds) == set(config.KINDS) and len(recorded.known.references.siblings) == 3
+    assert set(recorded.kinds) == set(config.KINDS) and len(recorded.known.parents) == 1
     kinds = queries.main(args)["kinds"]
     assert [kind["queries"] for kind in kinds.values()] == [333] * (len(few) + 3)
     assert kinds["halves of two"] != kinds["unseen images"]
