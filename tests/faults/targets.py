@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ from mgmp_jax.verifier import Verifier
 from tests.families import Family
 from tests.made_evidence import answer, make_evidence
 from tests.reports import CREATED, as_json, report
+
+sys.path.append(str(Path(__file__).parents[2] / "experiments"))
+import _recorded
 
 ROWS = QuerySet.rows(np.random.default_rng(5).normal(size=(100, 3)).astype(np.float32))
 RESPONSES = Responses(np.random.default_rng(6).normal(size=(100, 4)), "logits", ROWS, "mine")
@@ -225,6 +229,32 @@ def read_model(folder: Path) -> Any:
     return repr(module), jax.tree.leaves(jax.tree.map(np.asarray, variables))
 
 
+def make_cohort(folder: Path) -> None:
+    """A recorded cohort of one model of each part."""
+    rng = np.random.default_rng(10)
+    parts: list[dict[str, str]] = [
+        {"part": "source"},
+        {"part": "siblings"},
+        {"part": "homologous", "task": "0"},
+        {"part": "non_homologous", "task": "0"},
+        {"part": "suspects", "kind": "homologous"},
+        {"part": "suspects", "kind": "scratch"},
+    ]
+    about = {
+        "format": _recorded.FORMAT,
+        "models": [{**part, "model": f"model {i}"} for i, part in enumerate(parts)],
+        "queries": {"training": ROWS.digest, "unseen": "another"},
+    }
+    logits = rng.normal(size=(2, len(parts), 100, 4)).astype(np.float16)
+    arrays = {"training": logits[0], "unseen": logits[1], "labels": np.arange(100) % 4}
+    files.write_arrays(folder / "cohort.npz", arrays, about)
+
+
+def read_cohort(folder: Path) -> Any:
+    cohort = _recorded.read(folder / "cohort.npz")
+    return cohort.known.references.digests, cohort.known.labels, cohort.suspects, cohort.kinds
+
+
 TARGETS: dict[str, Target] = {
     "responses": Target(
         lambda folder: RESPONSES.save(folder / "r.npz"),
@@ -260,6 +290,7 @@ TARGETS: dict[str, Target] = {
         sealed=True,
     ),
     "answers of many": Target(make_table, read_table, needs="pyarrow"),
+    "recorded cohort": Target(make_cohort, read_cohort, sealed=True),
     "references": Target(make_references, lambda folder: read_references(folder).digests, True),
     "checkpoints": Target(
         lambda folder: Checkpoints(folder / "state").save(3, TREE),
