@@ -179,7 +179,8 @@ class ModelStore:
         kinds: dict[tuple, list[ModelSpec]] = {}
         for spec in missing:
             if not self.is_trained(spec):  # else another needed it; texts differ in their batches
-                alone = spec.address if spec.tokens else len(self.examples(spec, "train"))
+                plain = dataclasses.replace(spec, teacher=None)  # whose labels ask no teacher
+                alone = spec.address if spec.tokens else len(self.examples(plain, "train"))
                 kinds.setdefault((self.module(spec), spec.recipe, alone), []).append(spec)
         for group in kinds.values():
             for i in range(0, len(group), together):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.faults import page
 from tests.faults.kills import COMMANDS, contents, finish, parse, prepare, start
 
 _INSIDE = ["unshare", "--map-root-user", "--mount"]
@@ -84,9 +85,9 @@ def fail(folder: Path, name: str, fault: str, size: int) -> tuple[bool, str]:
         subprocess.run(["umount", str(out)], check=True)
 
 
-def main(names: Sequence[str], times: int, seed: int) -> int:
+def main(names: Sequence[str], times: int, seed: int, place: Path | None) -> int:
     """Meets all commands with all faults; 1 where something was wrong."""
-    rng, lines = np.random.default_rng(seed), []
+    rng, lines, rows = np.random.default_rng(seed), [], []
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         prepare(folder)
@@ -96,6 +97,7 @@ def main(names: Sequence[str], times: int, seed: int) -> int:
             expected.parent.mkdir(exist_ok=True)
             (folder / "out").rename(expected)
             largest = max(map(len, contents(expected).values()))
+            rows.append([f"`mgmp {name}`"])
             for fault in FAULTS:
                 sizes = rng.integers(1, largest, 1 if fault == "read-only" else times)
                 found = [fail(folder, name, fault, int(size)) for size in sizes]
@@ -104,6 +106,9 @@ def main(names: Sequence[str], times: int, seed: int) -> int:
                     f"{name}, {fault}: met in {met} of {len(found)} runs, {len(wrong)} wrong\n"
                 )
                 lines += [f"{name}, {fault}: {line}\n" for line in wrong]
+                rows[-1].append(f"{met} of {len(found)}, {len(wrong)}")
+    if place is not None:
+        page.write(place, "disks", page.markdown(["command", *FAULTS], rows))
     sys.stdout.write("".join(lines))
     return int(bool(lines))
 
@@ -115,4 +120,4 @@ if __name__ == "__main__":
     if os.environ.get("MGMP_DISKS") != "mounted":
         inside = [*_INSIDE, sys.executable, "-m", "tests.faults.disks", *sys.argv[1:]]
         os.execvpe(inside[0], inside, {**os.environ, "MGMP_DISKS": "mounted"})
-    sys.exit(main(given.only, given.times, given.seed))
+    sys.exit(main(given.only, given.times, given.seed, given.page))

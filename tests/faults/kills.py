@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.faults import page
+
 TOYS = Path(__file__).parents[2] / "examples" / "toy_models.py"
 MODELS = [
     "source",
@@ -127,16 +129,19 @@ def kill(folder: Path, name: str, times: int, seed: int = 0) -> list[str]:
     return wrong
 
 
-def main(names: Sequence[str], times: int, seed: int) -> int:
+def main(names: Sequence[str], times: int, seed: int, place: Path | None) -> int:
     """Kills all commands; 1 where something differed."""
-    wrong: list[str] = []
+    wrong, rows = [], []
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
         for name in names:
             found = kill(Path(folder), name, times, seed)
             sys.stdout.write(f"{name}: {times} kills, {len(found)} differences\n")
             wrong += found
+            rows.append([f"`mgmp {name}`", str(times), str(len(found))])
     sys.stdout.write("".join(f"{line}\n" for line in wrong))
+    if place is not None:
+        page.write(place, "kills", page.markdown(["command", "kills", "differences"], rows))
     return int(bool(wrong))
 
 
@@ -146,9 +151,10 @@ def parse(about: str | None) -> argparse.Namespace:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=list(COMMANDS))
+    parser.add_argument("--page", type=Path, help="a page whose table is made anew")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     given = parse(__doc__)
-    sys.exit(main(given.only, given.times, given.seed))
+    sys.exit(main(given.only, given.times, given.seed, given.page))
