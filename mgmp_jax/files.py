@@ -19,6 +19,7 @@ import numpy as np
 __all__ = [
     "digest_of_arrays",
     "expand",
+    "naming",
     "parse_json",
     "parse_npy",
     "read_arrays",
@@ -57,16 +58,29 @@ def replacing(path: str | Path) -> Iterator[Path]:
     _sweep(path.parent, here)
     unfinished = path.with_name(f"{here}{os.getpid()}")
     try:
-        yield unfinished
-        unfinished.replace(path)
+        with naming(path, unfinished):
+            yield unfinished
+            unfinished.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # of a read-only disk, also where there is no such file
+            unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path, unfinished: Path | None = None) -> Iterator[None]:
+    """Lets what a disk refuses in the block say which file it is of, and what to do.
+
+    Args:
+        path: of the file that is written.
+        unfinished: what it is called until it is whole.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno is None or error.filename not in (None, str(unfinished)):
             raise
         reason = f"{error.strerror}; nothing there was changed, run this again where it can be"
         raise OSError(error.errno, f"{reason} written", str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):  # of a read-only disk, also where there is no such file
-            unfinished.unlink(missing_ok=True)
 
 
 def _sweep(folder: Path, begins: str) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mgmp_jax import files
+
 __all__ = ["OfAnotherError", "SealedLines"]
 
 
@@ -77,11 +79,12 @@ class SealedLines:
         raw = json.dumps(entry, allow_nan=False, separators=(",", ":")).encode()
         line, place = _line(raw), self._file.seek(0, os.SEEK_END)
         try:
-            if self._file.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-            os.fsync(self._file.fileno())
-            if not place:
-                _sync_folder(self._path.parent)
+            with files.naming(self._path):
+                if self._file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(self._file.fileno())
+                if not place:
+                    _sync_folder(self._path.parent)
         except OSError:
             with contextlib.suppress(OSError):
                 self._file.truncate(place)

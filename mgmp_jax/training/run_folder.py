@@ -60,7 +60,7 @@ class RunFolder:
             self._checkpoints.delete(step)
 
     def _append(self, row: dict[str, Any]) -> None:
-        with self._metrics.open("a", encoding="utf-8") as file:
+        with files.naming(self._metrics), self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
     def _keep_first(self, epochs: int) -> None:

@@ -247,7 +247,7 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     everything = robustness.trained_otherwise
 
     def few_otherwise(*given) -> dict:
-        return {name: everything(*given)[name] for name in ("distilled", "100 classes")}
+        return {name: everything(*given)[name] for name in ("100 classes",)}
 
     monkeypatch.setattr(robustness, "trained_otherwise", few_otherwise)
     chosen = {"pool_subsets": (3, 6), "eval_subsets": (1,), "out": tmp_path}
@@ -270,7 +270,7 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     assert [kind["queries"] for kind in kinds.values()] == [333] * (len(few) + 3)
     assert kinds["halves of two"] != kinds["unseen images"]
     changed = robustness.main(args)["transformations"]
-    expected = {"none", "distilled", "100 classes", "int8", "ranks", "label only"}
+    expected = {"none", "100 classes", "int8", "ranks", "label only"}
     assert expected <= set(changed)
     assert changed["int8"]["methods"]["‖Δw‖"] != changed["none"]["methods"]["‖Δw‖"]
     assert "‖Δw‖" not in changed["ranks"]["methods"]

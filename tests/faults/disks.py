@@ -87,7 +87,7 @@ def fail(folder: Path, name: str, fault: str, size: int) -> tuple[bool, str]:
 
 def main(names: Sequence[str], times: int, seed: int, place: Path | None) -> int:
     """Meets all commands with all faults; 1 where something was wrong."""
-    rng, lines, rows = np.random.default_rng(seed), [], []
+    rng, rows, any_wrong = np.random.default_rng(seed), [], False
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         prepare(folder)
@@ -105,12 +105,13 @@ def main(names: Sequence[str], times: int, seed: int, place: Path | None) -> int
                 sys.stdout.write(
                     f"{name}, {fault}: met in {met} of {len(found)} runs, {len(wrong)} wrong\n"
                 )
-                lines += [f"{name}, {fault}: {line}\n" for line in wrong]
+                sys.stdout.write("".join(f"{line}\n" for line in wrong))
+                sys.stdout.flush()
+                any_wrong |= bool(wrong)
                 rows[-1].append(f"{met} of {len(found)}, {len(wrong)}")
     if place is not None:
         page.write(place, "disks", page.markdown(["command", *FAULTS], rows))
-    sys.stdout.write("".join(lines))
-    return int(bool(lines))
+    return int(any_wrong)
 
 
 if __name__ == "__main__":
