@@ -239,20 +239,18 @@ def scores_by_statistic(
 def _scorer(
     candidates: np.ndarray, statistics: Sequence[Statistic], background: OtherCandidates
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """``suspect -> scores [k, c]``; by :class:`Candidates` where it knows the statistic."""
-    prepared = None
-    if background != "mean" and any(statistic in BOTH_FITS for statistic in statistics):
-        prepared = Candidates(candidates, background)
+    """``suspect -> scores [k, c]``; by :class:`Candidates` unless a mean is regressed out."""
+    if background == "mean":
+        return lambda suspect: np.stack(
+            [candidate_scores(candidates, suspect, one, background) for one in statistics]
+        ).astype(np.float64)
+    prepared = Candidates(candidates, background)
+    fitted = any(one in BOTH_FITS for one in statistics)
 
     def score(suspect: np.ndarray) -> np.ndarray:
-        fits = () if prepared is None else prepared.scores(suspect)
-        found = [
-            fits[BOTH_FITS.index(one)]
-            if len(fits) and one in BOTH_FITS
-            else candidate_scores(candidates, suspect, one, background)
-            for one in statistics
-        ]
-        return np.stack([np.asarray(one, np.float64) for one in found])
+        fits = dict(zip(BOTH_FITS, prepared.scores(suspect), strict=True)) if fitted else {}
+        found = [fits[one] if one in fits else prepared.compare(one, suspect) for one in statistics]
+        return np.stack(found).astype(np.float64)
 
     return score
 

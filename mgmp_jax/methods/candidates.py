@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from mgmp_jax.linear import FOLDS, PENALTY, LeaveOneOut, fold_slices, standardise_exactly
 
@@ -41,8 +44,8 @@ class Candidates:
         self._order, self._held = fold_slices(responses.shape[1])
         sorted_ = responses[:, self._order]
         self._others = LeaveOneOut(sorted_, self._held) if background == "others" else None
-        left = sorted_ if self._others is None else self._others.left
-        self._own = standardise_exactly(left)
+        self._left = sorted_ if self._others is None else self._others.left
+        self._own = standardise_exactly(self._left)
         self._factors = _Factors.of(self._own, self._held)
 
     def scores(self, suspect: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "2 c"]:
@@ -55,6 +58,22 @@ class Candidates:
         to_suspect = _r2(self._factors, self._own, left, self._held)
         to_candidate = _r2(_Factors.of(left, self._held), left, self._own, self._held)
         return np.stack([to_suspect, to_candidate])
+
+    def compare(
+        self, statistic: Callable[[Any, Any], Any], suspect: Float[np.ndarray, "n p"]
+    ) -> Float[np.ndarray, " c"]:
+        """Computes any statistic of each candidate with the suspect, after the background."""
+        back = np.argsort(self._order)
+        if self._others is None:
+            left = np.broadcast_to(suspect, (self._count, *suspect.shape))
+        else:
+            left = self._others.residuals(suspect[self._order])[:, back]
+        return np.asarray(_of_each(statistic, self._left[:, back], left))
+
+
+@jax.jit(static_argnames="statistic")
+def _of_each(statistic: Callable[[Any, Any], Any], candidates: Array, suspects: Array) -> Array:
+    return jax.lax.map(lambda both: jnp.asarray(statistic(*both)), (candidates, suspects))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mgmp_jax import similarities
 from mgmp_jax.linear import FOLDS, PENALTY, folds_of
 from mgmp_jax.methods import FittedSiblingTest, SiblingTest, attribution
 from mgmp_jax.methods.candidates import Candidates
@@ -95,6 +96,16 @@ def test_fast_scores_are_those_of_the_public_definition(background) -> None:
     ]
     scores = np.r_[found.source_score, found.sibling_scores]
     np.testing.assert_allclose(scores, attribution.combine(np.stack(expected)), atol=1e-4)
+
+
+@pytest.mark.parametrize("background", ["others", "none"])
+@pytest.mark.parametrize("statistic", [similarities.linear_cka, lambda a, b: (a[3] * b[3]).sum()])
+def test_any_statistic_is_that_of_the_public_definition(statistic, background) -> None:
+    family = Family(300, seed=4)
+    candidates, suspect = fit(family).candidates, family.model(family.noise()).values
+    found = Candidates(candidates, background).compare(statistic, suspect)
+    expected = attribution.candidate_scores(candidates, suspect, statistic, background)
+    np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
 def test_the_function_and_the_method_agree() -> None:
