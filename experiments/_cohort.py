@@ -88,6 +88,11 @@ class Cohort:
         others = (*self.rehearsal, *self.families, *self.tuned_controls, *self.negatives)
         return list(dict.fromkeys([*self.candidates, *self.row.specs, *suspects, *others]))
 
+    @property
+    def kinds(self) -> list[str]:
+        """Of the suspects."""
+        return [suspect.kind for suspect in self.suspects]
+
     def of_kind(self, *kinds: str) -> list[int]:
         """Finds the suspects of some kinds."""
         return [i for i, suspect in enumerate(self.suspects) if suspect.kind in kinds]

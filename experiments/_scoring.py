@@ -239,14 +239,14 @@ def by_answers(
     return found, unread
 
 
-def by_kind(cohort: Cohort, scores: Scores) -> dict[str, Any]:
+def by_kind(kinds: Sequence[str], scores: Scores) -> dict[str, Any]:
     """Measures how well the homologous suspects stand apart from those of each other kind."""
-    kinds = {kind: scores[cohort.of_kind(kind)] for kind in KINDS}
-    kinds = {kind: values[~np.isnan(values)] for kind, values in kinds.items()}
-    positive = kinds.pop("homologous")
+    is_scored = ~np.isnan(scores)
+    found = {kind: scores[is_scored & (np.array(kinds) == kind)] for kind in KINDS}
+    positive = found.pop("homologous")
     return {
         kind: reporting.separation(positive, negative)
-        for kind, negative in kinds.items()
+        for kind, negative in found.items()
         if len(negative)
     }
 
@@ -256,7 +256,7 @@ def as_results(cohort: Cohort, scores: Mapping[str, Scores]) -> dict[str, Any]:
     return {
         name: {
             "scores": [None if np.isnan(score) else float(score) for score in values],
-            "against": by_kind(cohort, values),
+            "against": by_kind(cohort.kinds, values),
         }
         for name, values in scores.items()
     }

@@ -46,7 +46,7 @@ def against_queries(cohort: Cohort, material: Material, ways: Any) -> dict[str, 
                 which: attribute(ways[which], cohort, part.answers[which]) for which in asked
             }
             for method, scores in by_answers(cohort, part, attributions)[0].items():
-                for kind, of_kind in by_kind(cohort, scores).items():
+                for kind, of_kind in by_kind(cohort.kinds, scores).items():
                     aucs.setdefault((method, kind), []).append(of_kind["auc"])
         for (method, kind), values in aucs.items():
             found.setdefault(method, {}).setdefault(kind, {})[str(n)] = float(np.mean(values))

@@ -42,6 +42,7 @@ def compare(path: Path, wanted: Sequence[str]) -> dict[str, Any]:
     """
     import _recorded
     from _methods import METHODS
+    from _scoring import by_kind
 
     from mgmp_jax.training import console
 
@@ -61,7 +62,7 @@ def compare(path: Path, wanted: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f"{name} gave suspects of {path} the scores {scores.tolist()}")
         seconds = round(time.perf_counter() - start, 2)
         console.print(f"{path.stem}: {name}, {seconds} s")
-        against = by_kind(scores, cohort.kinds)
+        against = by_kind(cohort.kinds, scores)
         found[name] = {"scores": scores.tolist(), "seconds": seconds, "against": against}
     return {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -69,17 +70,6 @@ def compare(path: Path, wanted: Sequence[str]) -> dict[str, Any]:
         "methods": found,
         "unread": unread,
     }
-
-
-def by_kind(scores: np.ndarray, kinds: Sequence[str]) -> dict[str, Any]:
-    """Measures how well the homologous suspects stand apart from those of each other kind."""
-    from configs.cohort import KINDS
-
-    from mgmp_jax import reporting
-
-    of_kind = {kind: scores[np.array(kinds) == kind] for kind in KINDS if kind in kinds}
-    positive = of_kind.pop("homologous")
-    return {kind: reporting.separation(positive, found) for kind, found in of_kind.items()}
 
 
 def main(args: Args) -> dict[str, Any]:
