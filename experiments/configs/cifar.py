@@ -40,8 +40,8 @@ class Preset(common.Preset):
 PRESETS = presets(
     Preset,
     widths=WIDTHS,
-    source=((4, 32, 0.05), (12, 128, 0.1), (60, 128, 0.1)),
-    target=((3, 16, 0.02), (6, 64, 0.05), (30, 128, 0.05)),
+    source=((4, 32, 0.05), (45, 64, 0.1), (60, 128, 0.1)),
+    target=((3, 16, 0.02), (12, 64, 0.05), (30, 128, 0.05)),
     examples=((2000, 400), (10_000, 2000), (None, None)),
     checkpoints=(3, 6, 6),
     num_queries=(1000, 2500, None),
