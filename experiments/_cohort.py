@@ -10,18 +10,10 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _rows import (
-    Answering,
-    Row,
-    TaskPair,
-    Variant,
-    changed,
-    slug,
-    train_models,
-    variants,
-)
+from _rows import Answering, Row, TaskPair, slug, train_models
 from _run import address
 from _specs import source_and_target
+from _variants import Variant, changed, variants
 from configs.cohort import PRESETS, QUERIES, TRAINING, UNSEEN, Args
 from configs.common import check_subsets
 

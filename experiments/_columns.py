@@ -1,9 +1,11 @@
-"""Columns of the tables that come from a cohort: comparison, suspects, statistics, queries."""
+"""Columns of the tables that come from a cohort, or from strengths of fine-tuning."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from mgmp_jax import reporting
 
 Results = Mapping[str, Any]
 Columns = dict[str, dict[str, str]]
@@ -108,3 +110,62 @@ def kinds_of_queries(results: Results) -> Columns:
         columns["both fits"][kind] = "/".join(ours)
         columns["best"][kind] = f"{first[found['chosen']]}: {found['chosen']}"
     return columns
+
+
+def robustness(results: Results) -> Columns:
+    """Makes the columns of a robustness run: first places and AUCs of some methods."""
+    changes = results["transformations"].items()
+    columns: Columns = {}
+    for change, found in changes:
+        for kind in ("homologous", "sibling descendant", "scratch"):
+            firsts = [reporting.first_places(found, one, kind) for one in results["chosen"]]
+            if not firsts[0].endswith("of 0"):
+                cell = ", ".join(first.replace(" of ", "/") for first in firsts)
+                columns.setdefault(f"{kind} first", {})[change] = cell
+    shown = ("linear CKA", "ridge R², target to source", "MGMP paper", "MGMP extended", "‖Δw‖")
+    for method in shown:
+        columns[method] = {
+            change: f"{found['methods'][method]['against']['sibling descendant']['auc']:.2f}"
+            for change, found in changes
+            if method in found["methods"]
+        }
+    return columns
+
+
+def retention(results: Results) -> Columns:
+    """Makes a column of each strength of fine-tuning in a retention run, means over families."""
+
+    def column(families: Sequence[Results]) -> dict[str, str]:
+        def mean(cell: Callable[[Results], float], form: str = ".3f") -> str:
+            return f"{sum(map(cell, families)) / len(families):{form}}"
+
+        cells = {
+            name: mean(lambda family, k=key: sum(family[k].values()) / len(family[k]))
+            for name, key in (
+                ("left of the source", "left_of_the_source"),
+                ("own task", "own_task"),
+                ("own task, from scratch", "own_task_from_scratch"),
+            )
+        }
+        for method, first in families[0]["methods"].items():
+            accuracies = [
+                mean(lambda family, m=method, k=key: family["methods"][m][k])
+                for key in ("accuracy", "on_pool")
+            ]
+            cells[method] = "{} ({})".format(*accuracies)
+            sizes = [
+                mean(lambda family, m=method, k=key: family["methods"][m][k], ".3g")
+                for key in ("rms_z", "rms_y")
+                if first[key] is not None
+            ]
+            cells[f"{method}: rms of {'z, y' if len(sizes) == 2 else 'y'}"] = ", ".join(sizes)
+        found = [
+            [p <= 0.05 for family in families for p in family["independence_p"][kind].values()]
+            for kind in ("homologous", "non_homologous")
+        ]
+        cells["weights not independent, p ≤ 0.05: descendants; from scratch"] = "; ".join(
+            f"{sum(one)}/{len(one)}" for one in found
+        )
+        return cells
+
+    return {strength: column(families) for strength, families in results["strengths"].items()}

@@ -13,12 +13,13 @@ import numpy as np
 import tables
 from _run import address, draw_picture, results_of, show
 from _specs import recipe_for, source_and_target
+from _variants import Variant, variants
 from configs.cifar import PRESETS, Args, choose_row
 from configs.common import at_least_one
 
 from mgmp_jax import reporting
 from mgmp_jax.answers import Answers, answers_to
-from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
+from mgmp_jax.config import PAPER
 from mgmp_jax.methods import MGMP, Fit, FittedMGMP, fit_together
 from mgmp_jax.processes import first_alone, first_says
 from mgmp_jax.queries import TRAINING, QuerySet
@@ -48,50 +49,6 @@ class TaskPair:
     def specs(self) -> tuple[ModelSpec, ModelSpec]:
         """The homologous model, then the other."""
         return self.homologous, self.non_homologous
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """A variant of MGMP.
-
-    Args:
-        config: of the MGMP.
-        checkpoints: whether the pool is enlarged by the checkpoints along each training.
-        generators: models whose embeddings are the latents of a fixed generator, one a seed.
-        generator_start: the model from whose starting weights a generator is trained.
-    """
-
-    config: MGMPConfig
-    checkpoints: bool = False
-    generators: tuple[ModelSpec, ...] = ()
-    generator_start: ModelSpec | None = None
-
-
-def variants(
-    paper: MGMPConfig, generators: Sequence[ModelSpec], generator_start: ModelSpec | None = None
-) -> dict[str, Variant]:
-    """Makes the paper's method and the library's, each without and with generator.
-
-    What the ``paper`` reads, logits or embeddings, all compare; ``generators`` are the library's.
-    """
-    more: dict[str, Any] = {"batch_size": paper.batch_size}
-    if paper.response == "embedding":
-        more["response"] = "embedding"
-    extended = EXTENDED.replace(**more)
-    return {
-        "paper, without generator": Variant(PAPER_WITHOUT_GENERATOR.replace(**more)),
-        "paper": Variant(paper, generator_start=generator_start),
-        "extended, background only": Variant(extended, checkpoints=True),
-        "extended": Variant(extended, checkpoints=True, generators=tuple(generators)),
-    }
-
-
-def changed(variant: Variant, *, times_epochs: int = 1, **changes: Any) -> Variant:
-    """Changes fields of a variant or of its config, and multiplies its epochs."""
-    own = {name: changes.pop(name) for name in ("checkpoints", "generators") if name in changes}
-    config = variant.config.replace(**changes)
-    config = config.replace(epochs=config.epochs * times_epochs)
-    return dataclasses.replace(variant, config=config, **own)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -361,8 +318,31 @@ def evaluate(answering: Answering, variant: Variant, seeds: Sequence[FittedMGMP]
 def _evaluate(answering: Answering, fitted: Mapping[str, Sequence[FittedMGMP]]) -> dict[str, Any]:
     row = answering.row
     found = {name: evaluate(answering, row.variants[name], seeds) for name, seeds in fitted.items()}
-    accuracies = {spec.address: answering.store.accuracy(spec) for spec in row.specs}
-    return {"row": row.name, "paper": row.paper, "methods": found, "models": accuracies}
+    return {
+        "row": row.name,
+        "paper": row.paper,
+        "methods": found,
+        "models": {spec.address: answering.store.accuracy(spec) for spec in row.specs},
+        "left_of_the_source": left_of_the_source(answering),
+    }
+
+
+def left_of_the_source(answering: Answering) -> dict[str, float]:
+    """Measures by task what share of its training examples each descendant still gets right.
+
+    Leaves out descendants of other classes than the source's.
+    """
+    store, source, queries = answering.store, answering.row.source, answering.queries
+    labels = store.examples(source, "train").take(len(queries)).labels
+    outputs = store.responses(source, queries).values.shape
+    answers = {
+        pair.task: store.responses(pair.homologous, queries).values for pair in answering.row.pairs
+    }
+    return {
+        task: float(np.mean(of_task.argmax(axis=1) == labels))
+        for task, of_task in answers.items()
+        if of_task.shape == outputs
+    }
 
 
 def _draw(folder: Path, answering: Answering, method: FittedMGMP) -> None:

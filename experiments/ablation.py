@@ -53,7 +53,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "sums in L_S and L_I": {"reduction": "sum"},
     "ten times the epochs": {"times_epochs": 10},
 }
-"""Of the paper's method (:func:`_rows.changed`)."""
+"""Of the paper's method (:func:`_variants.changed`)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,8 @@ class Args(ImageArgs):
 
 def make_rows(args: Args) -> list[Row]:
     """Makes row 1 of Table 1 with the variants of Table 5, then with those of the method."""
-    from _rows import Variant, changed, cifar_row
+    from _rows import cifar_row
+    from _variants import Variant, changed
 
     row = cifar_row(cifar.Args(preset=args.preset, data=args.data))
     paper = Variant(row.variants["paper"].config)

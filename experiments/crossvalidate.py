@@ -19,12 +19,13 @@ from _run import address, open_store, results_of, run, show
 from configs.crossvalidate import STAGES, Args
 
 if TYPE_CHECKING:
-    from _rows import Row, Variant
+    from _rows import Row
+    from _variants import Variant
 
 
 def compared(row: Row, stage: int) -> dict[str, Variant]:
     """Makes the variants that a stage compares; the last one adds each generator by itself."""
-    from _rows import changed
+    from _variants import changed
 
     found = {}
     for (base, prefix), (common, changes) in STAGES[stage].items():

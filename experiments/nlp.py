@@ -70,7 +70,8 @@ def make_row(
     ``pretrained`` is the digest of the checkpoint that models start from, ``vocab_size`` the size
     of its vocabulary, which may be larger than that of the tokens.
     """
-    from _rows import Row, TaskPair, variants
+    from _rows import Row, TaskPair
+    from _variants import variants
 
     from mgmp_jax.config import PAPER
     from mgmp_jax.store import ModelSpec

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 
 def make_rows(args: Args, family: int) -> dict[str, Row]:
     """Makes a row for each strength of fine-tuning, of one source and its tasks."""
-    from _rows import Row, TaskPair, changed, variants
+    from _rows import Row, TaskPair
     from _specs import recipe_for, source_and_target
+    from _variants import changed, variants
 
     from mgmp_jax.config import PAPER
 
@@ -103,20 +104,17 @@ def measure(row: Row, store: ModelStore, folder: Path) -> dict[str, Any]:
 
 def what_is_left(answering: Answering) -> dict[str, Any]:
     """Measures descendants on the source's queries, all targets on their tasks, and all weights."""
-    store, row = answering.store, answering.row
-    queries = answering.queries
-    labels = store.examples(row.source, "train").take(len(queries)).labels
-    left, own, scratch = {}, {}, {}
+    from _rows import left_of_the_source
+
+    store, row, own, scratch = answering.store, answering.row, {}, {}
     independence: dict[str, dict[str, float]] = {"homologous": {}, "non_homologous": {}}
     for pair in row.pairs:
-        answered = store.responses(pair.homologous, queries).values.argmax(axis=1)
-        left[pair.task] = float(np.mean(answered == labels))
         own[pair.task] = store.accuracy(pair.homologous)["test"]
         scratch[pair.task] = store.accuracy(pair.non_homologous)["test"]
         for kind, p in independence.items():
             p[pair.task] = compare_weights(store, row.source, getattr(pair, kind))
     return {
-        "left_of_the_source": left,
+        "left_of_the_source": left_of_the_source(answering),
         "own_task": own,
         "own_task_from_scratch": scratch,
         "independence_p": independence,

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 from _columns import (
     Columns,
@@ -21,6 +22,8 @@ from _columns import (
     level,
     power,
     recorded,
+    retention,
+    robustness,
     statistics,
     students,
     suspects,
@@ -122,17 +125,37 @@ def with_table(readme: str) -> str:
 def rows_tables() -> str:
     """Makes tables of each method's accuracy and verdicts in each committed row."""
     accuracies, verdicts = [], []
+    header = ["pairs × seeds", "left of the source", "own task (from scratch)"]
     for name, results in rows().items():
         pairs, seeds = (results["methods"]["paper"][key] for key in ("pairs", "seeds"))
         figures = by_method(results, lambda s: f"{reporting.accuracy(s)} ({s['auc']:.2f})")
-        accuracies.append([link(name), f"{pairs} × {seeds}", *figures])
+        about = [f"{pairs} × {seeds}", left(results), own_task(results)]
+        accuracies.append([link(name), *about, *figures])
         verdicts.append([name, f"{pairs * seeds}", *by_method(results, wrong)])
     return (
-        markdown(["row", "pairs × seeds", *METHODS.values()], accuracies)
+        markdown(["row", *header, *METHODS.values()], accuracies)
         + "\n\nVerdicts: missed/false alarms, in brackets with one half for δ.\n\n"
         + markdown(["row", "of each", *METHODS.values()], verdicts)
         + f"\n\nNot run: {'; '.join(not_run())}."
     )
+
+
+def left(results: Results) -> str:
+    """Says what of the source is left in a row's descendants, and of what it was."""
+    shares = results.get("left_of_the_source")
+    if not shares:  # descendants of other classes
+        return "–"
+    return f"{fmean(shares.values()):.2f} of {next(iter(results['models'].values()))['train']:.2f}"
+
+
+def own_task(results: Results) -> str:
+    """Says how well the models that a row evaluates do their own task, by truth."""
+    evaluated = results["methods"]["paper"]["evaluation"]
+    descendants, others = (
+        fmean(results["models"][one["model"]]["test"] for one in evaluated if one["truth"] == truth)
+        for truth in ("homologous", "not homologous")
+    )
+    return f"{descendants:.2f} ({others:.2f})"
 
 
 def not_run() -> Iterator[str]:
@@ -176,26 +199,6 @@ def stages() -> str:
     return "\n\n".join(tables)
 
 
-def robustness(results: Results) -> Columns:
-    """Makes the columns of a robustness run: first places and AUCs of some methods."""
-    changes = results["transformations"].items()
-    columns: Columns = {}
-    for change, found in changes:
-        for kind in ("homologous", "sibling descendant", "scratch"):
-            firsts = [reporting.first_places(found, one, kind) for one in results["chosen"]]
-            if not firsts[0].endswith("of 0"):
-                cell = ", ".join(first.replace(" of ", "/") for first in firsts)
-                columns.setdefault(f"{kind} first", {})[change] = cell
-    shown = ("linear CKA", "ridge R², target to source", "MGMP paper", "MGMP extended", "‖Δw‖")
-    for method in shown:
-        columns[method] = {
-            change: f"{found['methods'][method]['against']['sibling descendant']['auc']:.2f}"
-            for change, found in changes
-            if method in found["methods"]
-        }
-    return columns
-
-
 def accuracies(results: Results) -> Columns:
     """Makes the columns of a figure of forgetting: accuracies, first and last."""
     return {
@@ -226,45 +229,6 @@ def weights() -> str:
     header = ["models", "‖Δw‖", "cosine", "bound", "forgetting", "with the source's statistics"]
     paragraphs.append("From the least to the greatest of the models:")
     return "\n\n".join([*paragraphs, markdown(header, lines)])
-
-
-def retention(results: Results) -> Columns:
-    """Makes a column of each strength of fine-tuning in a retention run, means over families."""
-
-    def column(families: Sequence[Results]) -> dict[str, str]:
-        def mean(cell: Callable[[Results], float], form: str = ".3f") -> str:
-            return f"{sum(map(cell, families)) / len(families):{form}}"
-
-        cells = {
-            name: mean(lambda family, k=key: sum(family[k].values()) / len(family[k]))
-            for name, key in (
-                ("left of the source", "left_of_the_source"),
-                ("own task", "own_task"),
-                ("own task, from scratch", "own_task_from_scratch"),
-            )
-        }
-        for method, first in families[0]["methods"].items():
-            accuracies = [
-                mean(lambda family, m=method, k=key: family["methods"][m][k])
-                for key in ("accuracy", "on_pool")
-            ]
-            cells[method] = "{} ({})".format(*accuracies)
-            sizes = [
-                mean(lambda family, m=method, k=key: family["methods"][m][k], ".3g")
-                for key in ("rms_z", "rms_y")
-                if first[key] is not None
-            ]
-            cells[f"{method}: rms of {'z, y' if len(sizes) == 2 else 'y'}"] = ", ".join(sizes)
-        found = [
-            [p <= 0.05 for family in families for p in family["independence_p"][kind].values()]
-            for kind in ("homologous", "non_homologous")
-        ]
-        cells["weights not independent, p ≤ 0.05: descendants; from scratch"] = "; ".join(
-            f"{sum(one)}/{len(one)}" for one in found
-        )
-        return cells
-
-    return {strength: column(families) for strength, families in results["strengths"].items()}
 
 
 def of_families(experiment: str, first: str, columns: Callable[[Results], Columns]) -> str:

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +169,29 @@ def test_a_group_larger_than_memory_is_refused_before_it_is_read(
     assert (tmp_path / "a.parquet").stat().st_size < 2**20
     with pytest.raises(ValueError, match=r"5 models and unpacks to 10 MiB; at most .* 8 MiB"):
         row_groups(tmp_path / "a.parquet")
+
+
+FLIP_EVERY_BYTE_OF_THE_FOOTER = """
+import sys
+from pathlib import Path
+from mgmp_jax.answers_table import row_groups
+path = Path(sys.argv[1])
+sound = path.read_bytes()
+end = len(sound) - 8
+refused = 0
+for at in range(end - int.from_bytes(sound[end : end + 4], "little"), end):
+    path.write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
+    try:
+        row_groups(path)
+    except ValueError:
+        refused += 1
+print(refused)
+"""
+
+
+def test_a_damaged_footer_ends_no_process(tmp_path: Path) -> None:
+    save_answers_table(tmp_path / "a.parquet", [one(0), one(1)])
+    command = [sys.executable, "-c", FLIP_EVERY_BYTE_OF_THE_FOOTER, str(tmp_path / "a.parquet")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100

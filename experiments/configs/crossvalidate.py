@@ -13,7 +13,7 @@ from typing import Any, Literal
 from configs import cifar
 
 Changes = dict[str, Any]
-"""Of a variant of MGMP (:func:`_rows.changed`)."""
+"""Of a variant of MGMP (:func:`_variants.changed`)."""
 
 PLAIN = "paper, without generator"
 LOGITS, PROBABILITIES, LOGS = (

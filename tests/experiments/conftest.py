@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
 import _cohort  # noqa: E402
 import _rows  # noqa: E402
+import _variants  # noqa: E402
 from configs import cohort  # noqa: E402
 
 from mgmp_jax.data import glyphs  # noqa: E402
@@ -53,7 +54,7 @@ def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """MGMPs without a generator to train learn for five epochs, each of which keeps a state."""
     monkeypatch.setattr(_rows, "DRAWN", 30)
     for name in ("EXTENDED", "PAPER_WITHOUT_GENERATOR"):
-        monkeypatch.setattr(_rows, name, getattr(_rows, name).replace(epochs=5))
+        monkeypatch.setattr(_variants, name, getattr(_variants, name).replace(epochs=5))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 import _rows
+import _variants
 import cifar
 from _run import run
 from configs.cifar import PRESETS, Args
@@ -26,8 +27,8 @@ PRESETS["demo"] = dataclasses.replace(
 _generate = glyphs.generate
 glyphs.generate = lambda name, split, n: _generate(name, split, min(n, 1000))
 _rows.DRAWN = 30
-_rows.EXTENDED = _rows.EXTENDED.replace(epochs=10)
-_rows.PAPER_WITHOUT_GENERATOR = _rows.PAPER_WITHOUT_GENERATOR.replace(epochs=20)
+_variants.EXTENDED = _variants.EXTENDED.replace(epochs=10)
+_variants.PAPER_WITHOUT_GENERATOR = _variants.PAPER_WITHOUT_GENERATOR.replace(epochs=20)
 
 if __name__ == "__main__":
     run(cifar.main, Args)
