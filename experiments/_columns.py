@@ -33,6 +33,21 @@ def recorded(results: Results) -> Columns:
     return columns
 
 
+def above_half(results: Results) -> Columns:
+    """Makes the columns of recorded cohorts: how many DNA scores are above one half, by kind."""
+    columns: Columns = {}
+    for cohort, found in results["cohorts"].items():
+        kinds = found["suspects"]
+        for name, method in found["methods"].items():
+            if name.startswith("MGMP"):
+                for kind in dict.fromkeys(kinds):
+                    pairs = zip(kinds, method["scores"], strict=True)
+                    scores = [score for of, score in pairs if of == kind]
+                    cell = f"{sum(score > 0.5 for score in scores)}/{len(scores)}"
+                    columns.setdefault(f"{cohort}: {kind}", {})[name] = cell
+    return columns
+
+
 def suspects(results: Results) -> Columns:
     """Makes the columns of a comparison's suspects: first places of the source."""
     return {

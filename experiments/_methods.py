@@ -49,10 +49,10 @@ def with_last_checkpoints(known: Known) -> Known:
     return known._replace(references=ReferenceSet(known.references.source, pool))
 
 
-def without_siblings(known: Known) -> Known:
-    """Leaves out the siblings."""
-    references = ReferenceSet(known.references.source, known.references.pool)
-    return known._replace(references=references)
+def with_siblings(number: int, known: Known) -> Known:
+    """Leaves out all siblings but the first."""
+    own = known.references
+    return known._replace(references=ReferenceSet(own.source, own.pool, own.siblings[:number]))
 
 
 def with_descendants(known: Known) -> Known:
@@ -99,14 +99,16 @@ def dataset_inference(known: Known) -> Score:
 
     members, others = margins(known.references.source)
 
+    @functools.cache
+    def direction(k: int) -> np.ndarray:
+        spread = np.atleast_2d(np.cov(members[:, :k].T) + np.cov(others[:, :k].T))
+        spread += 1e-3 * np.trace(spread) / k * np.eye(k)
+        return np.linalg.solve(spread, members[:, :k].mean(axis=0) - others[:, :k].mean(axis=0))
+
     def score(suspect: Answers) -> float:
         theirs = margins(suspect)
         k = min(theirs[0].shape[1], members.shape[1])
-        spread = np.atleast_2d(np.cov(members[:, :k].T) + np.cov(others[:, :k].T))
-        spread += 1e-3 * np.trace(spread) / k * np.eye(k)
-        means = members[:, :k].mean(axis=0) - others[:, :k].mean(axis=0)
-        direction = np.linalg.solve(spread, means)
-        test = stats.ttest_ind(*(one[:, :k] @ direction for one in theirs), equal_var=False)
+        test = stats.ttest_ind(*(one[:, :k] @ direction(k) for one in theirs), equal_var=False)
         return float(np.asarray(test)[0])
 
     return score
@@ -165,7 +167,13 @@ METHODS: dict[str, Method] = {
     "MGMP paper, without generator": (
         lambda known: mgmp(PAPER_WITHOUT_GENERATOR, with_last_checkpoints(known))
     ),
-    "MGMP extended, background only": lambda known: mgmp(EXTENDED, without_siblings(known)),
+    "MGMP extended, background only": lambda known: mgmp(EXTENDED, with_siblings(0, known)),
+    **{
+        f"MGMP extended, background with {number} of the siblings": (
+            lambda known, number=number: mgmp(EXTENDED, with_siblings(number, known))
+        )
+        for number in (1, 3, 7, 13)
+    },
     "MGMP extended, background with siblings": functools.partial(mgmp, EXTENDED),
     "MGMP extended, background with siblings, others' descendants": (
         lambda known: mgmp(EXTENDED, with_descendants(known))

@@ -16,6 +16,7 @@ from statistics import fmean
 from _columns import (
     Columns,
     Results,
+    above_half,
     by_controls,
     comparison,
     kinds_of_queries,
@@ -309,6 +310,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "stages": stages,
     "students": partial(of_each, "students", "students", students),
     "recorded": partial(of_each, "recorded", "method", recorded),
+    "above half": partial(of_each, "recorded", "method", above_half),
     "retention": partial(of_each, "retention", "fine-tuned for", retention),
     "benchmarks": benchmarks,
     "runs of rows": partial(origins, "cifar", "nlp"),

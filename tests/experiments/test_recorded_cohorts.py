@@ -165,7 +165,8 @@ def test_the_last_siblings_are_in_no_background_where_their_descendants_are_lear
     for one, other in zip(before.references.pool, after.pool, strict=True):
         assert len(other.non_homologous) == 3 * len(one.non_homologous)
         assert other.non_homologous[-1] is one.non_homologous[-1]
-    assert not methods.without_siblings(before).references.siblings
+    few = methods.with_siblings(3, before).references
+    assert few.siblings == before.references.siblings[:3] and len(few.pool) == 5
     last = methods.with_last_checkpoints(before).references
     assert all(len(pair.homologous) == len(pair.non_homologous) == 1 for pair in last.pool)
     with pytest.raises(ValueError, match="no descendants of siblings were recorded"):
