@@ -328,21 +328,18 @@ def _evaluate(answering: Answering, fitted: Mapping[str, Sequence[FittedMGMP]]) 
 
 
 def left_of_the_source(answering: Answering) -> dict[str, float]:
-    """Measures by task what share of its training examples each descendant still gets right.
+    """Measures by task what share of the source's training examples a descendant still gets right.
 
-    Leaves out descendants of other classes than the source's.
+    Leaves out descendants whose last layer was made anew: their outputs are not the source's.
     """
-    store, source, queries = answering.store, answering.row.source, answering.queries
-    labels = store.examples(source, "train").take(len(queries)).labels
-    outputs = store.responses(source, queries).values.shape
-    answers = {
-        pair.task: store.responses(pair.homologous, queries).values for pair in answering.row.pairs
-    }
-    return {
-        task: float(np.mean(of_task.argmax(axis=1) == labels))
-        for task, of_task in answers.items()
-        if of_task.shape == outputs
-    }
+    store, queries = answering.store, answering.queries
+    labels = store.examples(answering.row.source, "train").take(len(queries)).labels
+    left = {}
+    for pair in answering.row.pairs:
+        if pair.homologous.head == "keep":
+            answered = store.responses(pair.homologous, queries).values.argmax(axis=1)
+            left[pair.task] = float(np.mean(answered == labels))
+    return left
 
 
 def _draw(folder: Path, answering: Answering, method: FittedMGMP) -> None:

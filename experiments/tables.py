@@ -144,7 +144,7 @@ def rows_tables() -> str:
 def left(results: Results) -> str:
     """Says what of the source is left in a row's descendants, and of what it was."""
     shares = results.get("left_of_the_source")
-    if not shares:  # descendants of other classes
+    if not shares:  # their last layers are new
         return "–"
     return f"{fmean(shares.values()):.2f} of {next(iter(results['models'].values()))['train']:.2f}"
 

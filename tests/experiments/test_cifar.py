@@ -112,6 +112,9 @@ def test_kill_9_in_any_phase_changes_no_number(whole: Path, tmp_path: Path) -> N
     done = run(cut)
     assert done.returncode == 0, done.stderr
     assert numbers(cut) == numbers(whole)
+    left = numbers(whole)["left_of_the_source"]
+    assert sorted(left) == [f"subset {subset}" for subset in (1, 2, 3, 6)]
+    assert all(0 < share < 1 for share in left.values())
     for picture in ("fragments.png", "scores.png"):
         assert next(cut.glob(f"*/{picture}")).stat().st_size > 10_000
 

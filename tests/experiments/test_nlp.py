@@ -92,6 +92,7 @@ def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch, few_epochs)
     (results,) = nlp.main(args)
     assert {len(m["evaluation"]) for m in results["methods"].values()} == {2}
     assert len(results["models"]) == 8
+    assert results["left_of_the_source"] == {}  # the last layers are new
     monkeypatch.setattr(ModelStore, "train", lambda *_: pytest.fail("trained twice"))
     assert nlp.main(args) == [json.loads(json.dumps(results))]
 
