@@ -115,6 +115,16 @@ def students(results: Results) -> Columns:
     return columns
 
 
+def conditions(results: Results) -> Columns:
+    """Makes the columns of students by number of siblings and kind of controls: first places."""
+    columns: Columns = {}
+    for kind, found in results["kinds"].items():
+        for condition, by_queries in found["by_condition"].items():
+            firsts = ", ".join(str(one.count(1)) for one in by_queries.values())
+            columns.setdefault(condition, {})[kind] = firsts
+    return columns
+
+
 def kinds_of_queries(results: Results) -> Columns:
     """Makes the columns of kinds of queries: how alike candidates answer, and first places."""
     columns: Columns = {"agree": {}, "both fits": {}, "best": {}}

@@ -109,7 +109,7 @@ STATISTICS: dict[str, Compare] = {
 """They need the same classes, which the sibling test does not."""
 
 SIBLING_TESTS = (("both fits", "others"), ("both fits", "none"), ("linear CKA", "mean"))
-"""What is compared, and what is regressed out first."""
+"""What is compared, and what is regressed out first. The first is the default."""
 
 
 def places(
@@ -134,13 +134,28 @@ def places(
         scores[name] = asked - known.mean(axis=0)
     for way, found in _scoring.all_scores(cohort, answers, students, SIBLING_TESTS).items():
         scores[f"sibling test: {', '.join(way)}"] = found
-    own = np.array([cohort.candidates.index(spec.teacher) for spec in students if spec.teacher])
-    counted = {}
-    for name, found in scores.items():
-        if not np.isfinite(found).all():
-            raise ValueError(f"{name} is not finite for some students")
-        counted[name] = np.sum(found >= found[np.arange(len(own)), own, None], axis=1).tolist()
-    return counted
+    return {name: place(cohort, students, found) for name, found in scores.items()}
+
+
+def place(cohort: Cohort, students: Sequence[ModelSpec], scores: np.ndarray) -> list[int]:
+    """Finds the place of each student's teacher by scores ``[t, c]``, from 1."""
+    if not np.isfinite(scores).all():
+        raise ValueError(f"some scores of students are not finite: {scores.tolist()}")
+    own = [cohort.candidates.index(spec.teacher) for spec in students if spec.teacher]
+    teachers = scores[np.arange(len(own)), own]
+    return np.sum(scores >= teachers[:, None], axis=1).tolist()
+
+
+def conditions(cohort: Cohort, same_classes: Sequence[ModelSpec]) -> dict[str, Cohort]:
+    """Makes the cohort with all siblings or only those that teach, and with either controls."""
+    kinds = {"the source's": tuple(same_classes), "other": cohort.controls}
+    siblings = dict.fromkeys((cohort.siblings, cohort.siblings[: TEACHERS - 1]))
+    return {
+        f"{len(some)} siblings, controls of {classes} classes": dataclasses.replace(
+            cohort, siblings=some, controls=controls
+        )
+        for some, (classes, controls) in itertools.product(siblings, kinds.items())
+    }
 
 
 def trace(
@@ -149,20 +164,29 @@ def trace(
     """Tries every statistic on every kind of queries and of students.
 
     Controls are what sibling and cousin descendants started from: models of the same classes, of
-    which none is a candidate.
+    which none is a candidate. The default is tried with the cohort's own too, and with fewer
+    siblings.
     """
+    import _scoring
     from _cohort import ask
 
     starts = dict.fromkeys(suspect.spec.start for suspect in cohort.suspects)
     controls = [spec for spec in starts if spec is not None and spec not in cohort.candidates]
-    one = dataclasses.replace(cohort, controls=tuple(controls))
-    found: dict[str, dict[str, Any]] = {kind: {"places": {}} for kind in students}
-    queries = ask(cohort, store)
+    tried = conditions(cohort, controls)
+    one = next(iter(tried.values()))
+    found: dict[str, dict[str, Any]] = {
+        kind: {"places": {}, "by_condition": {name: {} for name in tried}} for kind in students
+    }
+    queries, default = ask(cohort, store), SIBLING_TESTS[0]
     for which, asked in queries.items():
-        answers = {spec: store.responses(spec, asked) for spec in (*one.candidates, *controls)}
+        known = (*cohort.candidates, *controls, *cohort.controls)
+        answers = {spec: store.responses(spec, asked) for spec in known}
         for kind, specs in students.items():
             answers |= {spec: store.responses(spec, asked) for spec in specs}
             found[kind]["places"][which] = places(one, specs, answers)
+            for name, other in tried.items():
+                scores = _scoring.all_scores(other, answers, specs, [default])[default]
+                found[kind]["by_condition"][name][which] = place(other, specs, scores)
             if which == UNSEEN:
                 found[kind]["agreement"] = agreement(specs, answers)
     return {
@@ -194,7 +218,8 @@ def main(args: Args) -> dict[str, Any]:
     def make() -> dict[str, Any]:
         taught = list(itertools.chain(*students.values()))
         others = [suspect.spec.start for suspect in cohort.suspects if suspect.spec.start]
-        train_models(list(dict.fromkeys([*cohort.candidates, *others, *taught])), store, args)
+        known = [*cohort.candidates, *cohort.controls, *others]
+        train_models(list(dict.fromkeys([*known, *taught])), store, args)
         return trace(cohort, store, students)
 
     results = results_of("students", folder, args, make)
