@@ -213,7 +213,9 @@ def main(args: Args) -> dict[str, Any]:
 
     cohort, store = make_cohort(args), open_store(args)
     students = make_students(cohort, args)
-    folder = args.out / cohort.folder("students", [students, list(STATISTICS), SIBLING_TESTS])
+    folder = args.out / cohort.folder(
+        "students", [students, list(STATISTICS), SIBLING_TESTS, TEACHERS]
+    )
 
     def make() -> dict[str, Any]:
         taught = list(itertools.chain(*students.values()))

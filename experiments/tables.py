@@ -145,8 +145,10 @@ def rows_tables() -> str:
 def left(results: Results) -> str:
     """Says what of the source is left in a row's descendants, and of what it was."""
     shares = results.get("left_of_the_source")
-    if not shares:  # their last layers are new
-        return "–"
+    if shares is None:
+        return "not measured"
+    if not shares:
+        return "new last layers"
     return f"{fmean(shares.values()):.2f} of {next(iter(results['models'].values()))['train']:.2f}"
 
 
