@@ -55,6 +55,20 @@ def with_siblings(number: int, known: Known) -> Known:
     return known._replace(references=ReferenceSet(own.source, own.pool, own.siblings[:number]))
 
 
+def with_controls(known: Known) -> Known:
+    """Makes controls of the pool's last models from scratch, as compare.py does; without a pool."""
+    own = known.references
+    controls = [pair.non_homologous[-1] for pair in own.pool]
+    return known._replace(
+        references=ReferenceSet(own.source, siblings=own.siblings, controls=controls)
+    )
+
+
+def sibling_test(asks: str, known: Known) -> Score:
+    """Fits the sibling test that asks one of the query sets."""
+    return of_library(SiblingTest(asks=asks), with_controls(known))
+
+
 def with_descendants(known: Known) -> Known:
     """Makes descendants of some siblings non-homologous models of the pool.
 
@@ -178,7 +192,7 @@ METHODS: dict[str, Method] = {
     "MGMP extended, background with siblings, others' descendants": (
         lambda known: mgmp(EXTENDED, with_descendants(known))
     ),
-    "sibling test, training images": functools.partial(of_library, SiblingTest(asks=TRAINING)),
-    "sibling test, unseen images": functools.partial(of_library, SiblingTest(asks=UNSEEN)),
+    "sibling test, training images": functools.partial(sibling_test, TRAINING),
+    "sibling test, unseen images": functools.partial(sibling_test, UNSEEN),
 }
 """All of them by name, as the table shows them."""

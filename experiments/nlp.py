@@ -1,6 +1,6 @@
 """Table 2 of the paper: provenance of text classifiers.
 
-    python experiments/nlp.py --arch distilbert --pretrained PATH_OR_ID   # row 1, paper scale
+    python experiments/nlp.py --arch distilbert --pretrained hub:ID       # row 1, paper scale
     python experiments/nlp.py --arch minilm --preset small --pretrained PATH --stand-ins
     python experiments/nlp.py --preset demo                               # no data needed
 
@@ -167,7 +167,10 @@ def main(args: Args) -> list[dict[str, Any]]:
             "--row all skips rows whose data are missing; run --distributed row by row"
         )
     claim(args.out)
-    checkpoint = None if args.pretrained is None else find_pretrained(args.pretrained)
+    checkpoint = None
+    if args.pretrained is not None:
+        of_hub = args.pretrained.startswith("hub:")
+        checkpoint = find_pretrained(args.pretrained.removeprefix("hub:"), download=of_hub)
     if args.row != "all":
         return [run_one(args, choose_tasks(args), checkpoint)]
     results = []

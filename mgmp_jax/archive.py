@@ -70,7 +70,7 @@ def write_dna(
 
     It holds no query, no response and no latent. Where the fragments of a method are responses,
     or hold them, they are withheld and the file says why. The same verifier, time and queries
-    give the same bytes.
+    give the same bytes. DNA that is there already is never replaced by another.
 
     Args:
         path: of a zip where it ends with ``.zip``, else of a folder.
@@ -85,6 +85,7 @@ def write_dna(
     Raises:
         ValueError: there is no DNA that could be shown, the queries are not those that were
             asked, or the time is none.
+        FileExistsError: there is another DNA, which stays as it is.
         OSError: the disk is full or the folder cannot be written.
 
     Warns:
@@ -98,13 +99,9 @@ def write_dna(
     text = seal(about)
     path = Path(path)
     if path.suffix.lower() == ".zip":
-        raw = _zip({_JSON: text, _TENSORS: tensors})
-        with files.replacing(path) as unfinished:
-            unfinished.write_bytes(raw)
+        _write_once(path, {path: _zip({_JSON: text, _TENSORS: tensors})})
     else:
-        for name, raw in ((_TENSORS, tensors), (_JSON, text)):
-            with files.replacing(path / name) as unfinished:
-                unfinished.write_bytes(raw)
+        _write_once(path, {path / _TENSORS: tensors, path / _JSON: text})
     return _parse(text, tensors)
 
 
@@ -160,6 +157,18 @@ def check_dna(dna: Dna, verifier: Verifier) -> None:
                 f"the DNA holds other fragments than the verifier gives: {name} differs by up to "
                 f"{np.abs(dna.fragments[name] - own).max():.3g}, the largest is {largest:.3g}"
             )
+
+
+def _write_once(path: Path, contents: Mapping[Path, bytes]) -> None:
+    """Writes files, of which the last one makes the DNA; before it is there, nothing is."""
+    last = list(contents)[-1]
+    if last.exists() and files.read_bytes(last) != contents[last]:
+        raise FileExistsError(
+            f"{path} holds another DNA already, which stays as it is; choose another place"
+        )
+    for file, raw in contents.items():
+        with files.replacing(file) as unfinished:
+            unfinished.write_bytes(raw)
 
 
 def _describe(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
-__all__ = ["LARGEST", "as_matrix", "as_numbers", "check_varied", "check_whole"]
+__all__ = ["LARGEST", "as_matrix", "as_numbers", "check_varied", "check_whole", "equally_wide"]
 
 LARGEST = 1e15
 """Numbers beyond it are fill values or overflows, not what a model answers: their squares and sums
@@ -104,6 +105,12 @@ def _refuse_masked(values: Any, name: str) -> Any:
             f"{masked[0]}; fill them with what the model answered, or leave these queries out"
         )
     return values.data
+
+
+def equally_wide(models: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Fills up matrices ``[n, any]`` with columns of 0 to the width of the widest."""
+    widest = max(model.shape[1] for model in models)
+    return [np.pad(model, ((0, 0), (0, widest - model.shape[1]))) for model in models]
 
 
 def check_varied(values: np.ndarray, name: str) -> None:

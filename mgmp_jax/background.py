@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from mgmp_jax.linear import PENALTY, check_width, fold_slices, standardise_exactly
+from mgmp_jax.linear import PENALTY, check_width, fold_slices, standardise_exactly, widest
 from mgmp_jax.references import OneQuerySet
 from mgmp_jax.responses import Responses
 
@@ -23,16 +23,20 @@ class Background:
         common: what is taken out for everybody, each ``[n, any]``: the embedding of a fixed
             generator, and the responses of the source's siblings.
         of_tasks: for each task of the pool the responses of its non-homologous model.
+        siblings: how many siblings there are in ``common``.
     """
 
     common: tuple[np.ndarray, ...]
     of_tasks: Mapping[str, np.ndarray]
+    siblings: int = 0
 
     @classmethod
     def of(cls, references: OneQuerySet, generator: Responses | None = None) -> Background:
         """Collects the background of a reference set, with the siblings where there are some.
 
-        Of each task the last non-homologous model stands for all its checkpoints.
+        Of each task the last non-homologous model stands for all its checkpoints. Of the siblings
+        the first are taken, as many as the number of queries allows
+        (:func:`mgmp_jax.linear.widest`).
 
         Args:
             references: the answers to the query set.
@@ -42,17 +46,21 @@ class Background:
             ValueError: the generator answered other queries, or there is one task only and
                 nothing else, so that nothing is left for its own pair.
         """
-        common = [model.values for model in references.siblings]
+        common = []
         if generator is not None:
             references.source.check_same_queries(generator)
-            common.insert(0, generator.values)
+            common.append(generator.values)
         of_tasks = {pair.task: pair.non_homologous[-1].values for pair in references.pool}
+        n, d = references.source.values.shape
+        room = widest(n) - sum(values.shape[1] for values in (*common, *of_tasks.values()))
+        siblings = references.siblings[: max(room // d, 0)]
+        common += [model.values for model in siblings]
         if len(of_tasks) < 2 and not common:
             raise ValueError(
                 f"the background of a pair leaves the pair's own task out, so it needs at least "
                 f"two tasks, siblings or a generator; got {len(of_tasks)} task"
             )
-        return cls(tuple(common), of_tasks)
+        return cls(tuple(common), of_tasks, len(siblings))
 
     def matrix(self, without: str | None = None) -> Float[np.ndarray, "n w"]:
         """Joins everything but the task that is left out, side by side."""

@@ -54,7 +54,7 @@ class Checkpoints:
 
         Raises:
             FloatingPointError: a number is not finite.
-            OSError: there is not enough disk space.
+            OSError: there is not enough disk space, or the disk refuses it otherwise.
         """
         tree = jax.tree.map(np.asarray, jax.device_get(tree))
         wrong = _not_finite(tree)
@@ -73,8 +73,14 @@ class Checkpoints:
         items = ocp.args.Composite(
             arrays=ocp.args.StandardSave(tree), digests=ocp.args.JsonSave(_digests(tree))
         )
-        with self._manager() as manager:
-            manager.save(step, args=items, force=True)
+        try:
+            with self._manager() as manager:
+                manager.save(step, args=items, force=True)
+        except Exception as error:  # Orbax says in its own ways what the disk refused
+            raise OSError(
+                f"the checkpoint {self.folder / str(step)} cannot be written "
+                f"({_first_line(error)}); earlier ones stay, run this again where it can be"
+            ) from error
 
     def restore(self, like: Any, step: int | None = None) -> Any:
         """Reads the tree saved as ``step`` (the newest by default), as NumPy arrays.

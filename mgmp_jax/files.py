@@ -79,7 +79,7 @@ def naming(path: Path, unfinished: Path | None = None) -> Iterator[None]:
     except OSError as error:
         if error.errno is None or error.filename not in (None, str(unfinished)):
             raise
-        reason = f"{error.strerror}; nothing there was changed, run this again where it can be"
+        reason = f"{error.strerror}; what was there before stays, run this again where it can be"
         raise OSError(error.errno, f"{reason} written", str(path)) from error
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "folds_of",
     "standardise",
     "standardise_exactly",
+    "widest",
 ]
 
 FOLDS = 5
@@ -86,13 +87,21 @@ def cross_fit(
     return jnp.sum(jax.lax.map(predict, jnp.arange(folds)), axis=0)
 
 
+def widest(n: int) -> int:
+    """Counts the coordinates that a linear fit on ``n`` queries may have.
+
+    They are half the queries of a fold's fit, ``0.4 n``.
+    """
+    return n * (FOLDS - 1) // (2 * FOLDS)
+
+
 def check_width(width: int, n: int, name: str) -> None:
     """Refuses a linear fit from so many coordinates that it would explain anything.
 
     Raises:
-        ValueError: ``width`` is above half the queries of a fold's fit, ``0.4 n``.
+        ValueError: ``width`` is above :func:`widest`.
     """
-    limit = n * (FOLDS - 1) // (2 * FOLDS)
+    limit = widest(n)
     if width > limit:
         raise ValueError(
             f"{name} {width} wide on {n} queries: a linear fit from more than {limit} coordinates "

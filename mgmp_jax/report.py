@@ -115,18 +115,19 @@ class Report:
     @property
     def knowledge(self) -> Answer:
         """Does the suspect know what the source knows (MGMP, similarities)?"""
-        return self._first("knowledge", "the reference set has no pool to learn from")
+        return self._first("knowledge", "MGMP needs a pool to learn from")
 
     @property
     def lineage(self) -> Answer:
         """Does it depend on the source's own training run (sibling test)?"""
-        return self._first("lineage", "the reference set has no siblings of the source")
+        return self._first("lineage", "the sibling test needs at least two siblings")
 
-    def _first(self, question: Question, lacking: str) -> Answer:
+    def _first(self, question: Question, needs: str) -> Answer:
         for answer in self.answers:
             if answer.question == question:
                 return answer
-        return Answer(question, "", "inconclusive", f"Not asked: {lacking}.")
+        reason = f"Not asked: no method of the verifier answers it; {needs}."
+        return Answer(question, "", "inconclusive", reason)
 
     def __str__(self) -> str:
         return f"{self.suspect or 'suspect'}\n  {self.knowledge}\n  {self.lineage}"

@@ -66,7 +66,7 @@ class Responses:
 
     Raises:
         ValueError: the values are not what the kind says, are empty, not finite or fill values
-            beyond measure, or are not one row a query.
+            beyond measure, or are not one row a query; or UTF-8 cannot write the name.
 
     Warns:
         UserWarning: a number far from all others is repeated, as fill values are; rows and
@@ -90,6 +90,10 @@ class Responses:
             )
         if not isinstance(model, str):
             raise ValueError(f"model must be the name of the model, got {type(model).__name__}")
+        if model != model.encode("utf-8", "ignore").decode():
+            raise ValueError(
+                f"model must be a name that UTF-8 can write, got {model!r}; give another name"
+            )
         matrix = _of_labels(values, name) if kind == "labels" else None
         if matrix is None:
             matrix = as_matrix(_without_zero_logarithms(values, kind, name), name)

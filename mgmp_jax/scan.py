@@ -24,6 +24,7 @@ from mgmp_jax.answers_table import read_group, row_groups
 from mgmp_jax.ray_cluster import connected
 from mgmp_jax.sealed_lines import OfAnotherError, SealedLines
 from mgmp_jax.store.attempt import adopt, settings, use_threads
+from mgmp_jax.verdict_rules import check_limits
 from mgmp_jax.verifier import Verifier
 
 __all__ = ["COLUMNS", "Portion", "fewest_found", "find_suspects", "rank", "scan", "write_table"]
@@ -126,7 +127,8 @@ def scan(
 ) -> Iterator[dict[str, Any]]:
     """Verifies one suspect after the other; those in the journal are not verified again.
 
-    A suspect that was changed since, or could not be verified, is verified again. Of answers only
+    A suspect that was changed since, or could not be verified, is verified again, and its new row
+    takes the place of the old one: q-values do not know how often it was tested. Of answers only
     one portion is in memory at a time; the rows stay small.
 
     Args:
@@ -143,14 +145,15 @@ def scan(
         ``error`` says why.
 
     Raises:
-        ValueError: the journal is damaged, of another verifier, threshold or level, or holds
-            suspects that are not asked for: q-values count all tests that were made.
+        ValueError: a limit is out of range; or the journal is damaged, of another verifier,
+            threshold or level, or holds suspects that are not asked for.
         BlockingIOError: another process scans into the journal.
         OSError: the disk is full or the folder cannot be written.
         ImportError: Ray is not installed.
         ConnectionError: there is no such cluster.
         ChildProcessError: machines of the cluster failed, again and again.
     """
+    check_limits(threshold, level)
     rows: dict[str, dict[str, Any]] = {}
     head = {"format": _FORMAT, "verifier": verifier.digest, "threshold": threshold, "level": level}
     check = functools.partial(_check_head, head, journal)
@@ -181,9 +184,13 @@ def rank(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         rows: of :func:`scan`.
 
     Returns:
-        The same rows with all of :data:`COLUMNS`, sorted by lineage, then by knowledge.
+        The same rows with all of :data:`COLUMNS`, sorted by lineage, then by knowledge. What
+        UTF-8 cannot write, as in some names of files, is there with backslashes.
     """
-    ranked = [dict.fromkeys(COLUMNS) | row for row in rows]
+    ranked = [
+        {name: _writable(cell) for name, cell in (dict.fromkeys(COLUMNS) | row).items()}
+        for row in rows
+    ]
     for question in _QUESTIONS:
         tested = [row for row in ranked if row[f"{question}_p_value"] is not None]
         if tested:
@@ -209,7 +216,10 @@ def write_table(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     if path.suffix == ".csv":
         import csv
 
-        with files.replacing(path) as unfinished, unfinished.open("w", newline="") as file:
+        with (
+            files.replacing(path) as unfinished,
+            unfinished.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows({name: _plain(row[name]) for name in COLUMNS} for row in rows)
@@ -225,6 +235,10 @@ def write_table(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
             pq.write_table(pa.Table.from_pylist(list(rows), pa.schema(fields)), unfinished)
     else:
         raise ValueError(f"the table must end in .csv or .parquet, got {path}")
+
+
+def _writable(cell: Any) -> Any:
+    return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
 
 
 def _plain(cell: Any) -> Any:

@@ -6,12 +6,20 @@ from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest
 from mgmp_jax.report import Answer, Verdict
 from mgmp_jax.responses import Responses
 
-__all__ = ["knowledge_verdict", "lineage_answer"]
+__all__ = ["check_limits", "knowledge_verdict", "lineage_answer"]
 
 _NO_CONTROLS = (
     " No control was known: a source a little better than its siblings may resemble every suspect "
     "more than they do."
 )
+
+
+def check_limits(threshold: float, level: float) -> None:
+    """Raises ``ValueError`` unless these can be the limits of verdicts."""
+    if not 0.5 <= threshold <= 1:
+        raise ValueError(f"threshold must be from 0.5 to 1, got {threshold}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, got {level}")
 
 
 def lineage_answer(method: FittedSiblingTest, suspect: Responses, level: float) -> Answer:
@@ -33,7 +41,7 @@ def lineage_answer(method: FittedSiblingTest, suspect: Responses, level: float) 
         verdict: Verdict = "homologous"
         reason = (
             "It resembles the source more than its siblings; if these differ by the seed alone, it "
-            f"depends on this very training run.{'' if method.has_controls else _NO_CONTROLS}"
+            f"depends on this very training run.{'' if method.controls else _NO_CONTROLS}"
         )
     elif 1 / (m + 1) > level:
         verdict = "inconclusive"
@@ -72,7 +80,9 @@ def knowledge_verdict(
             "inconclusive",
             f"The DNA score lies between 1 - δ = {1 - threshold:.2g} and δ = {threshold:g}.",
         )
-    above = f"The DNA score is at least δ = {threshold:g}" if is_mgmp else "It is alike"
+    above = f"The score is {score:.3g}"
+    if is_mgmp:
+        above = f"The DNA score is at least δ = {threshold:g}"
     if p is None:
         if not is_mgmp:
             return "inconclusive", "Without calibration models a similarity says nothing."

@@ -20,14 +20,14 @@ from mgmp_jax.methods import (
     Method,
     SiblingTest,
 )
-from mgmp_jax.references import ReferenceSet, same_numbers
+from mgmp_jax.references import ReferenceSet, same_answers
 from mgmp_jax.report import Answer, Report, conformal_p
 from mgmp_jax.responses import ResponseKind, Responses, can_convert
-from mgmp_jax.verdict_rules import knowledge_verdict, lineage_answer
+from mgmp_jax.verdict_rules import check_limits, knowledge_verdict, lineage_answer
 
 __all__ = ["Verifier", "kind_of"]
 
-_FORMAT = "mgmp_jax.verifier.v2"
+_FORMAT = "mgmp_jax.verifier.v3"
 _FILE = "verifier.npz"
 _KINDS: dict[str, Any] = {
     "MGMP": FittedMGMP,
@@ -142,10 +142,7 @@ class Verifier:
                 those of a model of the reference set, for which no p-value would hold; or an
                 argument is out of range.
         """
-        if not 0.5 <= threshold <= 1:
-            raise ValueError(f"threshold must be from 0.5 to 1, got {threshold}")
-        if not 0 < level < 1:
-            raise ValueError(f"level must be between 0 and 1, got {level}")
+        check_limits(threshold, level)
         if not isinstance(suspect, Responses | Mapping):
             raise ValueError(
                 f"give the suspect's Responses, got {type(suspect).__name__}: "
@@ -154,6 +151,7 @@ class Verifier:
         answers, name = [], ""
         for i, method in enumerate(self.methods):
             responses = answers_to(suspect, method.asks)
+            _check_responses(responses, method, "the suspect")
             self._check_new(responses, "the suspect")
             self._check_unlike(responses, method.asks)
             check_varied(responses.values, responses.model or "the suspect")
@@ -177,21 +175,24 @@ class Verifier:
 
         Args:
             unrelated: models that trained no part of it, such as an innocent suspect could be.
+                Controls and calibration models of the reference set are among these.
 
         Raises:
-            ValueError: one of them did train it, gave the answers of another, or answered other
-                queries.
+            ValueError: one of them did train it or is the source, gave the answers of another, or
+                answered other queries.
         """
-        seen: dict[str, int] = {}
-        for i, answers in enumerate(unrelated):
-            for asks in {method.asks for method in self.methods}:
-                responses = answers_to(answers, asks)
-                self._check_new(responses, f"calibration model {i}")
-                if seen.setdefault(responses.digest, i) != i:
-                    raise ValueError(
-                        f"calibration models {seen[responses.digest]} and {i} give equal answers: "
-                        "they are one model; leave one of them out"
-                    )
+        for method in self.methods:
+            given = [answers_to(answers, method.asks) for answers in unrelated]
+            for i, responses in enumerate(given):
+                name = f"calibration model {i}"
+                _check_responses(responses, method, name)
+                self._check_new(responses, name, allowed=("controls", "calibration"))
+                for j, earlier in enumerate(given[:i]):
+                    if same_answers(earlier, responses):
+                        raise ValueError(
+                            f"calibration models {j} and {i} give equal answers: they are one "
+                            "model; leave one of them out"
+                        )
         return Verifier(self.methods, tuple(unrelated), self.known)
 
     def save(self, folder: str | Path) -> None:
@@ -279,6 +280,15 @@ class Verifier:
         others = self._calibration_scores(number, suspect.kind)
         p = conformal_p(score, [other for _, other in others])
         verdict, reason = knowledge_verdict(method, score, p, len(others), threshold, level)
+        missing = len(self.calibration) - len(others)
+        if missing:
+            lacking = (
+                f"{missing} of {len(self.calibration)} calibration models cannot be compared with "
+                f"a suspect that answers with {suspect.kind}: record their {suspect.kind}."
+            )
+            if p is None and (verdict == "homologous" or not isinstance(method, FittedMGMP)):
+                verdict, reason = "inconclusive", "The score has no p-value."
+            reason = f"{reason} {lacking}"
         return Answer("knowledge", method.name, verdict, reason, score, p, others)
 
     def calibrating(self, asks: str, kind: ResponseKind) -> Mapping[int, Responses]:
@@ -309,10 +319,12 @@ class Verifier:
             )
         return self._scores[number, kind]
 
-    def _check_new(self, responses: Responses, name: str) -> None:
-        """Refuses answers of a model of the reference set, but for the source's own."""
-        place = self.known.get(responses.digest, "source")
-        if place != "source":
+    def _check_new(
+        self, responses: Responses, name: str, allowed: tuple[str, ...] = ("source",)
+    ) -> None:
+        """Refuses answers of a model of the reference set, but in some places of it."""
+        place = self.known.get(responses.digest)
+        if place is not None and not place.startswith(allowed):
             raise ValueError(
                 f"{responses.model or name} gives the answers of {place}, a model of the "
                 "reference set: no p-value holds for a model that made the verifier. Give "
@@ -322,7 +334,7 @@ class Verifier:
     def _check_unlike(self, suspect: Responses, asks: str) -> None:
         """Refuses what a calibration model answers, rounded or in another kind too."""
         for i, model in self.calibrating(asks, suspect.kind).items():
-            if same_numbers(model.values, suspect.values):
+            if same_answers(model, suspect):
                 raise ValueError(
                     f"{suspect.model or 'the suspect'} answers as calibration model {i} "
                     f"({model.model or 'no name'}) does: no p-value holds for it. Give another "
@@ -340,6 +352,15 @@ def kind_of(method: Fitted) -> str:
         if type(method) is one:
             return kind
     raise ValueError(f"{type(method).__name__} is no method that a verifier can save")
+
+
+def _check_responses(responses: Any, method: Fitted, name: str) -> None:
+    if not isinstance(responses, Responses):
+        raise ValueError(
+            f"{name} must answer {method.asks!r} with Responses, got {type(responses).__name__}: "
+            "Responses(values, kind, queries) makes them of an array"
+        )
+    method.check_queries(responses)
 
 
 def _default_methods(references: ReferenceSet) -> list[Method]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mgmp_jax import files
 from mgmp_jax.archive import Dna, check_dna, read_dna, write_dna
 from mgmp_jax.methods import EXTENDED, MGMP, PAPER_WITHOUT_GENERATOR, SiblingTest
 from mgmp_jax.queries import QuerySet
@@ -30,6 +31,13 @@ def references() -> ReferenceSet:
 @pytest.fixture(scope="module")
 def verifier(references: ReferenceSet) -> Verifier:
     return Verifier.fit(references, [MGMP(EXTENDED.replace(epochs=1)), SiblingTest()])
+
+
+@pytest.fixture(scope="module")
+def other() -> Verifier:
+    """A verifier of another source."""
+    references = Family(80, seed=1).references(2, siblings=3)
+    return Verifier.fit(references, [MGMP(EXTENDED.replace(epochs=1))])
 
 
 def whole(folder: Path) -> bytes:
@@ -97,6 +105,41 @@ def test_the_same_verifier_gives_the_same_bytes(verifier: Verifier, tmp_path: Pa
             path.read_bytes() if path.suffix else whole(path) for path in (mine, again, theirs)
         )
         assert others == [first, first]
+
+
+@pytest.mark.parametrize("name", ["dna", "dna.zip"])
+def test_another_dna_is_never_written_over(
+    verifier: Verifier, other: Verifier, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    written = write_dna(path, verifier, created=CREATED)
+    for one, time in ((other, CREATED), (verifier, CREATED.replace("2026", "2027"))):
+        with pytest.raises(FileExistsError, match=rf"{name} holds another DNA already, which sta"):
+            write_dna(path, one, created=time)
+        assert read_dna(path).digest == written.digest
+    assert write_dna(path, verifier, created=CREATED).digest == written.digest
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_folder_cut_off_holds_no_dna_until_it_is_whole(
+    verifier: Verifier, other: Verifier, tmp_path: Path, monkeypatch, kept: int
+) -> None:
+    replacing, calls = files.replacing, []
+
+    def cut_off(path: Path):
+        calls.append(path)
+        if len(calls) > kept:
+            raise KeyboardInterrupt
+        return replacing(path)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(files, "replacing", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            write_dna(tmp_path, verifier, created=CREATED)
+    assert len(list(tmp_path.iterdir())) == kept
+    with pytest.raises(FileNotFoundError, match=r"no DNA at"):
+        read_dna(tmp_path)
+    assert write_dna(tmp_path, other, created=CREATED).digest == read_dna(tmp_path).digest
 
 
 def test_a_flipped_bit_is_noticed_wherever_it_is(verifier: Verifier, tmp_path: Path) -> None:

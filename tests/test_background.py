@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -5,8 +7,11 @@ import pytest
 from mgmp_jax.background import Background, ResidualFragments
 from mgmp_jax.dna import align, assemble
 from mgmp_jax.linear import standardise
+from mgmp_jax.methods import EXTENDED, MGMP, SiblingTest
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.responses import Responses
+from mgmp_jax.verifier import Verifier
+from tests.families import Family
 
 N = 200
 
@@ -32,6 +37,21 @@ def test_siblings_join_it() -> None:
     background = Background.of(references(1, siblings=2).on("q"))
     assert background.matrix()[1].tolist() == [90, 91, 1]
     assert background.matrix(without="1")[1].tolist() == [90, 91]
+
+
+def test_as_many_siblings_join_it_as_the_queries_allow() -> None:
+    many = references(1, 2, siblings=90)
+    background = Background.of(many.on("q"), constant(9, 2))
+    assert background.siblings == 76 and background.matrix().shape == (N, 2 + 76 + 2)
+    assert background.matrix()[1, 2:5].tolist() == [90, 91, 92]
+    family = Family(100)
+    crowded = dataclasses.replace(family.references(2, siblings=12), controls=[])
+    quick = [MGMP(EXTENDED.replace(epochs=1, batch_size=50)), SiblingTest()]
+    verifier = Verifier.fit(crowded, quick)  # all siblings together would be 72 wide, of 40
+    assert verifier.verify(family.tuned(family.own)).knowledge.score is not None
+    generator = Responses(family.noise(), "embedding", "q")
+    with pytest.raises(ValueError, match="generator and non-homologous models are 41 wide"):
+        Verifier.fit(family.references(7), [MGMP(EXTENDED.replace(epochs=1), generator)])
 
 
 def test_one_task_alone_leaves_nothing() -> None:

@@ -1,5 +1,7 @@
 import os
+import resource
 import shutil
+import signal
 from collections import namedtuple
 
 import numpy as np
@@ -75,6 +77,22 @@ def test_a_full_disk_is_said_before_writing(tmp_path, monkeypatch) -> None:
         Checkpoints(tmp_path).save(1, tree(1))
     assert error.value.errno == 28
     assert Checkpoints(tmp_path).steps() == []
+
+
+def test_what_a_disk_refuses_is_said_in_a_sentence(tmp_path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, tree(1))
+    large = {"x": np.random.default_rng(0).normal(size=10**5).astype(np.float32)}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    heard = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"the checkpoint .*/2 cannot be written .*earlier ones"):
+            checkpoints.save(2, large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, heard)
+    assert checkpoints.steps() == [1]
 
 
 def test_no_flipped_bit_changes_what_is_restored(tmp_path) -> None:

@@ -114,3 +114,22 @@ def test_answers_are_the_same_only_in_kind_shape_and_number() -> None:
     elsewhere = one.values.copy()
     elsewhere[1, 0] += 1
     assert not same_answers(one, Responses(elsewhere, "logits", "q"))
+
+
+def test_fill_values_do_not_make_models_one() -> None:
+    models = [model(seed) for seed in range(3)]
+    masked = [np.c_[one.values, np.full(len(one), -1e9)] for one in models]
+    with pytest.warns(UserWarning, match="repeat"):
+        source, *others = (Responses(values, "logits", "q") for values in masked)
+    assert len(ReferenceSet(source, siblings=others).siblings) == 2
+    with pytest.warns(UserWarning, match="repeat"):
+        again = Responses(masked[0].round(5), "logits", "q")
+    assert same_answers(source, again)
+
+
+def test_labels_are_the_same_however_many_classes_they_could_name() -> None:
+    numbers = np.arange(20) % 3
+    one_hot = np.eye(5)[numbers]
+    one, other = Responses(numbers, "labels", "q"), Responses(one_hot, "labels", "q")
+    assert one.values.shape != other.values.shape and same_answers(one, other)
+    assert not same_answers(one, Responses(np.roll(numbers, 1), "labels", "q"))

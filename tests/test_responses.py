@@ -2,6 +2,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from mgmp_jax import files
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.responses import Responses, can_convert
 
@@ -32,6 +33,15 @@ def test_round_trip_changes_nothing(tmp_path) -> None:
 def test_bad_values_are_refused(values: np.ndarray, kind: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         responses(values, kind=kind)
+
+
+def test_a_name_that_utf_8_cannot_write_is_refused(tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"that UTF-8 can write, got 'm\\ud800'"):
+        responses(model="m\ud800")
+    about = {"format": "mgmp_jax.responses.v2", "kind": "logits", "queries": "q"}
+    files.write_arrays(tmp_path / "r.npz", {"values": VALUES}, {**about, "model": "m\ud800"})
+    with pytest.raises(ValueError, match=r"not a readable responses file .*that UTF-8 can write"):
+        Responses.load(tmp_path / "r.npz")
 
 
 def test_only_the_same_queries_can_be_compared() -> None:

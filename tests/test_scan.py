@@ -77,6 +77,20 @@ def test_rows_are_ranked_with_a_q_value_for_each_question(
         write_table(tmp_path / "t.txt", found)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_names_that_utf_8_cannot_write_are_in_the_table_with_backslashes(
+    suffix: str, verifier: Verifier, tmp_path: Path
+) -> None:
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow", reason="pip install 'mgmp_jax[cli]'")
+    suspect = Portion(tmp_path / "ü\udcff.npz")
+    rows = rank(list(scan(verifier, [suspect], tmp_path / "j")))
+    assert rows == rank(list(scan(verifier, [suspect], tmp_path / "j")))
+    assert rows[0]["file"].endswith("ü\\udcff.npz") and "ü\\udcff.npz" in rows[0]["error"]
+    write_table(tmp_path / f"t.{suffix}", rows)
+    assert "ü\\udcff.npz".encode() in (tmp_path / f"t.{suffix}").read_bytes()
+
+
 def test_a_file_that_changed_is_verified_again(
     family: Family, verifier: Verifier, suspects: list[Portion], tmp_path: Path
 ) -> None:

@@ -85,6 +85,53 @@ def test_calibration_on_models_that_trained_it_is_refused(
     )
 
 
+def test_the_source_calibrates_nothing_and_controls_may(
+    family: Family, references: ReferenceSet, verifier: Verifier
+) -> None:
+    with pytest.raises(ValueError, match="gives the answers of source, a model of the reference"):
+        verifier.calibrate([references.source])
+    more = [*references.controls, family.tuned(family.noise())]
+    assert verifier.calibrate(more).verify(family.tuned(family.own)).knowledge.m == 20
+    rounded = Responses(references.controls[0].values.round(5), "logits", family.queries)
+    with pytest.raises(ValueError, match="calibration models 0 and 1 give equal answers"):
+        verifier.calibrate([references.controls[0], rounded])
+
+
+def test_answers_to_other_queries_are_refused(family: Family, verifier: Verifier) -> None:
+    other = Responses(family.tuned(family.own).values, "logits", "others", "theirs")
+    short = Responses(other.values[:300], "logits", family.queries, "theirs")
+    for method in verifier.methods:
+        alone = Verifier((method,), verifier.calibration, verifier.known)
+        for answers in (other, short):
+            with pytest.raises(ValueError, match=r"theirs.* quer[iy]"):
+                alone.verify(answers)
+            with pytest.raises(ValueError, match=r"theirs.* quer[iy]"):
+                alone.calibrate([answers])
+    with pytest.raises((ValueError, TypeError), match=r"with Responses|Type-check error"):
+        verifier.verify({"training": other.values, "unseen": other.values})
+
+
+def test_calibration_models_that_cannot_be_compared_leave_no_accusation(
+    family: Family, verifier: Verifier
+) -> None:
+    stolen = family.tuned(family.own)
+    first_two = np.sort(stolen.values, axis=1)[:, -2:-1]
+    kept = np.where(stolen.values >= first_two, np.exp(stolen.values), 0)
+    top = Responses(kept / (kept.sum(axis=1, keepdims=True) + 1), "top-k", family.queries)
+    for number, method in enumerate(verifier.methods):
+        if method.question == "knowledge":
+            alone = Verifier((method,), verifier.calibration, verifier.known)
+            answer = alone.verify(top, threshold=0.5).knowledge
+            assert answer.verdict == "inconclusive" and answer.p_value is None, number
+            assert answer.reason == (
+                "The score has no p-value. 19 of 19 calibration models cannot be compared with a "
+                "suspect that answers with top-k: record their top-k."
+            )
+    same = [Responses(np.abs(top.values.round(3)), "top-k", family.queries) for _ in range(1)]
+    few = verifier.calibrate([*verifier.calibration, *same])
+    assert "19 of 20 calibration models cannot be compared" in few.verify(top).knowledge.reason
+
+
 def test_without_calibration_there_is_no_error_rate(family: Family) -> None:
     bare = family.references()
     answer = Verifier.fit(bare, [METHOD]).verify(family.tuned(family.own)).knowledge
@@ -119,7 +166,9 @@ def test_methods_are_chosen_by_what_there_is(family: Family) -> None:
     references = family.references(siblings=3)
     siblings = dataclasses.replace(references, pool=[])
     report = Verifier.fit(siblings).verify(family.tuned(family.own))
-    assert report.knowledge.reason == "Not asked: the reference set has no pool to learn from."
+    assert report.knowledge.reason == (
+        "Not asked: no method of the verifier answers it; MGMP needs a pool to learn from."
+    )
     assert "3 siblings allow no p below 0.25" in report.lineage.reason
     with pytest.raises(ValueError, match=r"nothing can be asked"):
         Verifier.fit(dataclasses.replace(siblings, siblings=[]))
@@ -216,7 +265,7 @@ def test_several_query_sets_are_asked_by_name(family: Family) -> None:
 
 
 def test_saved_and_loaded_it_says_the_same(
-    family: Family, verifier: Verifier, tmp_path: Path
+    family: Family, references: ReferenceSet, verifier: Verifier, tmp_path: Path
 ) -> None:
     verifier.save(tmp_path / "v")
     verifier.save(tmp_path / "v")
@@ -225,7 +274,7 @@ def test_saved_and_loaded_it_says_the_same(
     for suspect in (family.tuned(family.own), family.tuned(family.noise()).to("labels")):
         assert loaded.verify(suspect) == verifier.verify(suspect)
     with pytest.raises(ValueError, match=r"a model of the reference set"):
-        loaded.calibrate([verifier.calibration[0]])
+        loaded.calibrate([references.siblings[0]])
 
 
 def test_a_damaged_verifier_is_refused_wherever_a_bit_flips(family: Family, tmp_path: Path) -> None:
@@ -278,4 +327,4 @@ def test_the_bound_of_the_false_positive_rate() -> None:
 def test_the_first_method_of_a_question_answers_it() -> None:
     answers = tuple(Answer("knowledge", m, "inconclusive", "") for m in ("a", "b"))
     assert Report("s", answers).knowledge.method == "a"
-    assert "no siblings" in Report("s", answers).lineage.reason
+    assert "needs at least two siblings" in Report("s", answers).lineage.reason

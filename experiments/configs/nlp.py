@@ -75,9 +75,9 @@ class Args(common.Args):
     stand_ins: bool = False
     """Put halves of other sets in the place of those that may not be passed on."""
     pretrained: str | None = None
-    """Public checkpoint to start from: a folder in Hugging Face layout or an id of the hub. By
-    default everything starts from random weights, with a vocabulary learnt from the source's
-    texts."""
+    """Public checkpoint to start from: a folder in Hugging Face layout, or hub:ID, which is fetched
+    from the Hugging Face hub; without hub: nothing is fetched. By default everything starts from
+    random weights, with a vocabulary learnt from the source's texts."""
     pool_subsets: tuple[int, ...] = (3, 6, 8)
     """Subsets 0 to 9 of the generated texts whose models MGMP learns from."""
     eval_subsets: tuple[int, ...] = (1, 2)

@@ -13,6 +13,7 @@ import numpy as np
 
 from mgmp_jax import files
 from mgmp_jax.adapters.frameworks import import_framework
+from mgmp_jax.adapters.zip_members import read_member
 
 __all__ = ["NAMED", "SUFFIXES", "is_own", "read_array_file"]
 
@@ -24,6 +25,7 @@ SUFFIXES = (".npy", *NAMED, ".parquet", ".csv")
 
 _LARGEST, _LARGEST_ROW = 2**31, 2**20
 _LONGEST_WORD = 1000
+_LONGEST_LINE = 2**20  # of CSV; its cells take about 40 times as much while it is read
 _INSTALL = "'mgmp_jax[text]'"
 
 
@@ -32,7 +34,8 @@ def read_array_file(path: Path, rows: int) -> dict[str, np.ndarray]:
 
     Columns of a table become columns of one array ``[rows, columns]``, or words ``[rows]`` where
     there is one column of words. A first row of CSV beyond ``rows`` is its header, unless it holds
-    answers. The index that pandas writes beside a table is left out.
+    answers. The index that pandas writes beside a table is left out. Of CSV a row is a line, and no
+    cell holds a line break.
 
     Args:
         path: of a file with one of :data:`SUFFIXES`.
@@ -42,12 +45,12 @@ def read_array_file(path: Path, rows: int) -> dict[str, np.ndarray]:
         Arrays by name; one by the name ``""`` where the file knows no names.
 
     Raises:
-        ValueError: it is damaged, unpacks to more than 1 MiB a query or 2 GiB, or has other
-            columns or another
-            number of rows.
+        ValueError: it is damaged, is larger or unpacks to more than 1 MiB a query or 2 GiB, or
+            has other columns or another number of rows.
         ImportError: safetensors or pyarrow is needed and not installed.
     """
     try:
+        _check_size(path.stat().st_size, rows)
         return _READERS[path.suffix](path, rows)
     except (ImportError, FileNotFoundError):
         raise
@@ -78,7 +81,7 @@ def _read_npz(path: Path, rows: int) -> dict[str, np.ndarray]:
         members = archive.infolist()
         _check_size(sum(member.file_size for member in members), rows)
         return {
-            member.filename.removesuffix(".npy"): files.parse_npy(archive.read(member))
+            member.filename.removesuffix(".npy"): files.parse_npy(read_member(archive, member))
             for member in members
         }
 
@@ -117,32 +120,48 @@ def _read_parquet(path: Path, rows: int) -> dict[str, np.ndarray]:
 
 
 def _read_csv(path: Path, rows: int) -> dict[str, np.ndarray]:
+    """Reads lines, which stay text until each becomes numbers: lists of cells are far larger."""
+    _check_size(path.stat().st_size * 4, rows)  # a cell such as "1," becomes 8 bytes
     with path.open(newline="", encoding="utf-8-sig") as file:
-        found = list(itertools.islice((row for row in csv.reader(file) if row), rows + 2))
-    if len(found) == rows + 1 and _is_header(found[0], found[1:]):
-        header, *found = found
-        if not header[0] and len(header) > 1:  # above the index
-            found = [row[1:] for row in found]
-    _check_rows(len(found), rows)
-    if len({len(row) for row in found}) > 1:
-        raise ValueError("its rows have unequal numbers of columns")
+        stripped = (line.rstrip("\r\n") for line in file)
+        lines = list(itertools.islice(filter(None, stripped), rows + 2))
+    index = 0
+    if len(lines) == rows + 1 and _is_header(lines[0], lines[1:]):
+        header, *lines = lines
+        index = int(_cells(header)[0] == "" and len(_cells(header)) > 1)
+    _check_rows(len(lines), rows)
+    width = len(_cells(lines[0]))
+    values = np.empty((rows, width - index))
     try:
-        return {"": np.array([[float(cell) for cell in row] for row in found])}
+        for row, line in zip(values, lines, strict=True):
+            row[:] = [float(cell) for cell in _cells(line, width)[index:]]
+        return {"": values}
     except ValueError:
-        if len(found[0]) > 1:
+        if width - index > 1:
             raise
-    return {"": _words([row[0] for row in found])}
+    return {"": _words([_cells(line, width)[index] for line in lines])}
 
 
-def _is_header(row: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
+def _cells(line: str, width: int = 0) -> list[str]:
+    """The cells of a line, of which there must be ``width`` where that is not 0."""
+    if len(line) > _LONGEST_LINE:
+        raise ValueError(f"a line is longer than {_LONGEST_LINE} letters")
+    cells = next(csv.reader([line], strict=True))
+    if width and len(cells) != width:
+        raise ValueError("its rows have unequal numbers of columns")
+    return cells
+
+
+def _is_header(line: str, others: Sequence[str]) -> bool:
     """Says whether a row names columns: by words of their own, or by their numbers from 0 on."""
-    if list(row) == [str(i) for i in range(len(row))] and len(row) > 1:
+    row = _cells(line)
+    if row == [str(i) for i in range(len(row))] and len(row) > 1:
         return True
     try:
         for cell in row:
             float(cell)
     except ValueError:
-        return list(row) not in map(list, others)
+        return line not in others
     return False
 
 

@@ -246,4 +246,8 @@ def gather(rows: Rows, labels: Sequence[str]) -> np.ndarray:
     """
     if not labels:
         return as_numbers(rows, "the endpoint's answers")
-    return np.array([[row.get(label, 0.0) for label in labels] for row in rows])
+    places = {label: place for place, label in enumerate(labels)}
+    values = np.zeros((len(rows), len(labels)))
+    for row, scores in zip(values, rows, strict=True):
+        row[[places[label] for label in scores]] = list(scores.values())
+    return values

@@ -24,6 +24,7 @@ from mgmp_jax.sealed_lines import OfAnotherError, SealedLines
 __all__ = ["BudgetExhaustedError", "EndpointError", "Journal"]
 
 _FORMAT = "mgmp_jax.http.v1"
+_MOST_NUMBERS = 2**28  # queries x labels: an endpoint may give each query labels of its own
 _REMEDY = "put back the journal as it was, or choose another and ask everything again"
 
 
@@ -58,6 +59,7 @@ class Journal:
         self.labels: list[str] | None = None
         self._served: str | None = None
         self._rows: dict[tuple[str, int], Any] = {}
+        self._seen: set[str] = set()
         self._open: dict[int, tuple[str, int, int]] = {}
         self._next = 0
         self._lock = threading.Lock()
@@ -135,16 +137,18 @@ class Journal:
         """Notes what was answered to a request; once this returns, it is on the disk.
 
         Raises:
-            ValueError: rows are of another width than those before.
+            ValueError: rows are of another width than those before, or all answers together have
+                too many labels.
         """
         with self._lock:
             self._check_width(rows)
+            self._check_labels(rows)
             self._write({"answer": number, "rows": rows})
             self._note_answer(number, rows)
 
     def finish(self) -> list[str]:
         """Notes the labels of all answers in their canonical order, sorted; none for numbers."""
-        found = sorted({label for row in self._rows.values() if _named(row) for label in row})
+        found = sorted(self._seen)
         if found and self.labels is None:
             self._write({"labels": found})
             self.labels = found
@@ -170,6 +174,7 @@ class Journal:
             raise ValueError(f"request {number} is answered twice, or with other rows than asked")
         for i, row in enumerate(rows, start):
             self._rows[name, i] = row if _named(row) else np.asarray(row, np.float64)
+        self._seen |= _labels(rows)
         self.answered = len(self._rows)
 
     def _check_width(self, rows: Rows) -> None:
@@ -177,6 +182,15 @@ class Journal:
         for row in rows:
             if not _named(row) and len(row) != len(before):
                 raise ValueError(f"it gave {len(row)} numbers a query, before {len(before)}")
+
+    def _check_labels(self, rows: Rows) -> None:
+        queries = self.answered + len(rows)
+        labels = len(self._seen) + len(_labels(rows) - self._seen)
+        if queries * labels > _MOST_NUMBERS:
+            raise ValueError(
+                f"it gave {queries} queries {labels} labels in all, and at most {_MOST_NUMBERS} "
+                "numbers, queries times labels, are kept; ask fewer queries, or set top_k"
+            )
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         if self._lines is not None:
@@ -188,11 +202,16 @@ class Journal:
         elif "unsent" in entry:
             self._note_unsent(entry["unsent"])
         elif "answer" in entry:
+            self._check_labels(entry["rows"])
             self._note_answer(entry["answer"], entry["rows"])
         elif "served" in entry:
             self._served = str(entry["served"])
         else:
             self.labels = list(entry["labels"])
+
+
+def _labels(rows: Rows) -> set[str]:
+    return {label for row in rows if _named(row) for label in row}
 
 
 def _named(row: Any) -> bool:

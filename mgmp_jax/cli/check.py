@@ -34,6 +34,8 @@ class Check(Command):
 
     def run(self) -> Outcome:
         """Does all checks that were asked for."""
+        if self.suspect is not None and self.verifier is None:
+            raise ValueError("give --verifier, which scores the answers of --suspect again")
         done = []
         if self.public_key is not None or self.chain:
             from mgmp_jax.signing import check_signature

@@ -58,8 +58,11 @@ class Fit(Command):
             "siblings": siblings,
             "calibration_models": m,
         }
+        least = f"no p of lineage below {1 / (siblings + 1):.3g}"
+        if "lineage" not in {m.question for m in verifier.methods}:
+            least = "lineage is not asked; it takes at least two"
         text = (
-            f"{self.out}: {siblings} siblings (no p of lineage below {1 / (siblings + 1):.3g}), "
+            f"{self.out}: {siblings} siblings ({least}), "
             f"{m} calibration models (no p of knowledge below {1 / (m + 1):.3g})"
         )
         return Outcome("\n".join([text, *lines]), about)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
 from mgmp_jax.cli.command import Command, Outcome
+
+if TYPE_CHECKING:
+    from mgmp_jax.report import Report
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,9 +61,7 @@ class Inspect(Command):
         from mgmp_jax.statements import read_report
 
         content, report = read_report(path)
-        verdicts = {one.question: one.verdict for one in (report.knowledge, report.lineage)}
-        about = {"created": content["created"], "suspect": report.suspect}
-        return {"is": "a report", **about, **verdicts}
+        return {"is": "a report", "created": content["created"], **_of_report(report)}
 
     def _queries(self) -> dict[str, Any]:
         from mgmp_jax.query_folder import QueryFolder
@@ -73,7 +74,14 @@ class Inspect(Command):
         from mgmp_jax.verifier import Verifier
 
         verifier = Verifier.load(self.path)
-        methods = {m.question: f"{m.name}, asks {m.asks} queries" for m in verifier.methods}
+        methods = {
+            question: "; ".join(
+                f"{m.name}, asks {m.asks} queries"
+                for m in verifier.methods
+                if m.question == question
+            )
+            for question in dict.fromkeys(m.question for m in verifier.methods)
+        }
         counts = {"models known": len(verifier.known), "calibration": len(verifier.calibration)}
         return {"is": "a verifier", **methods, **counts}
 
@@ -84,9 +92,12 @@ class Inspect(Command):
         from mgmp_jax.responses import Responses
 
         if "evidence" in str(files.read_arrays(self.path)[1].get("format")):
-            evidence = Evidence.load(self.path)
-            verdicts = {answer.question: answer.verdict for answer in evidence.report.answers}
-            return {"is": "evidence", "suspect": evidence.report.suspect, **verdicts}
+            return {"is": "evidence", **_of_report(Evidence.load(self.path).report)}
         answers = load_answers(self.path)
         named = {"answers": answers} if isinstance(answers, Responses) else answers
         return {"is": "recorded answers", **{name: repr(one) for name, one in named.items()}}
+
+
+def _of_report(report: Report) -> dict[str, str]:
+    answers = (report.knowledge, report.lineage)
+    return {"suspect": report.suspect, **{one.question: one.verdict for one in answers}}

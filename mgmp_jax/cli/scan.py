@@ -53,6 +53,8 @@ class Scan(Command):
         from mgmp_jax import scan
         from mgmp_jax.verifier import Verifier
 
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"--alpha must be between 0 and 1, got {self.alpha}")
         if self.out.suffix not in (".csv", ".parquet"):
             raise ValueError(f"--out must end in .csv or .parquet, got {self.out}")
         verifier, suspects = Verifier.load(self.verifier), scan.find_suspects(self.suspects)

@@ -3,9 +3,7 @@
 import dataclasses
 import io
 import os
-import shutil
 import socket
-import tempfile
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ __all__ = ["default_data_dir", "load_cifar", "read_prepared"]
 
 _NUM_CLASSES = {"cifar10": 10, "cifar100": 100}
 _CIFAR_SHAPE = (32, 32, 3)
+_IMAGES, _LABELS = "image.npy", "label.npy"
 _CONNECT_SECONDS = 3.0
 _NEEDS_TFDS = (
     "reading a prepared TFDS folder needs tensorflow-datasets, array-record and Pillow: "
@@ -54,7 +53,7 @@ def load_cifar(
         download: whether they may be fetched.
 
     Raises:
-        ValueError: the stored data are damaged, or no such images and labels.
+        ValueError: the stored data are damaged, no such images and labels, or only one of the two.
         FileNotFoundError: the data are not there, and not allowed or not possible to download.
         NotADirectoryError: ``data_dir`` is no folder.
         ImportError: a prepared data set is there, but TFDS is not installed.
@@ -63,7 +62,7 @@ def load_cifar(
     if data_dir.exists() and not data_dir.is_dir():
         raise NotADirectoryError(f"data_dir must be a folder, but {data_dir} is not one")
     arrays = data_dir / name / split
-    if not (arrays / "label.npy").exists():
+    if not _are_there(arrays):
         if not any((data_dir / name).glob("*/dataset_info.json")):
             if not download:
                 raise FileNotFoundError(_how_to_get(name, data_dir))
@@ -84,10 +83,22 @@ def _how_to_get(name: str, data_dir: Path) -> str:
     )
 
 
+def _are_there(arrays: Path) -> bool:
+    """Whether images and labels are in the folder; it must not hold one of the two alone."""
+    wanted, found = {_IMAGES, _LABELS}, {path.name for path in arrays.glob("*.npy")}
+    missing = wanted - found
+    if len(missing) == 1:
+        raise ValueError(
+            f"{arrays} holds {', '.join(sorted(found))}, but no {min(missing)}: put it there under "
+            f"that name, or move {min(wanted & found)} away to have both made again"
+        )
+    return not missing
+
+
 def _read_arrays(arrays: Path, num_classes: int) -> Examples:
     advice = "Delete that folder to make them again"
     try:
-        images, labels = (files.read_npy(arrays / f"{what}.npy") for what in ("image", "label"))
+        images, labels = (files.read_npy(arrays / name) for name in (_IMAGES, _LABELS))
     except (OSError, ValueError) as error:
         raise ValueError(f"the arrays in {arrays} cannot be read ({error}). {advice}") from error
     try:
@@ -103,12 +114,17 @@ def _read_arrays(arrays: Path, num_classes: int) -> Examples:
 
 
 def _keep(arrays: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    arrays.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{arrays.name}-", dir=arrays.parent))
-    np.save(unfinished / "image.npy", images)
-    np.save(unfinished / "label.npy", labels)
-    shutil.rmtree(arrays, ignore_errors=True)
-    unfinished.replace(arrays)
+    """Writes both, then puts the images in place, and at once the labels."""
+    with files.replacing(arrays / _LABELS) as unfinished:
+        unfinished.write_bytes(_npy(labels))
+        with files.replacing(arrays / _IMAGES) as unfinished_images:
+            unfinished_images.write_bytes(_npy(images))
+
+
+def _npy(array: np.ndarray) -> memoryview:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getbuffer()
 
 
 def read_prepared(name: str, split: str, data_dir: Path) -> list[dict[str, Any]]:

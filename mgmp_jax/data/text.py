@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ MAX_TRAIN = 20_000
 """At most so many training texts of a set are used, as in the paper."""
 
 _ORDER_SEED = 0
+_ROWS_AT_ONCE = 4096
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,15 +48,19 @@ class Texts:
 
 @dataclasses.dataclass(frozen=True)
 class _Table:
-    """The columns of one file, or of a data set that is no file.
+    """The rows of one file, or of a data set that is no file, which need not fit into memory.
 
     Args:
         where: what to call it in an error.
-        columns: values by name.
+        num_rows: how many there are.
+        columns: names of all of them.
+        read: reads those that it is given, values by name, some rows at a time.
     """
 
     where: str
-    columns: Mapping[str, Sequence[Any]]
+    num_rows: int
+    columns: Sequence[str]
+    read: Callable[[Sequence[str]], Iterable[Mapping[str, Sequence[Any]]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,24 +127,34 @@ def load_texts(
 
 
 def _make_texts(name: str, split: str, tables: Sequence[_Table]) -> Texts:
-    texts = [text for table in tables for text in _texts_of(table, name)]
-    labels = np.concatenate([_labels_of(table, name) for table in tables])
-    order = np.random.default_rng(_ORDER_SEED).permutation(len(texts))
-    order = [i for i in order if texts[i]][: MAX_TRAIN if split == "train" else None]
-    if not order:
+    """Takes the texts that come first in a random order of all rows; no others are kept."""
+    num_rows = sum(table.num_rows for table in tables)
+    order = np.random.default_rng(_ORDER_SEED).permutation(num_rows)
+    places = np.argsort(order)
+    rows = (row for table in tables for row in _rows_of(table, name))
+    texts = ((at, *row) for at, row in zip(places, rows, strict=True) if row[0])
+    chosen = heapq.nsmallest(MAX_TRAIN if split == "train" else num_rows, texts)
+    if not chosen:
         raise ValueError(f"{name} has no texts in its split {split!r}")
-    return Texts(tuple(texts[i] for i in order), labels[order], NUM_CLASSES[name])
+    labels = np.array([label for *_, label in chosen], np.int32)
+    return Texts(tuple(text for _, text, _ in chosen), labels, NUM_CLASSES[name])
 
 
-def _texts_of(table: _Table, name: str) -> list[str]:
-    """Joins the text columns of each row; a row without text is an empty string."""
-    parts = ("text",) if "text" in table.columns else _SOURCES[name].text
-    _refuse_missing(table, name, parts or ("text",))
-    columns = [
-        [_as_text(value, table.where, part, i) for i, value in enumerate(table.columns[part])]
-        for part in parts
-    ]
-    return [" ".join(filter(None, row)).strip() for row in zip(*columns, strict=True)]
+def _rows_of(table: _Table, name: str) -> Iterator[tuple[str, int]]:
+    """Joins the text columns of each row, and adds its label; a row may have an empty text."""
+    source, start = _SOURCES[name], 0
+    parts = ("text",) if "text" in table.columns else source.text
+    label = source.label if source.label in table.columns else "label"
+    _refuse_missing(table, name, (*(parts or ("text",)), label))
+    for values in table.read((*parts, label)):
+        columns = [
+            [_as_text(value, table.where, part, i) for i, value in enumerate(values[part], start)]
+            for part in parts
+        ]
+        texts = [" ".join(filter(None, row)).strip() for row in zip(*columns, strict=True)]
+        _check_labels(values[label], table.where, name, label, start)
+        yield from zip(texts, values[label], strict=True)
+        start += len(texts)
 
 
 def _as_text(value: Any, where: str, column: str, row: int) -> str:
@@ -157,13 +174,11 @@ def _as_text(value: Any, where: str, column: str, row: int) -> str:
         ) from error
 
 
-def _labels_of(table: _Table, name: str) -> np.ndarray:
-    column, num_classes = _SOURCES[name].label, NUM_CLASSES[name]
-    column = column if column in table.columns else "label"
-    _refuse_missing(table, name, (column,))
-    expected = f"{table.where}: the labels of {name} must be whole numbers"
-    values = table.columns[column]
-    for row, value in enumerate(values):
+def _check_labels(values: Sequence[Any], where: str, name: str, column: str, start: int) -> None:
+    """Refuses what is no class number; ``start`` is the number of the first row."""
+    num_classes = NUM_CLASSES[name]
+    expected = f"{where}: the labels of {name} must be whole numbers"
+    for row, value in enumerate(values, start):
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise ValueError(
                 f"{expected}, but the column {column!r} holds one of type {type(value).__name__} "
@@ -174,7 +189,6 @@ def _labels_of(table: _Table, name: str) -> np.ndarray:
                 f"{expected} and must be 0 to {num_classes - 1}; row {row} of the column "
                 f"{column!r} has {value}"
             )
-    return np.asarray(values, np.int32)
 
 
 def _refuse_missing(table: _Table, name: str, wanted: Sequence[str]) -> None:
@@ -193,17 +207,33 @@ def _read_parquet(path: Path) -> _Table:
         import pyarrow.parquet
     except ImportError as error:
         raise ImportError("parquet files need pyarrow: pip install 'mgmp_jax[text]'") from error
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            return _Table(str(path), file.read().to_pydict())
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise ValueError(f"{path} is not a readable parquet file ({error})") from error
+
+    @contextlib.contextmanager
+    def opened() -> Iterator[pyarrow.parquet.ParquetFile]:
+        try:
+            with pyarrow.parquet.ParquetFile(path) as file:
+                yield file
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            raise ValueError(f"{path} is not a readable parquet file ({error})") from error
+
+    def read(columns: Sequence[str]) -> Iterator[Mapping[str, Sequence[Any]]]:
+        with opened() as file:
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(columns)):
+                yield batch.to_pydict()
+
+    with opened() as file:
+        return _Table(str(path), file.metadata.num_rows, file.schema_arrow.names, read)
 
 
 def _read_tfds(name: str, split: str, data_dir: Path) -> _Table:
     examples = read_prepared(name, split, data_dir)
-    columns = {key: [one[key] for one in examples] for key in (examples[0] if examples else ())}
-    return _Table(str(data_dir / name), columns)
+    names = list(examples[0]) if examples else []
+    return _Table(
+        str(data_dir / name),
+        len(examples),
+        names,
+        lambda columns: [{column: [one[column] for one in examples] for column in columns}],
+    )
 
 
 def _read_hub(hub_id: str, split: str, otherwise: str) -> _Table:
@@ -213,12 +243,17 @@ def _read_hub(hub_id: str, split: str, otherwise: str) -> _Table:
         raise ImportError("the hub needs datasets: pip install 'mgmp_jax[text]'") from error
     try:
         table: Any = datasets.load_dataset(hub_id, split=split, trust_remote_code=False)
-        return _Table(hub_id, table.to_dict())
     except Exception as error:
         raise FileNotFoundError(
             f"{otherwise}\n({hub_id} cannot be had from the Hugging Face hub: "
             f"{type(error).__name__})"
         ) from error
+
+    def read(columns: Sequence[str]) -> Iterator[Mapping[str, Sequence[Any]]]:
+        for batch in table.with_format("arrow", columns=[*columns]).iter(_ROWS_AT_ONCE):
+            yield batch.to_pydict()
+
+    return _Table(hub_id, len(table), table.column_names, read)
 
 
 def _how_to_get(name: str, data_dir: Path) -> str:

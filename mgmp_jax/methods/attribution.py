@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy import special
 
-from mgmp_jax.arrays import as_matrix, check_varied
+from mgmp_jax.arrays import as_matrix, check_varied, equally_wide
 from mgmp_jax.dna import assemble
 from mgmp_jax.linear import standardise
 from mgmp_jax.methods.candidates import Candidates
@@ -331,6 +331,8 @@ def stack_candidates(source: Any, siblings: Models) -> np.ndarray:
                 "or convert the richer ones with Responses.to"
             )
     models = [as_matrix(m, f"responses of {name}") for m, name in zip(given, names, strict=True)]
+    if isinstance(source, Responses) and source.kind == "labels":
+        models = equally_wide(models)  # of classes that a model never names
     shapes = {model.shape for model in models}
     if len(siblings) < 2 or len(shapes) > 1:
         raise ValueError(

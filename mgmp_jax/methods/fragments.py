@@ -40,7 +40,7 @@ def read_as(config: MGMPConfig, responses: Responses) -> Responses:
 
 def check_equal_width(source: Responses, target: Responses) -> None:
     """Raises ``ValueError`` unless both answer in as many numbers."""
-    if source.values.shape != target.values.shape:
+    if source.values.shape[1] != target.values.shape[1]:
         raise ValueError(
             f"source and {target.model or 'target'} give responses {source.values.shape[1]} and "
             f"{target.values.shape[1]} wide; without align=True they must be equally wide"

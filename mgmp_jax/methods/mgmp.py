@@ -101,7 +101,10 @@ class MGMP:
         if background is None:
             return _Prepared(config, source, data, fixed)
         latents = background.matrix()
-        return _Prepared(config, source, data, latents, True, knows_siblings=bool(own.siblings))
+        check_width(latents.shape[1], len(source), "generator and non-homologous models are")
+        return _Prepared(
+            config, source, data, latents, True, knows_siblings=background.siblings > 0
+        )
 
     def _check(self, own: OneQuerySet) -> MGMPConfig:
         """The config for this many queries, once everything that it needs is there."""
@@ -300,6 +303,10 @@ class FittedMGMP:
             return str(error)
         return None
 
+    def check_queries(self, suspect: Responses) -> None:
+        """Raises ``ValueError`` unless a suspect answered the source's query set."""
+        self.source.check_same_queries(suspect)
+
     def fragments(
         self, suspect: Responses
     ) -> tuple[Float[np.ndarray, "n o"], Float[np.ndarray, "n o"]]:
@@ -308,7 +315,7 @@ class FittedMGMP:
         Raises:
             ValueError: the suspect answered other queries, or cannot be read.
         """
-        self.source.check_same_queries(suspect)
+        self.check_queries(suspect)
         return self._make(read_as(self.config, suspect))
 
     @functools.cached_property

@@ -40,6 +40,10 @@ class Fitted(Protocol):
         """What it was made with, as JSON holds it; for reports."""
         ...
 
+    def check_queries(self, suspect: Responses) -> None:
+        """Raises ``ValueError`` unless a suspect answered the query set that it was fitted on."""
+        ...
+
     def reads(self, suspect: Responses) -> str | None:
         """Says why responses cannot be read, in a sentence; ``None`` where they can."""
         ...

@@ -78,8 +78,9 @@ class SiblingTest:
         """Prepares source and siblings; nothing is drawn or trained.
 
         Args:
-            references: with at least two siblings. Scores are centred by its controls or, where
-                there are none, by the last non-homologous model of each pair of the pool.
+            references: with at least two siblings. Scores are centred by its controls. The pool's
+                non-homologous models never stand in: one that descends from a sibling would lower
+                that sibling's scores, and none of them can lower the source's.
             seed: not needed.
             folder: not needed.
 
@@ -89,7 +90,6 @@ class SiblingTest:
         """
         own = references.on(self.asks)
         candidates = stack_candidates(own.source, own.siblings)
-        controls = own.controls or [pair.non_homologous[-1] for pair in own.pool]
         count, n, d = candidates.shape
         width = (count - 1) * d
         background = self.background or default_background(n, width)
@@ -97,12 +97,11 @@ class SiblingTest:
             check_width(width, n, "the other candidates are together")
         return FittedSiblingTest(
             candidates,
-            tuple(controls),
+            tuple(own.controls),
             background,
             own.source.queries,
             self.asks,
             self.name,
-            bool(own.controls),
         )
 
 
@@ -124,7 +123,6 @@ class FittedSiblingTest:
         queries: the digest of the query set.
         asks: its name.
         name: of the method.
-        has_controls: whether the reference set had controls; else those of the pool stand in.
     """
 
     candidates: Float[np.ndarray, "c n d"]
@@ -133,7 +131,6 @@ class FittedSiblingTest:
     queries: str
     asks: str = UNSEEN
     name: str = "sibling test"
-    has_controls: bool = False
     question: ClassVar[Question] = "lineage"
     _centres: dict[str, np.ndarray] = dataclasses.field(default_factory=dict, repr=False)
 
@@ -142,7 +139,7 @@ class FittedSiblingTest:
         """How many siblings and controls it has, and what is regressed out."""
         return {
             "siblings": len(self.candidates) - 1,
-            "controls": len(self.controls) if self.has_controls else 0,
+            "controls": len(self.controls),
             "background": self.background,
         }
 
@@ -166,6 +163,15 @@ class FittedSiblingTest:
             return str(error)
         return None
 
+    def check_queries(self, suspect: Responses) -> None:
+        """Raises ``ValueError`` unless a suspect answered the candidates' query set."""
+        if suspect.queries != self.queries or len(suspect) != self.candidates.shape[1]:
+            raise ValueError(
+                f"{suspect.model or 'the suspect'} answered another query set than the "
+                f"candidates (digests {suspect.queries[:12]} and {self.queries[:12]}); take its "
+                "responses on theirs"
+            )
+
     def test(self, suspect: Responses) -> SiblingResult:
         """Compares a suspect with all candidates.
 
@@ -173,12 +179,7 @@ class FittedSiblingTest:
             ValueError: it answered other queries, every query alike, or cannot be read; or a score
                 is not finite.
         """
-        if suspect.queries != self.queries or len(suspect) != self.candidates.shape[1]:
-            raise ValueError(
-                f"{suspect.model or 'the suspect'} answered another query set than the "
-                f"candidates (digests {suspect.queries[:12]} and {self.queries[:12]}); take its "
-                "responses on theirs"
-            )
+        self.check_queries(suspect)
         reason = self.reads(suspect)
         if reason:
             raise ValueError(reason)
@@ -203,7 +204,6 @@ class FittedSiblingTest:
             "queries": self.queries,
             "asks": self.asks,
             "name": self.name,
-            "has_controls": self.has_controls,
         }
         arrays = {f"controls/{i}": c.values for i, c in enumerate(self.controls)}
         return about, {"candidates": self.candidates, **arrays}
@@ -224,7 +224,6 @@ class FittedSiblingTest:
             about["queries"],
             about["asks"],
             about["name"],
-            about["has_controls"],
         )
 
     @functools.cached_property

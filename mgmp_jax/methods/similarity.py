@@ -76,6 +76,10 @@ class FittedSimilarity:
             return str(error)
         return None
 
+    def check_queries(self, suspect: Responses) -> None:
+        """Raises ``ValueError`` unless a suspect answered the source's query set."""
+        self.source.check_same_queries(suspect)
+
     def score(self, suspect: Responses) -> float:
         """Computes the similarity of source and suspect.
 
@@ -83,7 +87,7 @@ class FittedSimilarity:
             ValueError: the suspect answered other queries, cannot be read, or the similarity is
                 not finite.
         """
-        self.source.check_same_queries(suspect)
+        self.check_queries(suspect)
         score = self._similarity(suspect)
         if not np.isfinite(score):
             raise ValueError(f"{self.name} of source and suspect is not finite")

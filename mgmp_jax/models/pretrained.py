@@ -34,20 +34,25 @@ _MOST_SPARE_IDS = 1024
 """Tables are padded to a multiple of 8, 64, 128, ...; a larger rest means another tokenizer."""
 
 
-def find_pretrained(path_or_hub_id: str | Path) -> Path:
-    """Finds the local folder of a checkpoint; fetches it where it is an id of the Hugging Face hub.
+def find_pretrained(path_or_hub_id: str | Path, *, download: bool = False) -> Path:
+    """Finds the local folder of a checkpoint; fetches it from the Hugging Face hub where allowed.
+
+    Args:
+        path_or_hub_id: a folder, or an id of the hub.
+        download: whether it may be fetched.
 
     Raises:
-        FileNotFoundError: there is neither such a folder nor, within reach, such an id.
+        FileNotFoundError: there is neither such a folder nor, allowed and within reach, such an id.
     """
     path = files.expand(path_or_hub_id)
     if path.is_dir():
         return path
     is_id = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(path_or_hub_id)) is not None
-    if not is_id or str(path_or_hub_id).startswith("."):
+    if not download or not is_id or str(path_or_hub_id).startswith("."):
         raise FileNotFoundError(
             f"no folder {path}; give a folder with config.json and model.safetensors, or an id "
-            "of the Hugging Face hub such as distilbert/distilbert-base-uncased"
+            "of the Hugging Face hub such as distilbert/distilbert-base-uncased together with "
+            "download=True (in experiments --pretrained hub:ID), which fetches it"
         )
     try:
         from huggingface_hub import snapshot_download
@@ -100,6 +105,7 @@ def load_pretrained(
     vocab_size: int | None = None,
     seed: int = 0,
     dtype: Any = jnp.float32,
+    download: bool = False,
 ) -> tuple[Transformer, dict[str, Any]]:
     """Reads a BERT or DistilBERT checkpoint as a module and its variables.
 
@@ -113,6 +119,7 @@ def load_pretrained(
             table may have up to 1,024 embeddings more, which no text reaches.
         seed: of what starts anew.
         dtype: of the computation.
+        download: as for :func:`find_pretrained`.
 
     Returns:
         The module, and ``{"params": ..., "batch_stats": {}}`` in float32.
@@ -123,7 +130,7 @@ def load_pretrained(
             unexpected, not finite or of a wrong shape, each of which is named; or the width of
             the output is not known.
     """
-    folder = find_pretrained(path_or_hub_id)
+    folder = find_pretrained(path_or_hub_id, download=download)
     options = pretrained_files.read_config(folder)
     style = options["style"]
     tensors = names.translate(pretrained_files.read_tensors(folder), style, folder)

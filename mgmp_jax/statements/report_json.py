@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +12,7 @@ from mgmp_jax import files
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.report import Answer, Report, Verdict
 from mgmp_jax.stamps import check_time, library_version, versions
+from mgmp_jax.verdict_rules import check_limits
 
 __all__ = ["SCHEMA", "report_from_json", "report_to_json"]
 
@@ -71,8 +73,7 @@ def report_from_json(content: Mapping[str, Any]) -> Report:
         if content["schema"] != SCHEMA:
             raise ValueError(f"its schema is {content['schema']!r}, expected {SCHEMA!r}")
         check_time(content["created"])
-        for name in ("name", "version"):
-            _text(content["library"], name)
+        _check_origin(content)
         answers = [_answer_from_json(one) for one in content["answers"]]
         asked = tuple(answer for answer in answers if answer.method)
         report = Report(_text(content, "suspect"), asked)
@@ -165,6 +166,22 @@ def _answer_from_json(content: Mapping[str, Any]) -> Answer:
     if _answer_to_json(answer) != dict(content):
         raise ValueError(f"the {answer.question} of {answer.method!r} contradicts itself")
     return answer
+
+
+def _check_origin(content: Mapping[str, Any]) -> None:
+    """Checks what says which verifier made the report, with which limits and versions."""
+    for name in ("name", "version"):
+        _text(content["library"], name)
+    for name, _ in content["versions"].items():
+        _text(content["versions"], name)
+    _text(content["verifier"], "file")
+    digest = _text(content["verifier"], "sha256")
+    if not re.fullmatch("([0-9a-f]{64})?", digest):
+        raise ValueError(f"sha256 must be 64 hexadecimal digits or empty, got {digest!r:.80}")
+    limits = [content[name] for name in ("threshold", "level")]
+    if any(isinstance(limit, bool) or not isinstance(limit, int | float) for limit in limits):
+        raise ValueError(f"threshold and level must be numbers, got {limits!r:.80}")
+    check_limits(*map(float, limits))
 
 
 def _text(content: Mapping[str, Any], name: str) -> str:

@@ -1,11 +1,12 @@
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mgmp_jax.adapters.http_endpoint import Endpoint
-from mgmp_jax.adapters.http_formats import decode, encode, post_url
+from mgmp_jax.adapters.http_formats import decode, encode, gather, post_url
 from mgmp_jax.queries import QuerySet
 
 V2 = Endpoint("http://h/v2/models/m", input_name="x", datatype="INT64")
@@ -99,3 +100,15 @@ def test_where_a_v2_model_is_asked() -> None:
     for url in ("http://h/v2/models/m", "http://h/v2/models/m/", "http://h/v2/models/m/infer"):
         assert post_url(Endpoint(url)) == "http://h/v2/models/m/infer"
     assert post_url(HF) == "http://h/"
+
+
+def test_scores_by_label_become_an_array_in_place() -> None:
+    rows = [{"b": 0.25, "a": 0.5}, {"c": 1.0}]
+    np.testing.assert_array_equal(gather(rows, ["a", "b", "c"]), [[0.5, 0.25, 0], [0, 0, 1]])
+    rows = [{str(i): 0.5} for i in range(2000)]
+    tracemalloc.start()
+    try:
+        values = gather(rows, [str(i) for i in range(2000)])
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * values.nbytes
+    finally:
+        tracemalloc.stop()

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from mgmp_jax import adapters
+from mgmp_jax.adapters import http_journal
 from mgmp_jax.adapters.http import BudgetExhaustedError, Endpoint, EndpointError
+from mgmp_jax.adapters.http_journal import Journal
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.responses import Responses
 from tests.adapters.faulty_server import Server, probabilities
@@ -127,6 +129,39 @@ def test_a_journal_of_something_else_is_refused(tmp_path: Path) -> None:
             path.write_bytes(changed)
             with pytest.raises(ValueError, match=r"line \d+ of .* is damaged"):
                 ask(url, journal=path)
+
+
+def test_the_labels_of_all_answers_are_bounded() -> None:
+    journal = Journal(None, {})
+    scores = dict.fromkeys(map(str, range(20_000)), 0.0)
+    journal.answer(journal.send("", 0, 10_000, 0), [scores] * 10_000)
+    number = journal.send("", 10_000, 20_000, 0)
+    with pytest.raises(
+        ValueError, match=r"gave 20000 queries 20000 labels in all, and at most 268"
+    ):
+        journal.answer(number, [scores] * 10_000)
+    assert journal.answered == 10_000 and journal.finish() == sorted(scores)
+
+
+def test_answers_with_too_many_labels_are_not_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other_labels(number: int) -> str:
+        row = [{"label": f"{number}-{i}", "score": 0.5} for i in range(10)]
+        return f"say {json.dumps([row] * 2)}"
+
+    monkeypatch.setattr(http_journal, "_MOST_NUMBERS", 90, raising=False)
+    texts, path = QuerySet.texts([f"text {i}" for i in range(10)]), tmp_path / "j"
+    with Server(other_labels).running() as url:
+        endpoint = Endpoint(url, "hf", retries=1, backoff=0.001)
+        with pytest.raises(
+            EndpointError, match=r"queries 4 to 5 .*gave 6 queries 30 labels in all"
+        ):
+            adapters.record(endpoint, texts, kind="top-k", batch_size=2, journal=path)
+    assert [len(rows) for rows in _of(path, "rows")] == [2, 2]
+    monkeypatch.setattr(http_journal, "_MOST_NUMBERS", 79)  # a journal of before is no trap either
+    with pytest.raises(ValueError, match=r"line \d+ of .*gave 4 queries 20 labels in all"):
+        adapters.record(endpoint, texts, kind="top-k", batch_size=2, journal=path)
 
 
 def test_one_process_at_a_time_holds_a_journal(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
+import io
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -135,6 +137,84 @@ def test_bombs_are_refused_before_they_unpack(tmp_path: Path) -> None:
     (tmp_path / "m.npz").write_bytes(damaged)
     with pytest.raises(ValueError, match=r"unpacks to \S+ MiB for"):
         read(tmp_path / "m.npz")
+
+
+def lie(path: Path, said: bytes, method: int) -> None:
+    """Packs 64 MiB behind ``said`` into a zip that says that only ``said`` is there."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.npy", said + bytes(2**26))
+    raw = bytearray(path.read_bytes())
+    place = raw.index(b"PK\x01\x02")
+    raw[place + 16 : place + 20] = zipfile.crc32(said).to_bytes(4, "little")
+    raw[place + 24 : place + 28] = len(said).to_bytes(4, "little")
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (zipfile.ZIP_DEFLATED, r"Bad CRC-32 for file 'a.npy'"),
+        (zipfile.ZIP_STORED, r"Bad CRC-32 for file 'a.npy'"),
+        (zipfile.ZIP_BZIP2, r"a.npy is packed by method 12; pack it again, stored or deflated"),
+        (zipfile.ZIP_LZMA, r"a.npy is packed by method 14"),
+    ],
+)
+def test_a_zip_that_holds_more_than_it_says_is_refused(
+    method: int, message: str, tmp_path: Path
+) -> None:
+    file = io.BytesIO()
+    np.save(file, VALUES)
+    lie(tmp_path / "m.npz", file.getvalue(), method)
+    queries = QuerySet.rows(np.zeros((100, 2)))  # enough that the stored file may be read
+    recorded = adapters.open_model(f"recorded:{tmp_path / 'm.npz'}")
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=rf"m.npz cannot be read.*({message})"):
+            adapters.record(recorded, queries)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+@FORMATS
+def test_files_larger_than_a_mebibyte_a_query_are_refused_unread(
+    suffix: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / f"m{suffix}", VALUES)
+    with path.open("ab") as file:
+        file.truncate(9 * 2**20 + 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=rf"m{suffix} cannot be read.*unpacks to 9 MiB for 9"):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_csv_takes_little_more_memory_than_its_numbers(tmp_path: Path) -> None:
+    row = ",".join(["10"] * 80_000)
+    (tmp_path / "m.csv").write_text(f"{row}\n" * 9)
+    tracemalloc.start()
+    try:
+        assert read(tmp_path / "m.csv").values.shape == (9, 80_000)
+        assert tracemalloc.get_traced_memory()[1] < 10 * 9 * len(row)
+    finally:
+        tracemalloc.stop()
+    (tmp_path / "m.csv").write_text(f"{row}\n" * 10)
+    with pytest.raises(ValueError, match=r"unpacks to 9 MiB for 9 queries"):
+        read(tmp_path / "m.csv")
+    (tmp_path / "m.csv").write_text("1," * 600_000 + "\n1" * 8)
+    with pytest.raises(ValueError, match=r"a line is longer than 1048576 letters"):
+        read(tmp_path / "m.csv")
+
+
+def test_a_line_break_in_a_label_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text('"red\nrose"\n' + "lily\n" * 8)
+    with pytest.raises(ValueError, match=r"m.csv cannot be read"):
+        read(tmp_path / "m.csv", kind="labels")
+    (tmp_path / "m.csv").write_text('"a, b"\n' + "lily\n" * 8)
+    assert read(tmp_path / "m.csv", kind="labels").values[0].tolist() == [1, 0]
 
 
 def test_headers_and_the_index_of_pandas_are_left_out(tmp_path: Path) -> None:

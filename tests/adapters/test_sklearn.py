@@ -134,3 +134,20 @@ def test_hostile_files_are_refused_and_nothing_is_executed(
     with pytest.raises(ValueError, match=r"damaged or no skops file"):
         adapters.open_model(f"sklearn:{path}")
     assert not Path("executed").exists()
+
+
+def test_a_skops_file_holds_what_it_says(flowers, tmp_path: Path) -> None:
+    path = tmp_path / "m.skops"
+    skops.dump(flowers, path, compression=zipfile.ZIP_DEFLATED)
+    assert adapters.open_model(f"sklearn:{path}").n_features_in_ == flowers.n_features_in_
+    raw = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        said = archive.infolist()[0].file_size
+    place = raw.index(b"PK\x01\x02")
+    raw[place + 24 : place + 28] = (said - 1).to_bytes(4, "little")
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"damaged or no skops file .*and holds more\)"):
+        adapters.open_model(f"sklearn:{path}")
+    skops.dump(flowers, path, compression=zipfile.ZIP_BZIP2)
+    with pytest.raises(ValueError, match=r"packed by method 12; pack it again, stored or deflated"):
+        adapters.open_model(f"sklearn:{path}")

@@ -223,6 +223,28 @@ def test_files_say_what_they_are(story: Path, capsys, path: str, what: str) -> N
     assert main(["inspect", str(TOYS)]) == 2
 
 
+def test_the_first_method_of_a_question_is_the_one_that_is_inspected(
+    story: Path, capsys, tmp_path: Path
+) -> None:
+    from mgmp_jax.answers import load_answers
+    from mgmp_jax.evidence import gather_evidence
+    from mgmp_jax.methods import FittedSimilarity
+    from mgmp_jax.verifier import Verifier
+
+    verifier = Verifier.load(story / "verifier")
+    alike = FittedSimilarity("linear CKA", verifier.methods[0].source)
+    both = Verifier((*verifier.methods, alike), verifier.calibration, verifier.known)
+    both.save(tmp_path / "v")
+    _, about = asked(capsys, "inspect", tmp_path / "v")
+    assert about["knowledge"] == "MGMP, asks training queries; linear CKA, asks training queries"
+    suspect = load_answers(story / "suspects/stolen.npz")
+    evidence = gather_evidence(both, suspect)
+    evidence.save(tmp_path / "e.npz")
+    _, about = asked(capsys, "inspect", tmp_path / "e.npz")
+    assert about["knowledge"] == evidence.report.knowledge.verdict
+    assert about["lineage"] == evidence.report.lineage.verdict
+
+
 def test_pixels_are_normalised_as_the_command_says(story: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="pip install torch")
     from mgmp_jax.answers import load_answers
@@ -262,6 +284,13 @@ def test_wrong_input_is_said_in_a_sentence(story: Path, capsys, tmp_path: Path) 
     assert "no verifier in" in error("verify", tmp_path, story / "suspects/stolen.npz")
     assert "no answers at" in error("verify", story / "verifier", tmp_path / "x.npz")
     assert "give at least one" in error("scan", story / "verifier", "--out", tmp_path / "s.csv")
+    scan = ("scan", story / "verifier", story / "suspects", "--out", tmp_path / "s.csv")
+    assert "--alpha must be between 0 and 1, got 7" in error(*scan, "--alpha", 7)
+    assert main([*map(str, scan), "--level", "5"]) == 2
+    assert "error: level must be between 0 and 1, got 5" in capsys.readouterr().err
+    assert not list(tmp_path.glob("s.csv*"))
+    alone = ("check", story / "queries", "--suspect", story / "suspects/stolen.npz")
+    assert "give --verifier, which scores the answers" in error(*alone)
     assert "no source.npz in" in error("fit", tmp_path, "--out", tmp_path / "v")
     (tmp_path / "sibling").mkdir()
     (tmp_path / "sibling" / "a.npz").touch()

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import os
 import subprocess
 import sys
@@ -149,6 +150,64 @@ def write_arrays(folder: Path, images: np.ndarray, labels: np.ndarray) -> Path:
     np.save(arrays / "image.npy", images)
     np.save(arrays / "label.npy", labels)
     return folder
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, monkeypatch) -> Path:
+    """A folder with CIFAR-10 as TFDS prepares it, of three images, and nothing else."""
+    (tmp_path / "cifar10" / "3.0.2").mkdir(parents=True)
+    (tmp_path / "cifar10" / "3.0.2" / "dataset_info.json").write_text("{}")
+    examples = [{"image": np.full((32, 32, 3), i, np.uint8), "label": i} for i in range(3)]
+    monkeypatch.setattr(images, "read_prepared", lambda *_: examples)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("there", "missing"), [("image", "label"), ("label", "image")])
+def test_a_folder_with_one_of_the_two_is_refused_and_stays(
+    prepared: Path, there: str, missing: str
+) -> None:
+    arrays = prepared / "cifar10" / "train"
+    arrays.mkdir()
+    before = {f"{there}.npy": b"mine", f"{missing}s.npy": b"misspelt", "notes.txt": b"text"}
+    for name, raw in before.items():
+        (arrays / name).write_bytes(raw)
+    message = rf"train holds .*{missing}s.npy.*, but no {missing}\.npy: .* move {there}\.npy away"
+    for download in (False, True):
+        with pytest.raises(ValueError, match=message):
+            data.load("cifar10", "train", prepared, download=download)
+    assert {path.name: path.read_bytes() for path in arrays.iterdir()} == before
+
+
+def test_arrays_are_kept_beside_what_is_there_and_as_readable_as_any_file(prepared: Path) -> None:
+    arrays = prepared / "cifar10" / "train"
+    arrays.mkdir()
+    (arrays / "notes.txt").write_text("mine")
+    for _ in range(2):
+        assert list(data.load("cifar10", "train", prepared).labels) == [0, 1, 2]
+    assert {path.name for path in arrays.iterdir()} == {"image.npy", "label.npy", "notes.txt"}
+    data.load("cifar10", "test", prepared)
+    assert (prepared / "cifar10" / "test").stat().st_mode == arrays.stat().st_mode
+    assert len(list(arrays.parent.iterdir())) == 3
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_full_disk_leaves_no_half_of_the_arrays(prepared: Path, monkeypatch, written) -> None:
+    save, calls = np.save, []
+
+    def fill(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) > written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(*arguments)
+
+    with monkeypatch.context() as full:
+        full.setattr(np, "save", fill)
+        with pytest.raises(OSError, match="No space left"):
+            data.load("cifar10", "train", prepared)
+    assert len(calls) == written + 1
+    kept = [path.name for path in prepared.rglob("*") if path.is_file()]
+    assert kept == ["dataset_info.json"]
+    assert len(data.load("cifar10", "train", prepared)) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,61 @@ def test_only_so_many_training_texts_as_the_paper_uses(tmp_path: Path, monkeypat
     assert first.texts == second.texts
     assert first.texts != tuple(f"text {i}" for i in range(7))
     assert len(text.load_texts("ag_news", "test", tmp_path)) == 20
+
+
+def test_chosen_rows_are_the_first_with_texts_in_a_random_order_of_all(
+    tmp_path: Path, monkeypatch
+) -> None:
+    rng, rows = np.random.default_rng(7), []
+    for part, n in enumerate((50, 0, 83)):
+        columns = {
+            name: [[None, "", "  ", f"{name} {part} {i}"][rng.integers(4)] for i in range(n)]
+            for name in ("title", "description")
+        }
+        labels = rng.integers(4, size=n).tolist()
+        write(tmp_path, "ag_news", f"train-{part}.parquet", label=labels, **columns)
+        write(tmp_path, "ag_news", f"test-{part}.parquet", label=labels, **columns)
+        texts = [
+            f"{title or ''} {more or ''}" for title, more in zip(*columns.values(), strict=True)
+        ]
+        rows += zip(texts, labels, strict=True)
+    order = np.random.default_rng(0).permutation(len(rows))
+    expected = [(" ".join(rows[i][0].split()), rows[i][1]) for i in order if rows[i][0].strip()]
+    assert 60 < len(expected) < len(rows)
+    monkeypatch.setattr(text, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(text, "MAX_TRAIN", 40)
+    for split, wanted in (("train", expected[:40]), ("test", expected)):
+        got = text.load_texts("ag_news", split, tmp_path)
+        assert [" ".join(one.split()) for one in got.texts] == [one for one, _ in wanted]
+        assert got.labels.tolist() == [label for _, label in wanted]
+
+
+def test_memory_holds_the_chosen_rows_and_no_other_columns(tmp_path: Path, monkeypatch) -> None:
+    n, long = 6000, "x" * 4000
+    columns = {"label": [0] * n, "text": [f"{long} {i}" for i in range(n)]}
+    columns["unread"] = pyarrow.array([b"\xff"] * n).view(pyarrow.string())  # no UTF-8
+    write(tmp_path, "ag_news", **columns)
+    monkeypatch.setattr(text, "_ROWS_AT_ONCE", 100)
+    monkeypatch.setattr(text, "MAX_TRAIN", 100)
+    text.load_texts("ag_news", "train", tmp_path)
+    tracemalloc.start()
+    try:
+        assert len(text.load_texts("ag_news", "train", tmp_path)) == 100
+        assert tracemalloc.get_traced_memory()[1] < 0.1 * n * len(long)
+    finally:
+        tracemalloc.stop()
+
+
+def test_rows_of_a_later_batch_are_named_by_their_number_in_the_file(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(text, "_ROWS_AT_ONCE", 2)
+    write(tmp_path, "ag_news", text=[b"a", b"b", b"\xff"], label=[0, 1, 2])
+    with pytest.raises(ValueError, match="UTF-8 in row 2"):
+        text.load_texts("ag_news", "train", tmp_path)
+    write(tmp_path, "ag_news", text=["a"] * 6, label=[0, 1, 2, 3, 3, 4])
+    with pytest.raises(ValueError, match="row 5 of the column 'label' has 4"):
+        text.load_texts("ag_news", "train", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,20 @@ def test_impossible_arguments_are_refused(arguments: dict, message: str) -> None
         row(**arguments)
 
 
+def test_only_an_id_that_is_called_one_is_fetched(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("huggingface_hub", reason="pip install 'mgmp_jax[text]'")
+    asked = []
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda one, **_: asked.append(one))
+    monkeypatch.chdir(tmp_path)
+    for given in ("runs/minilm", "./runs/minilm", "someone/minilm", "hub:./runs/minilm"):
+        with pytest.raises(FileNotFoundError, match=r"no folder .*--pretrained hub:ID"):
+            nlp.main(config.Args(pretrained=given, out=tmp_path / "out"))
+    assert not asked
+    with pytest.raises(FileNotFoundError, match="someone/minilm is no local folder"):
+        nlp.main(config.Args(pretrained="hub:someone/minilm", out=tmp_path / "out"))
+    assert asked == ["someone/minilm"]
+
+
 def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch, few_epochs) -> None:
     pytest.importorskip("tokenizers", reason="pip install 'mgmp_jax[text]'")
     demo = config.PRESETS["demo"]

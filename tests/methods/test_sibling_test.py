@@ -11,7 +11,7 @@ from mgmp_jax import similarities
 from mgmp_jax.linear import FOLDS, PENALTY, folds_of
 from mgmp_jax.methods import FittedSiblingTest, SiblingTest, attribution
 from mgmp_jax.methods.candidates import Candidates
-from mgmp_jax.references import ReferenceSet
+from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.responses import Responses
 from tests.families import Family
 from tests.faults import nulls
@@ -169,6 +169,37 @@ def test_what_the_others_answer_is_regressed_out_where_there_are_queries_enough(
     assert fit(Family(257), siblings=19).background == "none"
     with pytest.raises(ValueError, match=r"the other candidates are together 114 wide on 257"):
         fit(Family(257), siblings=19, background="others")
+
+
+def test_the_pool_never_stands_in_for_controls() -> None:
+    """Its non-homologous models may descend from siblings, and would lower theirs alone."""
+    accused = 0
+    for seed in range(12):
+        family = Family(60, seed=seed)
+        own = [family.noise() for _ in range(4)]
+        references = ReferenceSet(
+            family.model(family.own, "source"),
+            [
+                Pair(f"{i}", [family.tuned(family.own)], [family.tuned(z)])
+                for i, z in enumerate(own)
+            ],
+            [family.model(z, f"sibling {i}") for i, z in enumerate(own)],
+        )
+        fitted = SiblingTest().fit(references)
+        assert not fitted.controls and fitted.settings["controls"] == 0
+        accused += sum(fitted.test(family.tuned(family.noise())).p_value <= 0.2 for _ in range(10))
+    assert accused <= 60  # of 120, where all were accused; 24 are allowed on average
+
+
+def test_labels_of_which_some_class_is_never_named_are_compared() -> None:
+    family = Family(80)
+    models = [family.model(family.noise(), f"{i}").to("labels") for i in range(4)]
+    numbers = [model.values.argmax(axis=1) for model in models]
+    numbers[2] = np.minimum(numbers[2], 4)
+    labels = [Responses(one, "labels", "q", f"{i}") for i, one in enumerate(numbers)]
+    assert [one.values.shape[1] for one in labels] == [6, 6, 5, 6]
+    fitted = SiblingTest().fit(ReferenceSet(labels[0], siblings=labels[1:]))
+    assert fitted.candidates.shape == (4, 80, 6)
 
 
 def test_saved_it_tests_the_same() -> None:

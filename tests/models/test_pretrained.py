@@ -291,7 +291,31 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Monk
         find_pretrained(tmp_path / "nothing")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(FileNotFoundError, match="cannot be had from the Hugging Face hub"):
-        find_pretrained("someone/no-such-model")
+        find_pretrained("someone/no-such-model", download=True)
+
+
+def test_nothing_is_fetched_that_nobody_asked_for(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetch(hub_id: str, **_: object) -> str:
+        asked.append(hub_id)
+        return str(checkpoint)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    monkeypatch.chdir(tmp_path)
+    for find in (find_pretrained, load_pretrained):
+        for name in ("runs/minilm", "minilm"):
+            with pytest.raises(FileNotFoundError, match=r"no folder .*minilm.* download=True"):
+                find(name)
+        for path in ("./runs/minilm", "../minilm", tmp_path / "minilm", "runs/minilm/last"):
+            with pytest.raises(FileNotFoundError, match=r"no folder .*minilm"):
+                find(path, download=True)
+        assert not asked
+    assert find_pretrained("someone/minilm", download=True) == checkpoint
+    load_pretrained("minilm", download=True)
+    assert asked == ["someone/minilm", "minilm"]
 
 
 def test_texts_longer_than_the_position_table_are_refused(checkpoint: Path) -> None:

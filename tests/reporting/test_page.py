@@ -293,7 +293,10 @@ def test_without_result_the_page_says_why_and_draws_nothing(tmp_path: Path) -> N
     _, page = read(tmp_path, NOT_READ)
     assert not page.all("svg") and page.words.count("Not read: too wide.") >= 2
     _, page = read(tmp_path, NOT_ASKED)
-    assert "Not asked: the reference set has no pool to learn from." in page.words
+    assert (
+        "Not asked: no method of the verifier answers it; MGMP needs a pool to learn from."
+        in page.words
+    )
     _, page = read(tmp_path, UNDECIDED)
     assert "without calibration models there is no error rate" in page.words
 

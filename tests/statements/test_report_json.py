@@ -45,7 +45,9 @@ def test_a_question_that_nobody_asked_is_there_with_its_reason() -> None:
     content = as_json(given)
     check_schema("report", content)
     assert report_from_json(content) == given
-    assert content["answers"][1]["reason"].startswith("Not asked: the reference set has no sib")
+    assert content["answers"][1]["reason"].startswith(
+        "Not asked: no method of the verifier answers it; the sibling"
+    )
 
 
 def test_what_a_verifier_says_and_its_dna_follow_the_schemas(tmp_path: Path) -> None:
@@ -57,9 +59,9 @@ def test_what_a_verifier_says_and_its_dna_follow_the_schemas(tmp_path: Path) -> 
     content = as_json(said, verifier=verifier.digest)
     check_schema("report", content)
     assert report_from_json(json.loads(json.dumps(content))) == said
-    for asked in (queries, None):
-        write_dna(tmp_path, verifier, created=CREATED, queries=asked)
-        check_schema("dna", json.loads((tmp_path / "dna.json").read_text()))
+    for name, asked in (("asked", queries), ("unknown", None)):
+        write_dna(tmp_path / name, verifier, created=CREATED, queries=asked)
+        check_schema("dna", json.loads((tmp_path / name / "dna.json").read_text()))
 
 
 def test_the_schema_refuses_what_is_none() -> None:
@@ -76,6 +78,18 @@ def test_a_report_that_was_changed_contradicts_itself() -> None:
         (("schema",), "other", "expected 'mgmp_jax.report.v1'"),
         (("created",), "today", "created must be a time"),
         (("library",), {"name": "x"}, "KeyError"),
+        (("versions",), [], "AttributeError"),
+        (("versions", "jax"), 1, "jax must be text"),
+        (("verifier",), "x", "Type(Check)?Error"),
+        (("verifier",), {"sha256": ""}, "KeyError"),
+        (("verifier",), {"file": "verifier.npz"}, "KeyError"),
+        (("verifier", "sha256"), None, "sha256 must be text"),
+        (("verifier", "sha256"), "CD" * 32, "sha256 must be 64 hexadecimal digits"),
+        (("threshold",), "0.9", "threshold and level must be numbers, got .'0.9', 0.05"),
+        (("threshold",), True, "threshold and level must be numbers"),
+        (("threshold",), math.nan, "threshold must be from 0.5 to 1, got nan"),
+        (("level",), [], "threshold and level must be numbers"),
+        (("level",), 1, "level must be between 0 and 1, got 1"),
         (("suspect",), 3, "suspect must be text"),
         (("answers",), None, "TypeError"),
         (("verdicts", "lineage"), "homologous", "its verdicts are"),
@@ -100,7 +114,7 @@ def test_a_report_that_was_changed_contradicts_itself() -> None:
     unasked = {**content["answers"][0], "method": ""}
     with pytest.raises(ValueError, match=r"answers a question that nobody asked"):
         report_from_json({**content, "answers": [*content["answers"], unasked]})
-    for name in ("schema", "suspect", "verdicts", "answers"):
+    for name in content:
         with pytest.raises(ValueError, match=r"no readable report: KeyError"):
             report_from_json({key: value for key, value in content.items() if key != name})
 
