@@ -40,7 +40,12 @@ ROOT = Path(__file__).parents[1]
 TEMPLATES = ROOT / "experiments" / "templates"
 PAGES = ROOT / "docs" / "results"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-SPELT = {"resnet18": "ResNet18", "alexnet": "AlexNet"}
+SPELT = {
+    "resnet18": "ResNet18",
+    "alexnet": "AlexNet",
+    "vit-small": "ViT-small",
+    "minilm": "MiniLM",
+}
 """Architectures on pages."""
 METHODS = {
     "paper, without generator": "without generator",
@@ -87,9 +92,9 @@ def pivot(first: str, columns: Columns) -> str:
     return markdown([first, *columns], lines)
 
 
-def link(name: str) -> str:
-    """Links a page to a committed result."""
-    return f"[{name}](../../experiments/results/{name}/results.json)"
+def link(name: str, label: str = "") -> str:
+    """Links a page to a committed result, by its name or another label."""
+    return f"[{label or name}](../../experiments/results/{name}/results.json)"
 
 
 def wrong(summary: Results) -> str:
@@ -102,8 +107,16 @@ def wrong(summary: Results) -> str:
 
 
 def rows() -> dict[str, Results]:
-    """Reads the committed rows of Table 1 and 2."""
-    return committed("cifar", "nlp")
+    """Reads the committed rows of Table 1 and 2, in their order."""
+    found = committed("cifar", "nlp")
+    return {name: found[name] for name in sorted(found, key=row_label)}
+
+
+def row_label(name: str) -> str:
+    """Names the row of a committed result: table and row, as 1.7, and architecture."""
+    arch, number = name.removeprefix("cifar-").split("-row")
+    table = 1 if name.startswith("cifar-") else 2
+    return f"{table}.{number[0]} {SPELT.get(arch, arch)}"
 
 
 def by_method(results: Results, cell: Callable[[Results], str]) -> list[str]:
@@ -115,9 +128,8 @@ def with_table(readme: str) -> str:
     """Makes the README's table anew: one line for each committed row of Table 1 and 2."""
     lines = []
     for name, results in rows().items():
-        label = name.removesuffix("-pretrained").removesuffix("-small")
         figures = by_method(results, lambda s: f"{s['accuracy']:.3f} ({s['auc']:.2f})")
-        linked = f"[{label}](experiments/results/{name}/results.json)"
+        linked = f"[{row_label(name)}](experiments/results/{name}/results.json)"
         lines.append([linked, results["paper"], *figures])
     header = ["row", "the paper's own, with (without) generator", *METHODS.values()]
     before, rest = readme.split(BEGIN)
@@ -132,8 +144,8 @@ def rows_tables() -> str:
         pairs, seeds = (results["methods"]["paper"][key] for key in ("pairs", "seeds"))
         figures = by_method(results, lambda s: f"{reporting.accuracy(s)} ({s['auc']:.2f})")
         about = [f"{pairs} × {seeds}", left(results), own_task(results)]
-        accuracies.append([link(name), *about, *figures])
-        verdicts.append([name, f"{pairs * seeds}", *by_method(results, wrong)])
+        accuracies.append([link(name, row_label(name)), *about, *figures])
+        verdicts.append([row_label(name), f"{pairs * seeds}", *by_method(results, wrong)])
     return (
         markdown(["row", *header, *METHODS.values()], accuracies)
         + "\n\nVerdicts: missed/false alarms, in brackets with one half for δ.\n\n"

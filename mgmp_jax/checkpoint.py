@@ -1,8 +1,11 @@
 """Checkpoints of pytrees, by Orbax: the only file that knows it."""
 
+import contextlib
 import errno
 import hashlib
+import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +77,7 @@ class Checkpoints:
             arrays=ocp.args.StandardSave(tree), digests=ocp.args.JsonSave(_digests(tree))
         )
         try:
-            with self._manager() as manager:
+            with _raised_once(), self._manager() as manager:
                 manager.save(step, args=items, force=True)
         except Exception as error:  # Orbax says in its own ways what the disk refused
             raise OSError(
@@ -183,6 +186,21 @@ def _not_finite(tree: Any) -> str | None:
         if jnp.issubdtype(np.asarray(leaf).dtype, np.inexact) and not np.isfinite(leaf).all():
             return jax.tree_util.keystr(place)
     return None
+
+
+@contextlib.contextmanager
+def _raised_once() -> Iterator[None]:
+    """Lets Orbax's threads not log what Orbax raises anyway."""
+    log = logging.getLogger("absl")
+
+    def is_told(record: logging.LogRecord) -> bool:
+        return "orbax" not in record.pathname
+
+    log.addFilter(is_told)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_told)
 
 
 def _first_line(error: Exception) -> str:

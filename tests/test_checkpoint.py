@@ -1,3 +1,4 @@
+import logging
 import os
 import resource
 import shutil
@@ -79,7 +80,7 @@ def test_a_full_disk_is_said_before_writing(tmp_path, monkeypatch) -> None:
     assert Checkpoints(tmp_path).steps() == []
 
 
-def test_what_a_disk_refuses_is_said_in_a_sentence(tmp_path) -> None:
+def test_what_a_disk_refuses_is_said_in_a_sentence(tmp_path, caplog) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, tree(1))
     large = {"x": np.random.default_rng(0).normal(size=10**5).astype(np.float32)}
@@ -92,7 +93,8 @@ def test_what_a_disk_refuses_is_said_in_a_sentence(tmp_path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, heard)
-    assert checkpoints.steps() == [1]
+    assert checkpoints.steps() == [1] and not caplog.records
+    assert not logging.getLogger("absl").filters
 
 
 def test_no_flipped_bit_changes_what_is_restored(tmp_path) -> None:
