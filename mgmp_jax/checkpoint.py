@@ -5,6 +5,7 @@ import errno
 import hashlib
 import logging
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ class Checkpoints:
             arrays=ocp.args.StandardRestore(like), digests=ocp.args.JsonRestore()
         )
         try:
-            with self._manager() as manager:
+            with _raised_once(), self._manager() as manager:
                 found = manager.restore(step, args=items)
             tree, digests = found["arrays"], dict(found["digests"])
         except Exception as error:
@@ -190,15 +191,21 @@ def _not_finite(tree: Any) -> str | None:
 
 @contextlib.contextmanager
 def _raised_once() -> Iterator[None]:
-    """Lets Orbax's threads not log what Orbax raises anyway."""
-    log = logging.getLogger("absl")
+    """Lets Orbax's threads not log what Orbax raises anyway, nor TensorStore's late callbacks."""
+    log, before = logging.getLogger("absl"), sys.unraisablehook
 
     def is_told(record: logging.LogRecord) -> bool:
         return "orbax" not in record.pathname
 
+    def hook(found: Any) -> None:
+        if str(found.exc_value) != "Event loop is closed":
+            before(found)
+
     log.addFilter(is_told)
+    sys.unraisablehook = hook
     try:
         yield
+        sys.unraisablehook = before  # stays after a failure, since callbacks come later
     finally:
         log.removeFilter(is_told)
 
