@@ -134,13 +134,15 @@ def places(
         scores[name] = asked - known.mean(axis=0)
     for way, found in _scoring.all_scores(cohort, answers, students, SIBLING_TESTS).items():
         scores[f"sibling test: {', '.join(way)}"] = found
-    return {name: place(cohort, students, found) for name, found in scores.items()}
+    return {name: place(name, cohort, students, found) for name, found in scores.items()}
 
 
-def place(cohort: Cohort, students: Sequence[ModelSpec], scores: np.ndarray) -> list[int]:
-    """Finds the place of each student's teacher by scores ``[t, c]``, from 1."""
+def place(
+    name: str, cohort: Cohort, students: Sequence[ModelSpec], scores: np.ndarray
+) -> list[int]:
+    """Finds the place of each student's teacher by a statistic's scores ``[t, c]``, from 1."""
     if not np.isfinite(scores).all():
-        raise ValueError(f"some scores of students are not finite: {scores.tolist()}")
+        raise ValueError(f"{name} is not finite for some students")
     own = [cohort.candidates.index(spec.teacher) for spec in students if spec.teacher]
     teachers = scores[np.arange(len(own)), own]
     return np.sum(scores >= teachers[:, None], axis=1).tolist()
@@ -186,7 +188,7 @@ def trace(
             found[kind]["places"][which] = places(one, specs, answers)
             for name, other in tried.items():
                 scores = _scoring.all_scores(other, answers, specs, [default])[default]
-                found[kind]["by_condition"][name][which] = place(other, specs, scores)
+                found[kind]["by_condition"][name][which] = place(name, other, specs, scores)
             if which == UNSEEN:
                 found[kind]["agreement"] = agreement(specs, answers)
     return {

@@ -92,6 +92,9 @@ def test_a_part_on_which_a_model_answers_alike_is_no_draw() -> None:
 class Another:
     name, question, asks, settings = "another", "knowledge", "training", {}
 
+    def check_queries(self, suspect):
+        pass
+
     def reads(self, suspect):
         return None
 
