@@ -153,8 +153,12 @@ def _rows_of(table: _Table, name: str) -> Iterator[tuple[str, int]]:
         ]
         texts = [" ".join(filter(None, row)).strip() for row in zip(*columns, strict=True)]
         _check_labels(values[label], table.where, name, label, start)
-        yield from zip(texts, values[label], strict=True)
         start += len(texts)
+        if start > table.num_rows:
+            break
+        yield from zip(texts, values[label], strict=True)
+    if start != table.num_rows:
+        raise ValueError(f"{table.where} is damaged: it says that it has {table.num_rows} rows")
 
 
 def _as_text(value: Any, where: str, column: str, row: int) -> str:

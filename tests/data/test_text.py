@@ -283,3 +283,11 @@ def test_buckets_hold_their_texts() -> None:
     assert trim(tokens[:2]).shape == (2, 3)
     assert trim(tokens[:3]).shape == (3, 6)
     np.testing.assert_array_equal(trim(tokens), tokens)
+
+
+@pytest.mark.parametrize("counted", [1, 3])
+def test_a_file_of_other_rows_than_it_says_is_named(counted: int) -> None:
+    rows = {"text": ["a", "b"], "label": [0, 1]}
+    table = text._Table("train.parquet", counted, list(rows), lambda _: [rows])
+    with pytest.raises(ValueError, match=f"train.parquet is damaged: .* has {counted} rows"):
+        text._make_texts("ag_news", "train", [table])
