@@ -145,7 +145,9 @@ def _read_csv(path: Path, rows: int) -> dict[str, np.ndarray]:
 def _cells(line: str, width: int = 0) -> list[str]:
     """The cells of a line, of which there must be ``width`` where that is not 0."""
     if len(line) > _LONGEST_LINE:
-        raise ValueError(f"a line is longer than {_LONGEST_LINE} letters")
+        raise ValueError(
+            f"a line is longer than {_LONGEST_LINE} letters; keep answers so wide in .npy"
+        )
     cells = next(csv.reader([line], strict=True))
     if width and len(cells) != width:
         raise ValueError("its rows have unequal numbers of columns")
