@@ -42,7 +42,7 @@ def above_half(results: Results) -> Columns:
             if name.startswith("MGMP"):
                 for kind in dict.fromkeys(kinds):
                     pairs = zip(kinds, method["scores"], strict=True)
-                    scores = [score for of, score in pairs if of == kind]
+                    scores = [score for one, score in pairs if one == kind]
                     cell = f"{sum(score > 0.5 for score in scores)}/{len(scores)}"
                     columns.setdefault(f"{cohort}: {kind}", {})[name] = cell
     return columns

@@ -115,8 +115,9 @@ def rows() -> dict[str, Results]:
 def row_label(name: str) -> str:
     """Names the row of a committed result: table and row, as 1.7, and architecture."""
     arch, number = name.removeprefix("cifar-").split("-row")
+    stand_ins = ", stand-ins" if "stand-ins" in name else ""
     table = 1 if name.startswith("cifar-") else 2
-    return f"{table}.{number[0]} {SPELT.get(arch, arch)}"
+    return f"{table}.{number[0]} {SPELT.get(arch, arch)}{stand_ins}"
 
 
 def by_method(results: Results, cell: Callable[[Results], str]) -> list[str]:

@@ -117,9 +117,8 @@ def row_groups(path: str | Path) -> list[int]:
                     f"{unpacked / 2**20:,.0f} MiB; at most {_MOST_IN_A_GROUP} and "
                     f"{_LARGEST_GROUP / 2**20:.0f} MiB are read at a time: write fewer into each"
                 )
-            next(
-                file.iter_batches(1, row_groups=[i]), None
-            )  # raises what one.column() would crash at
+            # Arrow raises here what one.column() would end the process at.
+            next(file.iter_batches(1, row_groups=[i]), None)
             held = sum(one.column(j).num_values for j in range(one.num_columns))
             if held > one.num_rows * (1 + sum(sizes.values())):
                 raise ValueError(f"row group {i} holds {held} values for {one.num_rows} models")

@@ -80,10 +80,10 @@ class Checkpoints:
         try:
             with _raised_once(), self._manager() as manager:
                 manager.save(step, args=items, force=True)
-        except Exception as error:  # Orbax says in its own ways what the disk refused
+        except (OSError, ValueError, RuntimeError) as error:  # as which Orbax says what disks say
             raise OSError(
                 f"the checkpoint {self.folder / str(step)} cannot be written "
-                f"({_first_line(error)}); earlier ones stay, run this again where it can be"
+                f"({_first_line(error)}); others stay, run this again where it can be"
             ) from error
 
     def restore(self, like: Any, step: int | None = None) -> Any:

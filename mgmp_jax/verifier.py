@@ -282,9 +282,11 @@ class Verifier:
         verdict, reason = knowledge_verdict(method, score, p, len(others), threshold, level)
         missing = len(self.calibration) - len(others)
         if missing:
+            read = self.calibrating(method.asks, suspect.kind).values()
+            why = next(filter(None, map(method.reads, read)), f"record their {suspect.kind}")
             lacking = (
                 f"{missing} of {len(self.calibration)} calibration models cannot be compared with "
-                f"a suspect that answers with {suspect.kind}: record their {suspect.kind}."
+                f"a suspect that answers with {suspect.kind}: {why}."
             )
             if p is None and (verdict == "homologous" or not isinstance(method, FittedMGMP)):
                 verdict, reason = "inconclusive", "The score has no p-value."

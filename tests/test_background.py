@@ -41,13 +41,15 @@ def test_siblings_join_it() -> None:
 
 def test_as_many_siblings_join_it_as_the_queries_allow() -> None:
     many = references(1, 2, siblings=90)
-    background = Background.of(many.on("q"), constant(9, 2))
+    with pytest.warns(UserWarning, match="76 of 90 siblings join the background: it may be 80"):
+        background = Background.of(many.on("q"), constant(9, 2))
     assert background.siblings == 76 and background.matrix().shape == (N, 2 + 76 + 2)
     assert background.matrix()[1, 2:5].tolist() == [90, 91, 92]
     family = Family(100)
     crowded = dataclasses.replace(family.references(2, siblings=12), controls=[])
     quick = [MGMP(EXTENDED.replace(epochs=1, batch_size=50)), SiblingTest()]
-    verifier = Verifier.fit(crowded, quick)  # all siblings together would be 72 wide, of 40
+    with pytest.warns(UserWarning, match="of 12 siblings join the background"):
+        verifier = Verifier.fit(crowded, quick)  # together they are 72 wide, of at most 40
     assert verifier.verify(family.tuned(family.own)).knowledge.score is not None
     generator = Responses(family.noise(), "embedding", "q")
     with pytest.raises(ValueError, match="generator and non-homologous models are 41 wide"):

@@ -127,6 +127,19 @@ def test_calibration_models_that_cannot_be_compared_leave_no_accusation(
                 "The score has no p-value. 19 of 19 calibration models cannot be compared with a "
                 "suspect that answers with top-k: record their top-k."
             )
+    plain = Verifier.fit(
+        ReferenceSet(
+            family.model(family.own, "source"),
+            [
+                Pair(f"{i}", [family.tuned(family.own, 6)], [family.tuned(family.noise(), 6)])
+                for i in range(2)
+            ],
+        ),
+        [MGMP(PAPER_WITHOUT_GENERATOR.replace(epochs=1))],
+    ).calibrate([family.tuned(family.noise(), 5), family.tuned(family.noise(), 6)])
+    reason = plain.verify(family.tuned(family.own, 6)).knowledge.reason
+    assert "1 of 2 calibration models cannot be compared with a suspect that answers" in reason
+    assert "must be equally wide" in reason and "record their" not in reason
     same = [Responses(np.abs(top.values.round(3)), "top-k", family.queries) for _ in range(1)]
     few = verifier.calibrate([*verifier.calibration, *same])
     assert "19 of 20 calibration models cannot be compared" in few.verify(top).knowledge.reason

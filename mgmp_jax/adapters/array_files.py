@@ -121,7 +121,6 @@ def _read_parquet(path: Path, rows: int) -> dict[str, np.ndarray]:
 
 def _read_csv(path: Path, rows: int) -> dict[str, np.ndarray]:
     """Reads lines, which stay text until each becomes numbers: lists of cells are far larger."""
-    _check_size(path.stat().st_size * 4, rows)  # a cell such as "1," becomes 8 bytes
     with path.open(newline="", encoding="utf-8-sig") as file:
         stripped = (line.rstrip("\r\n") for line in file)
         lines = list(itertools.islice(filter(None, stripped), rows + 2))
@@ -131,6 +130,7 @@ def _read_csv(path: Path, rows: int) -> dict[str, np.ndarray]:
         index = int(_cells(header)[0] == "" and len(_cells(header)) > 1)
     _check_rows(len(lines), rows)
     width = len(_cells(lines[0]))
+    _check_size(rows * (width - index) * 8, rows)
     values = np.empty((rows, width - index))
     try:
         for row, line in zip(values, lines, strict=True):
@@ -163,7 +163,7 @@ def _is_header(line: str, others: Sequence[str]) -> bool:
         for cell in row:
             float(cell)
     except ValueError:
-        return line not in others
+        return row not in map(_cells, others)
     return False
 
 

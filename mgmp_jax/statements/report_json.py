@@ -81,7 +81,9 @@ def report_from_json(content: Mapping[str, Any]) -> Report:
             raise ValueError(
                 f"its verdicts are {content['verdicts']}, its answers say {_verdicts(report)}"
             )
-        if content["answers"] != _answers(report):
+        if _without_reasons_unasked(content["answers"]) != _without_reasons_unasked(
+            _answers(report)
+        ):
             raise ValueError("it answers a question that nobody asked")
         return report
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
@@ -118,6 +120,11 @@ def _answers(report: Report) -> list[dict[str, Any]]:
     """What all methods answered, and that a question was not asked where it was not."""
     missing = [answer for answer in (report.knowledge, report.lineage) if not answer.method]
     return [_answer_to_json(answer) for answer in (*report.answers, *missing)]
+
+
+def _without_reasons_unasked(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leaves out why questions were not asked, which other releases say in other words."""
+    return [one if one["method"] else {**one, "reason": ""} for one in answers]
 
 
 def _answer_to_json(answer: Answer) -> dict[str, Any]:

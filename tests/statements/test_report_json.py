@@ -48,6 +48,8 @@ def test_a_question_that_nobody_asked_is_there_with_its_reason() -> None:
     assert content["answers"][1]["reason"].startswith(
         "Not asked: no method of the verifier answers it; the sibling"
     )
+    content["answers"][1]["reason"] = "Not asked, as another release says it."
+    assert report_from_json(content) == given
 
 
 def test_what_a_verifier_says_and_its_dna_follow_the_schemas(tmp_path: Path) -> None:
