@@ -52,16 +52,14 @@ class Background:
             references.source.check_same_queries(generator)
             common.append(generator.values)
         of_tasks = {pair.task: pair.non_homologous[-1].values for pair in references.pool}
-        room = widest(len(references.source)) - sum(
-            values.shape[1] for values in (*common, *of_tasks.values())
-        )
+        limit = widest(len(references.source))
+        room = limit - sum(values.shape[1] for values in (*common, *of_tasks.values()))
         widths = np.cumsum([model.values.shape[1] for model in references.siblings])
         siblings = references.siblings[: int(np.sum(widths <= room))]
         if len(siblings) < len(references.siblings):
             warnings.warn(
                 f"{len(siblings)} of {len(references.siblings)} siblings join the background: it "
-                f"may be {widest(len(references.source))} wide for so many queries; ask more, so "
-                "that more of them join",
+                f"may be {limit} wide for so many queries; ask more, so that more of them join",
                 stacklevel=2,
             )
         common += [model.values for model in siblings]

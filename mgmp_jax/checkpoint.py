@@ -80,7 +80,7 @@ class Checkpoints:
         try:
             with _raised_once(), self._manager() as manager:
                 manager.save(step, args=items, force=True)
-        except (OSError, ValueError, RuntimeError) as error:  # as which Orbax says what disks say
+        except (OSError, ValueError, RuntimeError) as error:  # Orbax's, of what a disk refused
             raise OSError(
                 f"the checkpoint {self.folder / str(step)} cannot be written "
                 f"({_first_line(error)}); others stay, run this again where it can be"

@@ -182,10 +182,12 @@ class Verifier:
                 answered other queries.
         """
         for method in self.methods:
-            given = [answers_to(answers, method.asks) for answers in unrelated]
+            for i, answers in enumerate(unrelated):
+                _check_responses(answers_to(answers, method.asks), method, f"calibration model {i}")
+        for asks in {method.asks for method in self.methods}:
+            given = [answers_to(answers, asks) for answers in unrelated]
             for i, responses in enumerate(given):
                 name = f"calibration model {i}"
-                _check_responses(responses, method, name)
                 self._check_new(responses, name, allowed=("controls", "calibration"))
                 for j, earlier in enumerate(given[:i]):
                     if same_answers(earlier, responses):
