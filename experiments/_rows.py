@@ -93,8 +93,7 @@ def cifar_row(args: Args) -> Row:
     name, pool, evaluation, paper = choose_row(args)
     preset = PRESETS[args.preset]
     seeds = at_least_one("seeds", preset.seeds if args.seeds is None else args.seeds)
-    slow = 2 if args.arch in preset.halved else 1
-    source, target = source_and_target(preset, args.arch, args.data, slow)
+    source, target = source_and_target(preset, args.arch, args.data)
 
     def pair(subset: int) -> TaskPair:
         task = dataclasses.replace(target, subset=subset, seed=1 + subset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from configs.common import Preset
@@ -10,19 +11,18 @@ from mgmp_jax.store import ModelSpec
 from mgmp_jax.training import Recipe
 
 
-def source_and_target(
-    preset: Preset, arch: str, data: str, slow: int = 1
-) -> tuple[ModelSpec, ModelSpec]:
-    """Makes the source and a target of all classes, trained for a part of a preset's epochs."""
+def source_and_target(preset: Preset, arch: str, data: str) -> tuple[ModelSpec, ModelSpec]:
+    """Makes the source and a target of all classes, as long trained as the architecture needs."""
+    times = preset.times.get(arch, 1)
 
     def model(classes: int, recipe: Any, number: int | None, checkpoints: int = 1) -> ModelSpec:
         epochs, *others = recipe
-        recipe = recipe_for((epochs // slow, *others), arch, data, checkpoints)
+        recipe = recipe_for((int(epochs * times), *others), arch, data, checkpoints)
         width = preset.widths.get(arch)
         return ModelSpec(arch, f"{data}{classes}", recipe, width=width, num_examples=number)
 
     of_source, of_target = preset.examples
-    kept = -(-preset.checkpoints // slow)
+    kept = math.ceil(preset.checkpoints * min(times, 1))
     return model(10, preset.source, of_source), model(100, preset.target, of_target, kept)
 
 

@@ -33,8 +33,6 @@ class Preset(common.Preset):
 
     generator: tuple[str, int | None, Recipe]
     """Architecture, width and recipe."""
-    halved: tuple[str, ...]
-    """Architectures so slow that source and targets get half the epochs."""
 
 
 PRESETS = presets(
@@ -56,7 +54,7 @@ PRESETS = presets(
         {"epochs": 20, "batch_size": 256},
     ),
     seeds=(1, 3, 3),
-    halved=((), ("vit-small",), ()),
+    times=({}, {"vit-small": 0.5}, {}),
 )
 
 

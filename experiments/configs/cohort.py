@@ -62,6 +62,7 @@ PRESETS = presets(
     target=((3, 16, 0.02), (4, 64, 0.05), (30, 128, 0.05)),
     examples=((2000, 400), (10_000, 1500), (20_000, 5000)),
     checkpoints=(3, 4, 6),
+    times=({}, {"alexnet": 3}, {}),
     num_siblings=(4, 9, 19),
     num_queries=(1000, 2500, 20_000),
     mgmp=(

@@ -37,6 +37,9 @@ class Preset:
     """What of the paper's MGMP is changed."""
     seeds: int = 1
     """How many times MGMP is trained."""
+    times: dict[str, float] = dataclasses.field(default_factory=dict)
+    """By what the epochs of source and targets are multiplied, by architecture, where not by 1: one
+    that is slow gets fewer, one that learns slowly more."""
 
 
 def presets(make: Callable[..., T], **fields: tuple[Any, Any, Any]) -> dict[str, T]:
