@@ -152,7 +152,7 @@ def robustness(results: Results) -> Columns:
         columns[method] = {
             change: f"{found['methods'][method]['against']['sibling descendant']['auc']:.2f}"
             for change, found in changes
-            if method in found["methods"]
+            if "sibling descendant" in found["methods"].get(method, {"against": {}})["against"]
         }
     return columns
 

@@ -3,7 +3,7 @@
     python experiments/robustness.py --preset small --data-dir DIR    # narrow models, for CPUs
     python experiments/robustness.py --preset demo                    # generated images
 
-Reads the cohort of compare.py from the same --out and trains what it lacks, 42 models. Whatever is
+Reads the cohort of compare.py from the same --out and trains what it lacks, 67 models. Whatever is
 done to homologous models is done to the others too: to models from scratch and to those started
 from another model of the source's data where it is done to weights or answers; to the latter where
 it is another training. Rerun to resume.
@@ -12,12 +12,13 @@ it is another training. Rerun to resume.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from _run import draw_picture, open_store, results_of, run, show
 from configs import cohort as config
-from configs.cohort import HALVES, TRAINING
+from configs.cohort import HALVES, OTHER_ARCH, TRAINING
 
 if TYPE_CHECKING:
     from _cohort import AllAnswers, Cohort, Material, Suspect
@@ -55,6 +56,9 @@ ANSWERS: dict[str, tuple[ResponseKind, str, tuple[Any, ...], ResponseKind]] = {
 :mod:`mgmp_jax.transformations` if any, its further arguments, and of which kind they then are.
 Noisy log-probabilities do not sum to one any more, and ranks are no probabilities."""
 
+EMBEDDING = "embedding only"
+"""What else a suspect may answer: what the model has before its last layer."""
+
 Changed = tuple[str, Sequence["Suspect"], Mapping[str, "AllAnswers"], Sequence[Any]]
 """A transformation, the suspects, what they (and perhaps controls) answer after it by kind of
 queries, and their parameters; none where the transformation is of answers."""
@@ -65,13 +69,18 @@ class Args(config.Args):
     """Change descendants as a thief might, and score them by every method."""
 
 
-def trained_otherwise(cohort: Cohort, store: ModelStore) -> dict[str, list[ModelSpec]]:
+def trained_otherwise(cohort: Cohort, store: ModelStore, args: Args) -> dict[str, list[Suspect]]:
     """Makes descendants and students of the source, and the same of another model of its data.
 
-    For each way of training the former come first, then equally many of the latter.
+    A model of another architecture is no descendant: such models from scratch stand against the
+    source's descendants as they are.
     """
+    from _cohort import Suspect
+    from _specs import source_and_target
+
     source = cohort.row.source
-    own = [s.spec for s in cohort.suspects if s.kind == "homologous" and s.spec.head == "keep"]
+    known = [s for s in cohort.suspects if s.kind == "homologous" and s.spec.head == "keep"]
+    own = [suspect.spec for suspect in known]
     another = next(s.spec.start for s in cohort.suspects if s.kind == OTHER and s.spec.start)
     recipe = dataclasses.replace(own[0].recipe, checkpoints=1)
     epochs, rate = 4 * recipe.epochs, 3 * recipe.learning_rate
@@ -79,22 +88,43 @@ def trained_otherwise(cohort: Cohort, store: ModelStore) -> dict[str, list[Model
     last = dataclasses.replace(recipe, frozen=len(store.module(source).layers) - 1)
     half = (source.num_examples or 0) // 2
     thief = dataclasses.replace(source.cousin(0), num_examples=half)  # he has his own images
-    students = [
-        (teacher, dataclasses.replace(thief, seed=spec.seed))
-        for teacher in (source, another)
-        for spec in own[:STUDENTS]
-    ]
+    preset = config.PRESETS[args.preset]
+    _, stranger = source_and_target(preset, OTHER_ARCH[args.arch], preset.data)
 
-    def changed(**changes: Any) -> list[ModelSpec]:
-        both = own + [dataclasses.replace(spec, start=another) for spec in own]
-        return [dataclasses.replace(spec, **changes) for spec in both]
+    def both(make: Callable[[ModelSpec, ModelSpec], ModelSpec], most: int = 99) -> list[Suspect]:
+        return [
+            Suspect(make(start, spec), kind)
+            for start, kind in ((source, "homologous"), (another, OTHER))
+            for spec in own[:most]
+        ]
 
+    def changed(**changes: Any) -> list[Suspect]:
+        return both(lambda start, spec: dataclasses.replace(spec, start=start, **changes))
+
+    def cut(subsets: int) -> list[Suspect]:
+        def part(start: ModelSpec, spec: ModelSpec) -> ModelSpec:
+            place = (spec.subset or 0) * subsets // 10
+            new = dataclasses.replace(spec, subset=place, subsets=subsets)
+            return start.descendant(new, "reinit")
+
+        return both(part)
+
+    def students(answers: Any) -> list[Suspect]:
+        def taught(teacher: ModelSpec, spec: ModelSpec) -> ModelSpec:
+            return teacher.student(dataclasses.replace(thief, seed=spec.seed), answers)
+
+        return both(taught, STUDENTS)
+
+    strangers = [dataclasses.replace(stranger, subset=s.subset, seed=s.seed) for s in own]
     return {
         "last layer only": changed(recipe=last, head="reinit"),
+        "2 classes": cut(50),
+        "20 classes": cut(5),
         "100 classes": changed(subset=None, head="reinit"),
         "long, high learning rate": changed(recipe=long),
-        "distilled": [teacher.student(spec) for teacher, spec in students],
-        "extracted from labels": [teacher.student(spec, "labels") for teacher, spec in students],
+        "distilled": students("probabilities"),
+        "extracted from labels": students("labels"),
+        "another architecture": [*known, *(Suspect(spec, "scratch") for spec in strangers)],
     }
 
 
@@ -102,14 +132,13 @@ def change_all(
     cohort: Cohort,
     store: ModelStore,
     material: Material,
-    otherwise: Mapping[str, Sequence[ModelSpec]],
+    otherwise: Mapping[str, Sequence[Suspect]],
 ) -> Iterator[Changed]:
     """Gives the suspects as they are, trained otherwise, with other weights, with other answers.
 
     Controls are changed where answers are: the owner sees how a suspect answers.
     """
     import jax
-    from _cohort import Suspect
 
     from mgmp_jax import training, transformations
     from mgmp_jax.responses import Responses
@@ -117,14 +146,15 @@ def change_all(
     known = [cohort.suspects[i] for i in cohort.of_kind("homologous", "scratch", OTHER)]
     variables = [store.variables(suspect.spec) for suspect in known]
     yield "none", known, {}, [one["params"] for one in variables]
-    for name, specs in otherwise.items():
-        kinds = ["homologous"] * (len(specs) // 2) + [OTHER] * (len(specs) // 2)
-        suspects = [Suspect(spec, kind) for spec, kind in zip(specs, kinds, strict=True)]
+    for name, suspects in otherwise.items():
+        specs = [suspect.spec for suspect in suspects]
         answers = {
             which: {spec: store.responses(spec, queries) for spec in specs}
             for which, queries in material.queries.items()
         }
-        yield name, suspects, answers, [store.variables(spec)["params"] for spec in specs]
+        is_one_arch = len({spec.arch for spec in specs}) == 1
+        params = [store.variables(spec)["params"] for spec in specs if is_one_arch]
+        yield name, suspects, answers, params
     for name, (function, more) in WEIGHTS.items():
         params = [getattr(transformations, function)(one["params"], *more) for one in variables]
         answers = {which: {} for which in material.queries}
@@ -142,6 +172,11 @@ def change_all(
             pairs = zip(specs, keys, strict=True)
             answers[which] = {spec: answer_otherwise(name, all_[spec], key) for spec, key in pairs}
         yield name, known, answers, []
+    answers = {
+        which: {spec: store.responses(spec, queries, kind="embedding") for spec in specs}
+        for which, queries in material.queries.items()
+    }
+    yield EMBEDDING, known, answers, []
 
 
 def answer_otherwise(name: str, logits: Responses, key: Any) -> Responses:
@@ -165,7 +200,7 @@ def score_all(
     cohort: Cohort,
     store: ModelStore,
     material: Material,
-    otherwise: Mapping[str, Sequence[ModelSpec]],
+    otherwise: Mapping[str, Sequence[Suspect]],
 ) -> dict[str, Any]:
     """Scores the suspects after every transformation by every method that reads them."""
     from _scoring import as_results, attribute, by_answers, by_weights, choose, suspects_results
@@ -190,7 +225,7 @@ def score_all(
         "chosen": {which: ", ".join(way) for which, way in ways.items()},
         "transformations": found,
         "models": {
-            spec.address: store.accuracy(spec) for specs in otherwise.values() for spec in specs
+            s.spec.address: store.accuracy(s.spec) for s in itertools.chain(*otherwise.values())
         },
     }
 
@@ -204,17 +239,23 @@ def main(args: Args) -> dict[str, Any]:
     from mgmp_jax import reporting
 
     cohort, store = make_cohort(args), open_store(args)
-    otherwise = trained_otherwise(cohort, store)
-    folder = args.out / cohort.folder("robustness", [otherwise, WEIGHTS, ANSWERS, ATTRIBUTED_BY])
+    otherwise = trained_otherwise(cohort, store, args)
+    folder = args.out / cohort.folder(
+        "robustness", [otherwise, WEIGHTS, ANSWERS, EMBEDDING, ATTRIBUTED_BY]
+    )
 
     def make() -> dict[str, Any]:
         material = gather(cohort, store, args)
-        train_models([spec for specs in otherwise.values() for spec in specs], store, args)
+        train_models([s.spec for s in itertools.chain(*otherwise.values())], store, args)
         return score_all(cohort, store, material, otherwise)
 
     results = results_of("robustness", folder, args, make)
     grid = {
-        name: {method: m["against"][OTHER]["auc"] for method, m in one["methods"].items()}
+        name: {
+            method: m["against"][OTHER]["auc"]
+            for method, m in one["methods"].items()
+            if OTHER in m["against"]
+        }
         for name, one in results["transformations"].items()
     }
     draw_picture(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from _run import open_store, results_of, run, show
 from configs import cohort as config
-from configs.cohort import UNSEEN
+from configs.cohort import OTHER_ARCH, UNSEEN
 
 if TYPE_CHECKING:
     from _cohort import AllAnswers, Cohort
@@ -30,7 +30,6 @@ TEACHERS = 10
 """Of each kind of students, the source and its first siblings, or all where there are fewer."""
 
 ANSWERS: tuple[Literal["probabilities", "labels"], ...] = ("probabilities", "labels")
-OTHER_ARCH = {"resnet18": "alexnet", "alexnet": "resnet18", "vit-small": "resnet18"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,6 +29,9 @@ QUERIES: tuple[str, ...] = ("training images", "unseen images", "halves of two")
 these, side by side."""
 TRAINING, UNSEEN, HALVES = QUERIES
 
+OTHER_ARCH = {"resnet18": "alexnet", "alexnet": "resnet18", "vit-small": "resnet18"}
+"""What a suspect may be that is not of the source's architecture."""
+
 CHOOSING = 1000
 """By how many queries the statistic of the sibling test is chosen."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from mgmp_jax.arrays import check_whole
 from mgmp_jax.data.tokenizer import Tokens
@@ -22,7 +22,7 @@ class ModelSpec:
         arch: a name that :func:`mgmp_jax.models.create` knows.
         width: of the architecture, ``None`` for its own.
         data: a name that :func:`mgmp_jax.data.load` knows.
-        subset: which of the ten disjoint class subsets, ``None`` for all classes.
+        subset: which of the disjoint class subsets, ``None`` for all classes.
         num_examples: how many training examples, ``None`` for all.
         skip: how many training examples are passed over before them.
         tokens: how texts become the token ids that it reads; ``None`` for images.
@@ -34,6 +34,8 @@ class ModelSpec:
         answers: what a teacher answers: probabilities, or its label only.
         seed: of initialisation, batch order, augmentation and dropout.
         recipe: how it is trained.
+        subsets: into how many subsets the classes are cut, ``None`` for
+            :data:`mgmp_jax.data.NUM_SUBSETS`.
 
     Raises:
         ValueError: a number is not whole or too small, or ``head`` or ``answers`` is unknown.
@@ -53,9 +55,10 @@ class ModelSpec:
     teacher: ModelSpec | None = None
     answers: Literal["probabilities", "labels"] = "probabilities"
     seed: int = 0
+    subsets: int | None = None
 
     def __post_init__(self) -> None:
-        least = {"width": 1, "subset": 0, "num_examples": 1, "skip": 0, "seed": 0}
+        least = {"width": 1, "subset": 0, "num_examples": 1, "skip": 0, "seed": 0, "subsets": 1}
         for name, number in least.items():
             value = getattr(self, name)
             if value is not None or name in ("skip", "seed"):
@@ -72,9 +75,11 @@ class ModelSpec:
     @property
     def address(self) -> str:
         """Gives a readable name, unique to the spec: the folder of the model."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        text = json.dumps(dataclasses.asdict(self, dict_factory=_fields), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         task = self.data if self.subset is None else f"{self.data}.{self.subset}"
+        if self.subsets is not None:
+            task += f"of{self.subsets}"
         start = "scratch" if self.pretrained is None else "pretrained"
         if self.start is not None:
             start = f"from-{self.start.address[-6:]}"
@@ -117,3 +122,8 @@ class ModelSpec:
         With probabilities this is distillation, with labels extraction from labels alone.
         """
         return dataclasses.replace(task, teacher=self, answers=answers)
+
+
+def _fields(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Leaves ``subsets`` out where it is not given, so that addresses are as before it existed."""
+    return {name: value for name, value in items if (name, value) != ("subsets", None)}

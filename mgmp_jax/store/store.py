@@ -121,7 +121,7 @@ class ModelStore:
         Raises:
             ValueError: there is no such subset.
         """
-        num_subsets = datasets.NUM_SUBSETS.get(spec.data, 1)
+        num_subsets = _num_subsets(spec)
         subsets = datasets.class_subsets(datasets.NUM_CLASSES[spec.data], num_subsets)
         if spec.subset is None or not 0 <= spec.subset < len(subsets):
             raise ValueError(f"{spec.data} has subsets 0 to {len(subsets) - 1}, got {spec.subset}")
@@ -324,9 +324,11 @@ class ModelStore:
         return initial.fresh_variables(module, spec.seed)
 
 
+def _num_subsets(spec: ModelSpec) -> int:
+    return spec.subsets or datasets.NUM_SUBSETS.get(spec.data, 1)
+
+
 def _num_generated(spec: ModelSpec, split: str) -> int:
     """Examples are generated on demand, classes in turn: enough for every subset's share."""
-    if split == "test":
-        return 1000 if spec.subset is None else 10_000
-    wanted = spec.skip + (spec.num_examples or 10_000)
-    return wanted if spec.subset is None else 10 * wanted
+    wanted = 1000 if split == "test" else spec.skip + (spec.num_examples or 10_000)
+    return wanted if spec.subset is None else _num_subsets(spec) * wanted

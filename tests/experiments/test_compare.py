@@ -181,15 +181,28 @@ def test_a_variant_that_cannot_be_fitted_is_named_with_its_reason(
 
 def test_suspects_are_trained_otherwise_as_their_names_say(small, tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "models")
-    specs = robustness.trained_otherwise(small, store)
+    suspects = robustness.trained_otherwise(small, store, robustness.Args(preset="small"))
     layers = len(store.module(small.row.source).layers)
     source, other = small.row.source, small.row.source.sibling(201)
+    strange = suspects.pop("another architecture")
+    assert [s.spec for s in strange[:5]] == [s.spec for s in small.suspects if s in strange]
+    assert [(s.kind, s.spec.arch, s.spec.start) for s in strange[5:]] == [
+        ("scratch", "alexnet", None)
+    ] * 5
+    specs = {name: [suspect.spec for suspect in one] for name, one in suspects.items()}
     for name, of_name in specs.items():
         starts = [spec.teacher or spec.start for spec in of_name]
         half = len(of_name) // 2
         assert starts == [source] * half + [other] * half
+        kinds = [suspect.kind for suspect in suspects[name]]
+        assert kinds == ["homologous"] * half + ["sibling descendant"] * half
         assert {spec.subset for spec in of_name[:half]} == {spec.subset for spec in of_name[half:]}
         assert half == (3 if name in ("distilled", "extracted from labels") else 5)
+    for number in (2, 20, 100):
+        assert {store.module(s).num_outputs for s in specs[f"{number} classes"]} == {number}
+    few = [store.classes(spec) for spec in specs["2 classes"][:5]]
+    whole = [store.classes(spec) for spec in specs["last layer only"][:5]]
+    assert all(set(pair) < set(ten) for pair, ten in zip(few, whole, strict=True))
     assert all(
         spec.recipe.frozen == layers - 1 and spec.head == "reinit"
         for spec in specs["last layer only"]
@@ -247,7 +260,7 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     everything = robustness.trained_otherwise
 
     def few_otherwise(*given) -> dict:
-        return {name: everything(*given)[name] for name in ("100 classes",)}
+        return {name: everything(*given)[name] for name in ("100 classes", "another architecture")}
 
     monkeypatch.setattr(robustness, "trained_otherwise", few_otherwise)
     chosen = {"pool_subsets": (3, 6), "eval_subsets": (1,), "out": tmp_path}
@@ -270,8 +283,11 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     assert [kind["queries"] for kind in kinds.values()] == [333] * (len(few) + 3)
     assert kinds["halves of two"] != kinds["unseen images"]
     changed = robustness.main(args)["transformations"]
-    expected = {"none", "100 classes", "int8", "ranks", "label only"}
-    assert expected <= set(changed)
+    expected = {"none", "100 classes", "another architecture", "int8", "ranks", "label only"}
+    assert set(changed) == {*expected, "embedding only"}
+    strange = changed["another architecture"]["methods"]["MGMP extended"]["against"]
+    assert set(strange) == {"scratch"}
+    assert "linear CKA" in changed["embedding only"]["methods"]
     assert changed["int8"]["methods"]["‖Δw‖"] != changed["none"]["methods"]["‖Δw‖"]
     assert "‖Δw‖" not in changed["ranks"]["methods"]
     assert "MGMP paper" not in changed["ranks"]["methods"]

@@ -55,10 +55,21 @@ def test_an_address_depends_on_everything_that_made_the_model() -> None:
         {"teacher": SOURCE},
         {"answers": "labels"},
         {"seed": 6},
+        {"subsets": 10},
         {"recipe": Recipe(3, 16, 0.05)},
     ]
     others = {dataclasses.replace(STRANGER, **change).address for change in changes}
     assert len(others | {STRANGER.address}) == len(changes) + 1
+
+
+def test_classes_can_be_cut_into_any_number_of_subsets(store: ModelStore) -> None:
+    whole = store.classes(STRANGER)
+    pairs = [dataclasses.replace(STRANGER, subset=5 * 3 + i, subsets=50) for i in range(5)]
+    assert [c for spec in pairs for c in store.classes(spec)] == whole
+    assert store.module(pairs[0]).num_outputs == 2
+    assert STRANGER.subset == 3 and "glyphs100.15of50" in pairs[0].address
+    examples = store.examples(dataclasses.replace(pairs[0], num_examples=None), "test")
+    assert set(examples.labels) == {0, 1}
 
 
 @pytest.mark.parametrize("head", ["keep", "reinit"])

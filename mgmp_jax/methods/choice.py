@@ -1,0 +1,150 @@
+"""MGMP whose settings are chosen on the pool, one task left out at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from mgmp_jax.answers import answers_to
+from mgmp_jax.methods.mgmp import MGMP, Fit, FittedMGMP, fit_together
+from mgmp_jax.methods.protocol import Question
+from mgmp_jax.references import Pair, ReferenceSet
+
+__all__ = ["ChosenMGMP", "LeftOut"]
+
+_LEAST = 1e-3
+"""The least probability that a score is taken to give to what is true."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """How an MGMP does on the tasks of the pool that were left out of its training in turn.
+
+    Args:
+        accuracy: share of fragments judged rightly at one half, by task.
+        loss: mean of minus the logarithm of what a fragment's score gives to the truth, by task.
+        unfit: why it could not be fitted or could not read a model; it has no figures then.
+    """
+
+    accuracy: dict[str, float]
+    loss: dict[str, float]
+    unfit: str | None = None
+
+    @property
+    def mean_loss(self) -> float:
+        """Over tasks; infinite where it is unfit."""
+        return float(np.mean(list(self.loss.values()))) if self.loss else np.inf
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChosenMGMP:
+    """The one of several MGMPs that does best on tasks of the pool that it has not seen.
+
+    Each learns from all tasks of the pool but one and scores the last models of that one, for each
+    task in turn. The one with the least loss is fitted to the whole pool.
+
+    Args:
+        candidates: of which one is chosen; the first of equals.
+        name: of the method in reports.
+
+    Raises:
+        ValueError: there is no candidate, or they do not ask the same query set.
+    """
+
+    candidates: Sequence[MGMP]
+    name: str = "MGMP"
+    question: ClassVar[Question] = "knowledge"
+
+    def __post_init__(self) -> None:
+        asked = sorted({candidate.asks for candidate in self.candidates})
+        if len(asked) != 1:
+            raise ValueError(
+                f"candidates must be at least one MGMP, all asking one query set; got "
+                f"{len(self.candidates)} that ask {asked}"
+            )
+
+    @property
+    def asks(self) -> str:
+        """The name of the query set that all candidates ask."""
+        return self.candidates[0].asks
+
+    def fit(
+        self, references: ReferenceSet, *, seed: int = 0, folder: str | Path | None = None
+    ) -> FittedMGMP:
+        """Chooses on the pool, and fits the chosen one to all of it.
+
+        Raises:
+            ValueError: as :meth:`left_out`, or no candidate can be fitted; each reason is said.
+            FloatingPointError: a training diverged.
+        """
+        found = self.left_out(references, seed=seed, folder=folder)
+        best = int(np.argmin([one.mean_loss for one in found]))
+        if found[best].unfit is not None:
+            raise ValueError(
+                "none of the candidates can be fitted: "
+                + "; ".join(f"{i}: {one.unfit}" for i, one in enumerate(found))
+            )
+        chosen = dataclasses.replace(self.candidates[best], name=self.name)
+        place = None if folder is None else Path(folder) / "chosen"
+        return chosen.fit(references, seed=seed, folder=place)
+
+    def left_out(
+        self, references: ReferenceSet, *, seed: int = 0, folder: str | Path | None = None
+    ) -> list[LeftOut]:
+        """Finds how each candidate does on the tasks of the pool that it has not seen.
+
+        Args:
+            references: with a pool of at least three tasks.
+            seed: of all trainings.
+            folder: for metrics and checkpoints; trainings that were cut off are resumed from it.
+
+        Returns:
+            One for each candidate, in their order.
+
+        Raises:
+            ValueError: there are too few tasks.
+            FloatingPointError: a training diverged.
+        """
+        if len(references.pool) < 3:
+            raise ValueError(
+                f"tasks are left out in turn, so the pool must have at least three; got "
+                f"{len(references.pool)}"
+            )
+        folds = list(_folds(references))
+        found = []
+        for i, candidate in enumerate(self.candidates):
+            place = None if folder is None else Path(folder) / f"candidate-{i}"
+            fits = [
+                Fit(candidate, rest, seed, None if place is None else place / str(j))
+                for j, (rest, _) in enumerate(folds)
+            ]
+            try:
+                pairs = [pair for _, pair in folds]
+                found.append(_judge(fit_together(fits), pairs))
+            except ValueError as error:
+                found.append(LeftOut({}, {}, str(error)))
+        return found
+
+
+def _folds(references: ReferenceSet) -> Iterator[tuple[ReferenceSet, Pair]]:
+    """Leaves each pair of the pool out in turn; calibration is no part of a choice."""
+    for held_out in references.pool:
+        rest = [pair for pair in references.pool if pair is not held_out]
+        yield dataclasses.replace(references, pool=rest, controls=(), calibration=()), held_out
+
+
+def _judge(fitted: Sequence[FittedMGMP], pairs: Sequence[Pair]) -> LeftOut:
+    accuracy, loss = {}, {}
+    for method, pair in zip(fitted, pairs, strict=True):
+        near, far = (
+            method.fragment_scores(answers_to(models[-1], method.asks)).astype(np.float64)
+            for models in (pair.homologous, pair.non_homologous)
+        )
+        right = np.stack([near, 1 - far])
+        accuracy[pair.task] = float(np.mean(right > 0.5))
+        loss[pair.task] = float(-np.mean(np.log(np.maximum(right, _LEAST))))
+    return LeftOut(accuracy, loss)
