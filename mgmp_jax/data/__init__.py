@@ -108,6 +108,7 @@ def load(
     data_dir: str | Path | None = None,
     *,
     limit: int | None = None,
+    classes: Sequence[int] | None = None,
     download: bool = False,
     tokenizer: Tokenizer | None = None,
 ) -> Examples:
@@ -120,11 +121,12 @@ def load(
             variable ``MGMP_DATA_DIR``, else ``~/tensorflow_datasets``.
         limit: at most this many examples, the first ones. As many glyphs and topics are generated
             as are asked for, 10,000 by default.
+        classes: take of these only those of some classes; class ``classes[i]`` becomes ``i``.
         download: whether a set that is not there may be fetched.
         tokenizer: what turns texts into token ids; text data sets need one.
 
     Raises:
-        ValueError: the name or split is unknown, or the stored data are damaged.
+        ValueError: the name, split or a class is unknown, or the stored data are damaged.
         FileNotFoundError: the data are not there; the message says what to type.
         ImportError: they need a package that is not installed; the message says which.
     """
@@ -134,19 +136,22 @@ def load(
         raise ValueError(f'split must be "train" or "test", got {split!r}')
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 or None, got {limit}")
-    if name in ("cifar10", "cifar100"):
-        return images.load_cifar(name, split, data_dir, download=download).take(limit)
     if name in ("glyphs10", "glyphs100"):
-        return glyphs.generate(name, split, limit or 10_000)
+        return glyphs.generate(name, split, limit or 10_000, classes)
     if name not in NUM_CLASSES:
         raise ValueError(f"unknown data set {name!r}; choose one of {', '.join(NUM_CLASSES)}")
-    if tokenizer is None:
+    if name in ("cifar10", "cifar100"):
+        examples = images.load_cifar(name, split, data_dir, download=download).take(limit)
+    elif tokenizer is None:
         raise ValueError(f"{name} is text: give the tokenizer of the model that reads it")
-    if name in ("topics10", "topics100"):
-        texts = topics.generate(name, split, limit or 10_000)
     else:
-        texts = text.load_texts(name, split, data_dir, download=download).take(limit)
-    return Examples(tokenizer.encode(texts.texts), texts.labels, texts.num_classes, texts.texts)
+        if name in ("topics10", "topics100"):
+            texts = topics.generate(name, split, limit or 10_000)
+        else:
+            texts = text.load_texts(name, split, data_dir, download=download).take(limit)
+        tokens = tokenizer.encode(texts.texts)
+        examples = Examples(tokens, texts.labels, texts.num_classes, texts.texts)
+    return examples if classes is None else examples.of_classes(classes)
 
 
 def class_subsets(

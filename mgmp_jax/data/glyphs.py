@@ -4,8 +4,10 @@ The ten digits play CIFAR-10, a hundred letters of four alphabets play CIFAR-100
 depends on its data set, split, seed and index alone, so any number can be made.
 """
 
+import dataclasses
 import functools
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,9 @@ _FONTS = tuple(
 _SIDE, _CANVAS = 32, 56
 
 
-def generate(name: str, split: str, n: int, seed: int = 0) -> Examples:
+def generate(
+    name: str, split: str, n: int, classes: Sequence[int] | None = None, *, seed: int = 0
+) -> Examples:
     """Draws images of ``glyphs10`` (digits) or ``glyphs100`` (letters), classes in turn.
 
     Font, size, rotation, shift, colours (light on dark), background and noise are random.
@@ -43,28 +47,33 @@ def generate(name: str, split: str, n: int, seed: int = 0) -> Examples:
     Args:
         name: ``"glyphs10"`` or ``"glyphs100"``.
         split: ``"train"`` or ``"test"``, which have different images.
-        n: how many images.
+        n: how many images of all classes.
+        classes: of which alone images are drawn, the same as among all ``n``; class ``classes[i]``
+            becomes ``i``.
         seed: of all images.
 
     Raises:
-        ValueError: the name is unknown.
+        ValueError: the name or a class is unknown.
         ImportError: matplotlib or Pillow is not installed.
     """
     if name not in ("glyphs10", "glyphs100"):
         raise ValueError(f"unknown data set {name!r}; choose glyphs10 or glyphs100")
     characters = DIGITS if name == "glyphs10" else LETTERS
     labels = np.arange(n, dtype=np.int32) % len(characters)
+    places = Examples(np.arange(n), labels, len(characters))
+    if classes is not None:
+        places = places.of_classes(classes)
     stream = zlib.crc32(f"{name}/{split}".encode())
     try:
         images = [
-            _draw(characters[label], np.random.default_rng([seed, stream, i]))
-            for i, label in enumerate(labels)
+            _draw(characters[i % len(characters)], np.random.default_rng([seed, stream, i]))
+            for i in places.inputs
         ]
     except ImportError as error:
         raise ImportError(
             "glyphs are drawn by Pillow from matplotlib's fonts: pip install 'mgmp_jax[plots]'"
         ) from error
-    return Examples(np.stack(images), labels, len(characters))
+    return dataclasses.replace(places, inputs=np.stack(images))
 
 
 def _draw(character: str, rng: np.random.Generator) -> np.ndarray:

@@ -64,8 +64,8 @@ class ModelStore:
         )
         self._encoded = functools.lru_cache(4)(lambda queries: self.encode(queries.inputs))
         self._load = functools.cache(
-            lambda name, split, limit: datasets.load(
-                name, split, data_dir, limit=limit, download=download, tokenizer=tokenizer
+            lambda name, split, **part: datasets.load(
+                name, split, data_dir, download=download, tokenizer=tokenizer, **part
             )
         )
 
@@ -93,11 +93,14 @@ class ModelStore:
             )
         is_training = split == "train"
         skip, wanted = (spec.skip, spec.num_examples) if is_training else (0, None)
-        is_generated = spec.data.startswith(("glyphs", "topics"))
-        whole = self._load(spec.data, split, _num_generated(spec, split) if is_generated else None)
+        classes = None if spec.subset is None else tuple(self.classes(spec))
+        if spec.data.startswith(("glyphs", "topics")):
+            number = _num_generated(spec, split)
+            whole = self._load(spec.data, split, limit=number, classes=classes)
+        else:
+            whole = self._load(spec.data, split)
+            whole = whole if classes is None else whole.of_classes(classes)
         self._check_reads(spec, modality_of(whole.inputs), f"the examples of {spec.data}")
-        if spec.subset is not None:
-            whole = whole.of_classes(self.classes(spec))
         if skip + (wanted or 1) > len(whole):
             raise ValueError(
                 f"{spec.address} is to be trained on {wanted} examples"

@@ -140,6 +140,10 @@ def test_glyphs_are_deterministic_distinct_and_stable_in_number() -> None:
     test = data.load("glyphs10", "test", limit=20)
     assert not np.array_equal(few.inputs, test.inputs)
     assert len(set(glyphs.LETTERS)) == 100
+    letters = data.load("glyphs100", "test", limit=300)
+    some = data.load("glyphs100", "test", limit=300, classes=[40, 7])
+    np.testing.assert_array_equal(some.inputs, letters.of_classes([40, 7]).inputs)
+    assert list(some.labels) == [1, 0] * 3 and some.num_classes == 2
     other_seed = glyphs.generate("glyphs10", "train", 20, seed=1)
     assert not np.array_equal(few.inputs, other_seed.inputs)
 

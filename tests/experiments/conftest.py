@@ -39,7 +39,7 @@ GENERATE = functools.cache(glyphs.generate)
 def few_glyphs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Glyphs are drawn once, and no more than a tiny run needs."""
     monkeypatch.setattr(
-        glyphs, "generate", lambda name, split, n: GENERATE(name, split, min(n, 1000))
+        glyphs, "generate", lambda name, split, n, of: GENERATE(name, split, min(n, 1000), of)
     )
 
 

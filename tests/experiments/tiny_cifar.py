@@ -25,7 +25,7 @@ PRESETS["demo"] = dataclasses.replace(
 )
 
 _generate = glyphs.generate
-glyphs.generate = lambda name, split, n: _generate(name, split, min(n, 1000))
+glyphs.generate = lambda name, split, n, of: _generate(name, split, min(n, 1000), of)
 _rows.DRAWN = 30
 _variants.EXTENDED = _variants.EXTENDED.replace(epochs=10)
 _variants.PAPER_WITHOUT_GENERATOR = _variants.PAPER_WITHOUT_GENERATOR.replace(epochs=20)
