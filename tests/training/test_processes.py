@@ -23,7 +23,8 @@ def train(folder: Path, stop: int, number: int) -> None:
     started = []
     for i in range(number):
         own = {**several, "JAX_PROCESS_ID": str(i)} if number > 1 else {}
-        flags = f"--xla_force_host_platform_device_count={DEVICES // number}"
+        given = os.environ.get("XLA_FLAGS", "")
+        flags = f"{given} --xla_force_host_platform_device_count={DEVICES // number}"
         environment = {**os.environ, **own, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
         started.append(
             subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
