@@ -1,6 +1,7 @@
 """The methods that a :class:`mgmp_jax.verifier.Verifier` is made of."""
 
 from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
+from mgmp_jax.methods.choice import ChosenMGMP, LeftOut
 from mgmp_jax.methods.mgmp import MGMP, Fit, FittedMGMP, fit_together
 from mgmp_jax.methods.protocol import Fitted, Method
 from mgmp_jax.methods.sibling_test import FittedSiblingTest, SiblingTest
@@ -11,11 +12,13 @@ __all__ = [
     "MGMP",
     "PAPER",
     "PAPER_WITHOUT_GENERATOR",
+    "ChosenMGMP",
     "Fit",
     "Fitted",
     "FittedMGMP",
     "FittedSiblingTest",
     "FittedSimilarity",
+    "LeftOut",
     "MGMPConfig",
     "Method",
     "SiblingTest",
