@@ -279,10 +279,8 @@ class ModelStore:
             return self.responses(spec, queries, epoch=epoch).to(kind)
         self._check_queries(spec, queries)
         epoch = spec.recipe.epochs if epoch is None else epoch
-        folder, end = (
-            self.folder / spec.address / "responses",
-            f"epoch{epoch}-{queries.digest[:12]}",
-        )
+        end = f"epoch{epoch}-{queries.digest[:12]}"
+        folder = self.folder / spec.address / "responses"
         path = folder / f"{kind}-{end}.npz"
         if first_says(path.is_file()):
             return Responses.load(path)
