@@ -6,7 +6,7 @@
 Reads the cohort of compare.py from the same --out and trains what it lacks, 67 models. Whatever is
 done to homologous models is done to the others too: to models from scratch and to those started
 from another model of the source's data where it is done to weights or answers; to the latter where
-it is another training. Rerun to resume.
+it is another training. Models of another architecture are from scratch. Rerun to resume.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ class Args(config.Args):
 def trained_otherwise(cohort: Cohort, store: ModelStore, args: Args) -> dict[str, list[Suspect]]:
     """Makes descendants and students of the source, and the same of another model of its data.
 
-    A model of another architecture is no descendant: such models from scratch stand against the
-    source's descendants as they are.
+    With 2 and 20 classes there are as many examples of a class as with ten; 20 and 100 hold classes
+    of the pool's tasks, too. A model of another architecture is no descendant: such models from
+    scratch stand against the source's descendants as they are.
     """
     from _cohort import Suspect
     from _specs import source_and_target
@@ -91,7 +92,9 @@ def trained_otherwise(cohort: Cohort, store: ModelStore, args: Args) -> dict[str
     preset = config.PRESETS[args.preset]
     _, stranger = source_and_target(preset, OTHER_ARCH[args.arch], preset.data)
 
-    def both(make: Callable[[ModelSpec, ModelSpec], ModelSpec], most: int = 99) -> list[Suspect]:
+    def both(
+        make: Callable[[ModelSpec, ModelSpec], ModelSpec], most: int | None = None
+    ) -> list[Suspect]:
         return [
             Suspect(make(start, spec), kind)
             for start, kind in ((source, "homologous"), (another, OTHER))
@@ -102,12 +105,12 @@ def trained_otherwise(cohort: Cohort, store: ModelStore, args: Args) -> dict[str
         return both(lambda start, spec: dataclasses.replace(spec, start=start, **changes))
 
     def cut(subsets: int) -> list[Suspect]:
-        def part(start: ModelSpec, spec: ModelSpec) -> ModelSpec:
-            place = (spec.subset or 0) * subsets // 10
-            new = dataclasses.replace(spec, subset=place, subsets=subsets)
-            return start.descendant(new, "reinit")
+        def fewer(start: ModelSpec, spec: ModelSpec) -> ModelSpec:
+            place, number = (spec.subset or 0) * subsets // 10, (spec.num_examples or 0) * 10
+            part: Any = {"subset": place, "subsets": subsets, "num_examples": number // subsets}
+            return start.descendant(dataclasses.replace(spec, **part), "reinit")
 
-        return both(part)
+        return both(fewer)
 
     def students(answers: Any) -> list[Suspect]:
         def taught(teacher: ModelSpec, spec: ModelSpec) -> ModelSpec:
@@ -251,12 +254,9 @@ def main(args: Args) -> dict[str, Any]:
 
     results = results_of("robustness", folder, args, make)
     grid = {
-        name: {
-            method: m["against"][OTHER]["auc"]
-            for method, m in one["methods"].items()
-            if OTHER in m["against"]
-        }
+        name: {method: m["against"][OTHER]["auc"] for method, m in one["methods"].items()}
         for name, one in results["transformations"].items()
+        if all(OTHER in m["against"] for m in one["methods"].values())
     }
     draw_picture(
         reporting.plot_grid, folder / "robustness.png", grid, f"AUC by model, against {OTHER}s"

@@ -73,7 +73,8 @@ def generate(
         raise ImportError(
             "glyphs are drawn by Pillow from matplotlib's fonts: pip install 'mgmp_jax[plots]'"
         ) from error
-    return dataclasses.replace(places, inputs=np.stack(images))
+    inputs = np.array(images, np.uint8).reshape(-1, _SIDE, _SIDE, 3)
+    return dataclasses.replace(places, inputs=inputs)
 
 
 def _draw(character: str, rng: np.random.Generator) -> np.ndarray:

@@ -13,6 +13,7 @@ from mgmp_jax.answers import answers_to
 from mgmp_jax.methods.mgmp import MGMP, Fit, FittedMGMP, fit_together
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.references import Pair, ReferenceSet
+from mgmp_jax.training import console
 
 __all__ = ["ChosenMGMP", "LeftOut"]
 
@@ -26,8 +27,9 @@ class LeftOut:
 
     Args:
         accuracy: share of fragments judged rightly at one half, by task.
-        loss: mean of minus the logarithm of what a fragment's score gives to the truth, by task.
-        unfit: why it could not be fitted or could not read a model; it has no figures then.
+        loss: mean of minus the logarithm of what a fragment's score gives to the truth, by task; it
+            counts as giving it at least 0.001.
+        unfit: why it could not be fitted; it has no figures then.
     """
 
     accuracy: dict[str, float]
@@ -44,8 +46,9 @@ class LeftOut:
 class ChosenMGMP:
     """The one of several MGMPs that does best on tasks of the pool that it has not seen.
 
-    Each learns from all tasks of the pool but one and scores the last models of that one, for each
-    task in turn. The one with the least loss is fitted to the whole pool.
+    Each learns from all tasks of the pool but one and scores the last homologous and the last
+    non-homologous model of that one, for each task in turn; the one with the least loss is fitted
+    to the whole pool. With ``c`` candidates and ``p`` tasks that is ``c p + 1`` trainings.
 
     Args:
         candidates: of which one is chosen; the first of equals.
@@ -75,14 +78,17 @@ class ChosenMGMP:
     def fit(
         self, references: ReferenceSet, *, seed: int = 0, folder: str | Path | None = None
     ) -> FittedMGMP:
-        """Chooses on the pool, and fits the chosen one to all of it.
+        """Chooses on the pool, says how each candidate did, and fits the chosen one to all of it.
 
         Raises:
             ValueError: as :meth:`left_out`, or no candidate can be fitted; each reason is said.
-            FloatingPointError: a training diverged.
+            FloatingPointError: the training of the chosen one diverged.
         """
         found = self.left_out(references, seed=seed, folder=folder)
         best = int(np.argmin([one.mean_loss for one in found]))
+        for i, one in enumerate(found):
+            how = one.unfit or f"loss {one.mean_loss:.3f} on tasks left out"
+            console.print(f"  {self.name}, candidate {i}: {how}{', chosen' * (i == best)}")
         if found[best].unfit is not None:
             raise ValueError(
                 "none of the candidates can be fitted: "
@@ -103,11 +109,11 @@ class ChosenMGMP:
             folder: for metrics and checkpoints; trainings that were cut off are resumed from it.
 
         Returns:
-            One for each candidate, in their order.
+            One for each candidate, in their order. One is unfit that cannot be fitted to the whole
+            pool, or whose training diverges.
 
         Raises:
-            ValueError: there are too few tasks.
-            FloatingPointError: a training diverged.
+            ValueError: there are too few tasks, or the folder holds other trainings.
         """
         if len(references.pool) < 3:
             raise ValueError(
@@ -123,9 +129,13 @@ class ChosenMGMP:
                 for j, (rest, _) in enumerate(folds)
             ]
             try:
-                pairs = [pair for _, pair in folds]
-                found.append(_judge(fit_together(fits), pairs))
+                candidate.check(references)
             except ValueError as error:
+                found.append(LeftOut({}, {}, str(error)))
+                continue
+            try:
+                found.append(_judge(fit_together(fits), [pair for _, pair in folds]))
+            except FloatingPointError as error:
                 found.append(LeftOut({}, {}, str(error)))
         return found
 
@@ -145,6 +155,6 @@ def _judge(fitted: Sequence[FittedMGMP], pairs: Sequence[Pair]) -> LeftOut:
             for models in (pair.homologous, pair.non_homologous)
         )
         right = np.stack([near, 1 - far])
-        accuracy[pair.task] = float(np.mean(right > 0.5))
+        accuracy[pair.task] = float((np.mean(near >= 0.5) + np.mean(far < 0.5)) / 2)
         loss[pair.task] = float(-np.mean(np.log(np.maximum(right, _LEAST))))
     return LeftOut(accuracy, loss)

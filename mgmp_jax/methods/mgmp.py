@@ -84,6 +84,10 @@ class MGMP:
         """
         return fit_together([Fit(self, references, seed, folder)])[0]
 
+    def check(self, references: ReferenceSet) -> None:
+        """Raises ``ValueError`` where it cannot be fitted to a reference set."""
+        self._prepare(references)
+
     def _prepare(self, references: ReferenceSet) -> _Prepared:
         """Makes what it is trained on, and what it keeps of the reference set."""
         own = references.on(self.asks)

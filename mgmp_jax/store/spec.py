@@ -63,6 +63,11 @@ class ModelSpec:
             value = getattr(self, name)
             if value is not None or name in ("skip", "seed"):
                 check_whole(name, value, number)
+        if self.subsets is not None and (self.subset is None or self.subset >= self.subsets):
+            raise ValueError(
+                f"with subsets={self.subsets}, subset must be from 0 to {self.subsets - 1}; got "
+                f"{self.subset}"
+            )
         for name, choices in (
             ("head", ("keep", "reinit")),
             ("answers", ("probabilities", "labels")),

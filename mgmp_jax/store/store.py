@@ -94,12 +94,12 @@ class ModelStore:
         is_training = split == "train"
         skip, wanted = (spec.skip, spec.num_examples) if is_training else (0, None)
         classes = None if spec.subset is None else tuple(self.classes(spec))
-        if spec.data.startswith(("glyphs", "topics")):
-            number = _num_generated(spec, split)
-            whole = self._load(spec.data, split, limit=number, classes=classes)
-        else:
-            whole = self._load(spec.data, split)
-            whole = whole if classes is None else whole.of_classes(classes)
+        is_generated = spec.data.startswith(("glyphs", "topics"))
+        number = _num_generated(spec, split) if is_generated else None
+        drawn = classes if spec.data.startswith("glyphs") else None
+        whole = self._load(spec.data, split, limit=number, classes=drawn)
+        if classes is not None and drawn is None:
+            whole = whole.of_classes(classes)
         self._check_reads(spec, modality_of(whole.inputs), f"the examples of {spec.data}")
         if skip + (wanted or 1) > len(whole):
             raise ValueError(
@@ -291,7 +291,9 @@ class ModelStore:
         model = f"{spec.address}@{epoch}"
         found = {one: Responses(values, one, queries, model) for one, values in kept.items()}
         for one, responses in found.items():
-            first_alone(functools.partial(responses.save, folder / f"{one}-{end}.npz"))
+            path = folder / f"{one}-{end}.npz"
+            if not first_says(path.is_file()):
+                first_alone(functools.partial(responses.save, path))
         return found[kind]
 
     def _check_reads(self, spec: ModelSpec, given: Modality, what: str) -> None:

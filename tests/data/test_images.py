@@ -131,6 +131,17 @@ def test_images_of_classes_are_relabelled_in_the_order_given() -> None:
         whole.of_classes([100])
 
 
+def test_only_glyphs_of_the_classes_asked_for_are_drawn(monkeypatch) -> None:
+    letters = data.load("glyphs100", "test", limit=300)
+    draw, drawn = glyphs._draw, []
+    monkeypatch.setattr(glyphs, "_draw", lambda *given: drawn.append(given[0]) or draw(*given))
+    some = data.load("glyphs100", "test", limit=300, classes=[40, 7])
+    np.testing.assert_array_equal(some.inputs, letters.of_classes([40, 7]).inputs)
+    assert list(some.labels) == [1, 0] * 3 and some.num_classes == 2
+    assert drawn == [glyphs.LETTERS[7], glyphs.LETTERS[40]] * 3
+    assert data.load("glyphs100", "test", limit=30, classes=[40]).inputs.shape == (0, 32, 32, 3)
+
+
 def test_glyphs_are_deterministic_distinct_and_stable_in_number() -> None:
     few, many = (data.load("glyphs10", "train", limit=n) for n in (20, 40))
     np.testing.assert_array_equal(few.inputs, many.inputs[:20])
@@ -140,10 +151,6 @@ def test_glyphs_are_deterministic_distinct_and_stable_in_number() -> None:
     test = data.load("glyphs10", "test", limit=20)
     assert not np.array_equal(few.inputs, test.inputs)
     assert len(set(glyphs.LETTERS)) == 100
-    letters = data.load("glyphs100", "test", limit=300)
-    some = data.load("glyphs100", "test", limit=300, classes=[40, 7])
-    np.testing.assert_array_equal(some.inputs, letters.of_classes([40, 7]).inputs)
-    assert list(some.labels) == [1, 0] * 3 and some.num_classes == 2
     other_seed = glyphs.generate("glyphs10", "train", 20, seed=1)
     assert not np.array_equal(few.inputs, other_seed.inputs)
 

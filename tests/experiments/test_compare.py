@@ -200,6 +200,10 @@ def test_suspects_are_trained_otherwise_as_their_names_say(small, tmp_path: Path
         assert half == (3 if name in ("distilled", "extracted from labels") else 5)
     for number in (2, 20, 100):
         assert {store.module(s).num_outputs for s in specs[f"{number} classes"]} == {number}
+    per_class = {
+        spec.num_examples // number for number in (2, 20) for spec in specs[f"{number} classes"]
+    }
+    assert per_class == {150}  # CIFAR-100 has 500 of each
     few = [store.classes(spec) for spec in specs["2 classes"][:5]]
     whole = [store.classes(spec) for spec in specs["last layer only"][:5]]
     assert all(set(pair) < set(ten) for pair, ten in zip(few, whole, strict=True))

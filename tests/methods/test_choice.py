@@ -25,12 +25,16 @@ def references(family: Family) -> ReferenceSet:
     return family.references(tasks=4, controls=2)
 
 
-def test_the_best_on_tasks_left_out_is_fitted_to_all_of_them(references: ReferenceSet) -> None:
+def test_the_best_on_tasks_left_out_is_fitted_to_all_of_them(
+    references: ReferenceSet, capsys: pytest.CaptureFixture
+) -> None:
     method = ChosenMGMP([MGMP(USELESS), MGMP(GOOD)], name="chosen")
     assert isinstance(method, Method)
     fitted = method.fit(references, seed=3)
     same = MGMP(GOOD, name="chosen").fit(references, seed=3)
     assert fitted.config == same.config and fitted.name == "chosen"
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "candidate 0: loss 0.69" in said and "left out, chosen" in said
     for name, array in same.to_arrays()[1].items():
         np.testing.assert_array_equal(fitted.to_arrays()[1][name], array)
 
@@ -99,6 +103,39 @@ def test_a_verifier_is_made_of_it_and_a_training_resumed(
     verifier.save(tmp_path / "verifier")
     (method,) = Verifier.load(tmp_path / "verifier").methods
     assert method.settings["config"]["epochs"] == 20
+
+
+def test_the_last_models_of_a_task_are_judged_and_the_first_of_equals_is_chosen() -> None:
+    family = Family(300, seed=1)
+    pool = [family.pair(f"task {i}", checkpoints=2) for i in range(3)]
+    strange = Pair(
+        "strange",
+        [family.tuned(family.noise()), pool[0].homologous[1]],
+        [pool[0].non_homologous[1]],
+    )
+    references = ReferenceSet(family.model(family.own), [strange, *pool[1:]])
+    (found,) = ChosenMGMP([MGMP(GOOD)]).left_out(references)
+    assert found.accuracy["strange"] > 0.75
+    named = [MGMP(GOOD), MGMP(GOOD.replace(dropout=GOOD.dropout))]
+    losses = {one.mean_loss for one in ChosenMGMP(named).left_out(references)}
+    assert len(losses) == 1
+
+
+def test_a_folder_of_another_choice_is_refused(references: ReferenceSet, tmp_path) -> None:
+    ChosenMGMP([MGMP(USELESS)]).fit(references, folder=tmp_path)
+    with pytest.raises(ValueError, match="holds an MGMP trained with other"):
+        ChosenMGMP([MGMP(USELESS.replace(dropout=0.5))]).fit(references, folder=tmp_path)
+
+
+def test_one_that_diverges_is_passed_over(family: Family) -> None:
+    pool = [
+        Pair(f"task {i}", [family.tuned(family.own, 6)], [family.tuned(family.noise(), 6)])
+        for i in range(3)
+    ]
+    references = ReferenceSet(family.model(family.own), pool)
+    wild = MGMP(PAPER_WITHOUT_GENERATOR.replace(batch_size=100, epochs=30, learning_rate=1e30))
+    found = ChosenMGMP([wild, MGMP(USELESS)]).left_out(references)
+    assert "the loss is nan" in (found[0].unfit or "") and found[1].unfit is None
 
 
 def test_impossible_choices_are_refused(family: Family) -> None:

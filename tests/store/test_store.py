@@ -70,6 +70,9 @@ def test_classes_can_be_cut_into_any_number_of_subsets(store: ModelStore) -> Non
     assert STRANGER.subset == 3 and "glyphs100.15of50" in pairs[0].address
     examples = store.examples(dataclasses.replace(pairs[0], num_examples=None), "test")
     assert set(examples.labels) == {0, 1}
+    for subset in (None, 50):
+        with pytest.raises(ValueError, match=f"must be from 0 to 49; got {subset}"):
+            dataclasses.replace(STRANGER, subset=subset, subsets=50)
 
 
 @pytest.mark.parametrize("head", ["keep", "reinit"])
