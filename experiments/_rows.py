@@ -13,14 +13,14 @@ import numpy as np
 import tables
 from _run import address, draw_picture, results_of, show
 from _specs import recipe_for, source_and_target
-from _variants import Variant, variants
+from _variants import Variant, changed, variants
 from configs.cifar import PRESETS, Args, choose_row
 from configs.common import at_least_one
 
 from mgmp_jax import reporting
 from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.config import PAPER
-from mgmp_jax.methods import MGMP, Fit, FittedMGMP, fit_together
+from mgmp_jax.methods import CANDIDATES, MGMP, ChosenMGMP, Fit, FittedMGMP, fit_together
 from mgmp_jax.processes import first_alone, first_says
 from mgmp_jax.queries import TRAINING, QuerySet
 from mgmp_jax.references import Pair, ReferenceSet
@@ -320,9 +320,36 @@ def _evaluate(answering: Answering, fitted: Mapping[str, Sequence[FittedMGMP]]) 
         "row": row.name,
         "paper": row.paper,
         "methods": found,
+        **({} if row.paper == "-" else {"choice": choose(answering)}),
         "models": {spec.address: answering.store.accuracy(spec) for spec in row.specs},
         "left_of_the_source": left_of_the_source(answering),
     }
+
+
+def choose(answering: Answering) -> dict[str, Any]:
+    """Chooses one of :data:`mgmp_jax.methods.CANDIDATES` on the row's pool, and evaluates them all.
+
+    They read what the row's extended method reads, with one seed and the background alone.
+    """
+    variant = answering.row.variants["extended"]
+    read = {name: getattr(variant.config, name) for name in ("response", "batch_size")}
+    if not answering.embeds:
+        del read["response"]  # each candidate's own
+    tried = {
+        name: changed(variant, generators=(), **{**dataclasses.asdict(config), **read})
+        for name, config in CANDIDATES.items()
+    }
+    methods = [answering._method(one, name, 0, None) for name, one in tried.items()]
+    references = answering._references(variant)
+    left_out = ChosenMGMP(methods).left_out(references)
+    found = {}
+    for (name, one), method, of_pool in zip(tried.items(), methods, left_out, strict=True):
+        if of_pool.unfit is None:
+            evaluated = evaluate(answering, one, [method.fit(references)])
+            accuracy = float(np.mean(list(of_pool.accuracy.values())))
+            about = {"loss": of_pool.mean_loss, "left_out": accuracy}
+            found[name] = {**about, "accuracy": evaluated["accuracy"], "auc": evaluated["auc"]}
+    return {"chosen": min(found, key=lambda name: found[name]["loss"]), "candidates": found}
 
 
 def left_of_the_source(answering: Answering) -> dict[str, float]:

@@ -169,7 +169,9 @@ def settings(args: Any) -> dict[str, Any]:
 
 def address(name: str, what: Any) -> str:
     """Names a folder uniquely for all that decides a result: dataclasses, numbers and words."""
-    text = json.dumps(what, sort_keys=True, default=dataclasses.asdict)
+    from mgmp_jax.store.spec import fields
+
+    text = json.dumps(what, sort_keys=True, default=fields)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

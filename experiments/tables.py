@@ -139,7 +139,7 @@ def with_table(readme: str) -> str:
 
 def rows_tables() -> str:
     """Makes tables of each method's accuracy and verdicts in each committed row."""
-    accuracies, verdicts = [], []
+    accuracies, verdicts, choices, candidates = [], [], [], {}
     header = ["pairs × seeds", "left of the source", "own task (from scratch)"]
     for name, results in rows().items():
         pairs, seeds = (results["methods"]["paper"][key] for key in ("pairs", "seeds"))
@@ -147,12 +147,24 @@ def rows_tables() -> str:
         about = [f"{pairs} × {seeds}", left(results), own_task(results)]
         accuracies.append([link(name, row_label(name)), *about, *figures])
         verdicts.append([row_label(name), f"{pairs * seeds}", *by_method(results, wrong)])
+        if "choice" in results:
+            choices.append([row_label(name), *choice(results)])
+            candidates = results["choice"]["candidates"]
     return (
         markdown(["row", *header, *METHODS.values()], accuracies)
         + "\n\nVerdicts: missed/false alarms, in brackets with one half for δ.\n\n"
         + markdown(["row", "of each", *METHODS.values()], verdicts)
+        + "\n\nChosen on the pool: loss on its tasks left out in turn; accuracy per fragment.\n\n"
+        + markdown(["row", *candidates], choices)
         + f"\n\nNot run: {'; '.join(not_run())}."
     )
+
+
+def choice(results: Results) -> list[str]:
+    """Gives loss on the pool and accuracy of each candidate of a row, the chosen one in bold."""
+    chosen, found = results["choice"]["chosen"], results["choice"]["candidates"]
+    cells = {name: f"{one['loss']:.3f}, {one['accuracy']:.4f}" for name, one in found.items()}
+    return [f"**{cell}**" if name == chosen else cell for name, cell in cells.items()]
 
 
 def left(results: Results) -> str:

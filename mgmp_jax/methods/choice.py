@@ -10,12 +10,23 @@ from typing import ClassVar
 import numpy as np
 
 from mgmp_jax.answers import answers_to
+from mgmp_jax.config import EXTENDED, PAPER_WITHOUT_GENERATOR, MGMPConfig
 from mgmp_jax.methods.mgmp import MGMP, Fit, FittedMGMP, fit_together
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.training import console
 
-__all__ = ["ChosenMGMP", "LeftOut"]
+__all__ = ["CANDIDATES", "ChosenMGMP", "LeftOut"]
+
+CANDIDATES: dict[str, MGMPConfig] = {
+    "extended": EXTENDED,
+    "extended, not aligned": EXTENDED.replace(align=False),
+    "extended, not aligned, without context": EXTENDED.replace(align=False, context=False),
+    "paper, without generator": PAPER_WITHOUT_GENERATOR,
+}
+"""Settings worth trying where nothing is known of a modality. Alignment helps where models of other
+tasks share no coordinates, as image classifiers with new last layers. Where all start from one
+public checkpoint and their embeddings are compared, it takes away what tells them apart."""
 
 _LEAST = 1e-3
 """The least probability that a score is taken to give to what is true."""
@@ -51,7 +62,8 @@ class ChosenMGMP:
     to the whole pool. With ``c`` candidates and ``p`` tasks that is ``c p + 1`` trainings.
 
     Args:
-        candidates: of which one is chosen; the first of equals.
+        candidates: of which one is chosen; the first of equals. :data:`CANDIDATES` are settings for
+            them.
         name: of the method in reports.
 
     Raises:

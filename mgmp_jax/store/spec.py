@@ -11,7 +11,7 @@ from mgmp_jax.arrays import check_whole
 from mgmp_jax.data.tokenizer import Tokens
 from mgmp_jax.training.recipe import Recipe
 
-__all__ = ["ModelSpec"]
+__all__ = ["ModelSpec", "fields"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ModelSpec:
     @property
     def address(self) -> str:
         """Gives a readable name, unique to the spec: the folder of the model."""
-        text = json.dumps(dataclasses.asdict(self, dict_factory=_fields), sort_keys=True)
+        text = json.dumps(fields(self), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         task = self.data if self.subset is None else f"{self.data}.{self.subset}"
         if self.subsets is not None:
@@ -129,6 +129,13 @@ class ModelSpec:
         return dataclasses.replace(task, teacher=self, answers=answers)
 
 
-def _fields(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Leaves ``subsets`` out where it is not given, so that addresses are as before it existed."""
-    return {name: value for name, value in items if (name, value) != ("subsets", None)}
+def fields(made: Any) -> dict[str, Any]:
+    """Gives the fields of a spec, or of what holds specs, as JSON holds them.
+
+    Leaves ``subsets`` out where it is not given, so that addresses are as before it existed.
+    """
+
+    def given(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in items if (name, value) != ("subsets", None)}
+
+    return dataclasses.asdict(made, dict_factory=given)

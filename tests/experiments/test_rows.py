@@ -1,0 +1,45 @@
+"""experiments/_rows.py: the choice among settings on a row's pool."""
+
+import dataclasses
+from pathlib import Path
+
+import _rows
+import numpy as np
+from configs import cifar as config
+
+from mgmp_jax import methods
+from mgmp_jax.queries import QuerySet
+from mgmp_jax.responses import Responses
+from mgmp_jax.store import ModelSpec, ModelStore
+
+
+class Answers(_rows.Answering):
+    """Descendants of the source repeat a part of its answers, in other coordinates."""
+
+    def of(self, spec: ModelSpec, epoch: int | None = None) -> Responses:
+        rng = np.random.default_rng(0)
+        data, own = rng.normal(size=(2, len(self.queries), 10))
+        rng = np.random.default_rng([spec.seed, spec.start is None, epoch or 0])
+        other = rng.normal(size=data.shape)
+        if spec == self.row.source:
+            values = data + own
+        else:
+            start = other if spec.start is None else own
+            values = (data + 2 * start) @ rng.normal(size=(10, 10))
+        return Responses(values.astype(np.float32), "logits", self.queries, spec.address)
+
+
+def test_settings_are_chosen_on_the_pool_and_all_are_evaluated(tmp_path: Path, monkeypatch) -> None:
+    for name in ("EXTENDED", "PAPER_WITHOUT_GENERATOR"):
+        few = getattr(methods, name).replace(epochs=100, learning_rate=3e-3)
+        monkeypatch.setitem(_rows.CANDIDATES, name, few)
+    for name in [name for name in _rows.CANDIDATES if name.islower()]:
+        monkeypatch.delitem(_rows.CANDIDATES, name)
+    row = _rows.cifar_row(config.Args(preset="small"))
+    row = dataclasses.replace(row, pool=row.pool[:3], evaluation=row.evaluation[:2])
+    images = np.random.default_rng(1).integers(0, 256, (400, 32, 32, 3), dtype=np.uint8)
+    found = _rows.choose(Answers(ModelStore(tmp_path), row, QuerySet.images(images)))
+    extended, plain = (found["candidates"][name] for name in _rows.CANDIDATES)
+    assert found["chosen"] == "EXTENDED" and extended["loss"] < plain["loss"]
+    assert extended["accuracy"] > 0.9 and extended["left_out"] > 0.9 and extended["auc"] == 1
+    assert plain["accuracy"] < 0.9
