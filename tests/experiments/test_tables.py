@@ -79,3 +79,12 @@ def test_rows_without_a_result_are_named(monkeypatch) -> None:
 def test_a_column_without_a_row_has_a_dash_and_bars_are_escaped() -> None:
     got = tables.pivot("method", {"ResNet18": {"|o|": "1", "b": "2"}, "AlexNet": {"b": "3"}})
     assert got.splitlines()[2:] == ["| \\|o\\| | 1 | – |", "| b | 2 | 3 |"]
+
+
+def test_the_candidate_that_a_row_chose_is_in_bold() -> None:
+    found = {
+        "extended": {"loss": 0.5, "accuracy": 0.9},
+        "plain": {"loss": 0.0412, "accuracy": 0.98},
+    }
+    cells = tables.choice({"choice": {"chosen": "plain", "candidates": found}})
+    assert cells == ["0.500, 0.9000", "**0.041, 0.9800**"]
