@@ -13,14 +13,14 @@ import numpy as np
 import tables
 from _run import address, draw_picture, results_of, show
 from _specs import recipe_for, source_and_target
-from _variants import Variant, changed, variants
+from _variants import Variant, candidates, variants
 from configs.cifar import PRESETS, Args, choose_row
 from configs.common import at_least_one
 
 from mgmp_jax import reporting
 from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.config import PAPER
-from mgmp_jax.methods import CANDIDATES, MGMP, ChosenMGMP, Fit, FittedMGMP, fit_together
+from mgmp_jax.methods import MGMP, ChosenMGMP, Fit, FittedMGMP, fit_together
 from mgmp_jax.processes import first_alone, first_says
 from mgmp_jax.queries import TRAINING, QuerySet
 from mgmp_jax.references import Pair, ReferenceSet
@@ -332,13 +332,7 @@ def choose(answering: Answering) -> dict[str, Any]:
     They read what the row's extended method reads, with one seed and the background alone.
     """
     variant = answering.row.variants["extended"]
-    read = {name: getattr(variant.config, name) for name in ("response", "batch_size")}
-    if not answering.embeds:
-        del read["response"]  # each candidate's own
-    tried = {
-        name: changed(variant, generators=(), **{**dataclasses.asdict(config), **read})
-        for name, config in CANDIDATES.items()
-    }
+    tried = candidates(variant.config)
     methods = [answering._method(one, name, 0, None) for name, one in tried.items()]
     references = answering._references(variant)
     left_out = ChosenMGMP(methods).left_out(references)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mgmp_jax.config import EXTENDED, PAPER_WITHOUT_GENERATOR, MGMPConfig
+from mgmp_jax.methods import CANDIDATES
 from mgmp_jax.store import ModelSpec
 
 
@@ -34,9 +35,7 @@ def variants(
 
     What the ``paper`` reads, logits or embeddings, all compare; ``generators`` are the library's.
     """
-    more: dict[str, Any] = {"batch_size": paper.batch_size}
-    if paper.response == "embedding":
-        more["response"] = "embedding"
+    more = _read_as(paper)
     extended = EXTENDED.replace(**more)
     return {
         "paper, without generator": Variant(PAPER_WITHOUT_GENERATOR.replace(**more)),
@@ -44,6 +43,19 @@ def variants(
         "extended, background only": Variant(extended, checkpoints=True),
         "extended": Variant(extended, checkpoints=True, generators=tuple(generators)),
     }
+
+
+def candidates(config: MGMPConfig) -> dict[str, Variant]:
+    """Makes the library's candidates for a choice on the pool, which read what ``config`` reads."""
+    more = _read_as(config)
+    return {
+        name: Variant(one.replace(**more), checkpoints=True) for name, one in CANDIDATES.items()
+    }
+
+
+def _read_as(config: MGMPConfig) -> dict[str, Any]:
+    embeds = {"response": "embedding"} if config.response == "embedding" else {}
+    return {"batch_size": config.batch_size, **embeds}
 
 
 def changed(variant: Variant, *, times_epochs: int = 1, **changes: Any) -> Variant:

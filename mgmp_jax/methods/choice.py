@@ -135,16 +135,16 @@ class ChosenMGMP:
         folds = list(_folds(references))
         found = []
         for i, candidate in enumerate(self.candidates):
-            place = None if folder is None else Path(folder) / f"candidate-{i}"
-            fits = [
-                Fit(candidate, rest, seed, None if place is None else place / str(j))
-                for j, (rest, _) in enumerate(folds)
-            ]
             try:
                 candidate.check(references)
             except ValueError as error:
                 found.append(LeftOut({}, {}, str(error)))
                 continue
+            place = None if folder is None else Path(folder) / f"candidate-{i}"
+            fits = [
+                Fit(candidate, rest, seed, None if place is None else place / str(j))
+                for j, (rest, _) in enumerate(folds)
+            ]
             try:
                 found.append(_judge(fit_together(fits), [pair for _, pair in folds]))
             except FloatingPointError as error:

@@ -258,11 +258,14 @@ def test_a_token_that_is_missing_or_no_header_is_not_shown(monkeypatch: pytest.M
 
 
 def test_the_rate_is_kept() -> None:
-    server = Server()
-    with server.running() as url:
-        ask(url, rate=50.0, concurrency=4, batch_size=6)
-    assert server.requests == 10
-    assert server.times[-1] - server.times[0] >= 9 / 50 - 0.1  # the first may arrive late
+    took = []
+    for _ in range(3):  # on a busy machine the first request may arrive late
+        server = Server()
+        with server.running() as url:
+            ask(url, rate=50.0, concurrency=4, batch_size=6)
+        assert server.requests == 10
+        took.append(server.times[-1] - server.times[0])
+    assert max(took) >= 9 / 50 - 0.02
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,14 @@ class Answers(_rows.Answering):
 def test_settings_are_chosen_on_the_pool_and_all_are_evaluated(tmp_path: Path, monkeypatch) -> None:
     for name in ("EXTENDED", "PAPER_WITHOUT_GENERATOR"):
         few = getattr(methods, name).replace(epochs=100, learning_rate=3e-3)
-        monkeypatch.setitem(_rows.CANDIDATES, name, few)
-    for name in [name for name in _rows.CANDIDATES if name.islower()]:
-        monkeypatch.delitem(_rows.CANDIDATES, name)
+        monkeypatch.setitem(methods.CANDIDATES, name, few)
+    for name in [name for name in methods.CANDIDATES if name.islower()]:
+        monkeypatch.delitem(methods.CANDIDATES, name)
     row = _rows.cifar_row(config.Args(preset="small"))
     row = dataclasses.replace(row, pool=row.pool[:3], evaluation=row.evaluation[:2])
     images = np.random.default_rng(1).integers(0, 256, (400, 32, 32, 3), dtype=np.uint8)
     found = _rows.choose(Answers(ModelStore(tmp_path), row, QuerySet.images(images)))
-    extended, plain = (found["candidates"][name] for name in _rows.CANDIDATES)
+    extended, plain = (found["candidates"][name] for name in methods.CANDIDATES)
     assert found["chosen"] == "EXTENDED" and extended["loss"] < plain["loss"]
     assert extended["accuracy"] > 0.9 and extended["left_out"] > 0.9 and extended["auc"] == 1
     assert plain["accuracy"] < 0.9

@@ -105,7 +105,9 @@ def test_a_verifier_is_made_of_it_and_a_training_resumed(
     assert method.settings["config"]["epochs"] == 20
 
 
-def test_the_last_models_of_a_task_are_judged_and_the_first_of_equals_is_chosen() -> None:
+def test_the_last_models_of_a_task_are_judged_and_the_first_of_equals_is_chosen(
+    capsys: pytest.CaptureFixture,
+) -> None:
     family = Family(300, seed=1)
     pool = [family.pair(f"task {i}", checkpoints=2) for i in range(3)]
     strange = Pair(
@@ -119,6 +121,9 @@ def test_the_last_models_of_a_task_are_judged_and_the_first_of_equals_is_chosen(
     named = [MGMP(GOOD), MGMP(GOOD.replace(dropout=GOOD.dropout))]
     losses = {one.mean_loss for one in ChosenMGMP(named).left_out(references)}
     assert len(losses) == 1
+    ChosenMGMP(named).fit(references)
+    first, second = [one for one in capsys.readouterr().out.splitlines() if "candidate" in one]
+    assert "chosen" in first and "chosen" not in second
 
 
 def test_a_folder_of_another_choice_is_refused(references: ReferenceSet, tmp_path) -> None:
