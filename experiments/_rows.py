@@ -76,6 +76,11 @@ class Row:
     paper: str = "-"
 
     @property
+    def is_in_paper(self) -> bool:
+        """Whether it is a row of the paper's tables, and no variation of one."""
+        return self.paper != "-"
+
+    @property
     def pairs(self) -> tuple[TaskPair, ...]:
         """Of the pool, then of the evaluation."""
         return self.pool + self.evaluation
@@ -320,7 +325,7 @@ def _evaluate(answering: Answering, fitted: Mapping[str, Sequence[FittedMGMP]]) 
         "row": row.name,
         "paper": row.paper,
         "methods": found,
-        **({} if row.paper == "-" else {"choice": choose(answering)}),
+        **({"choice": choose(answering)} if row.is_in_paper else {}),
         "models": {spec.address: answering.store.accuracy(spec) for spec in row.specs},
         "left_of_the_source": left_of_the_source(answering),
     }

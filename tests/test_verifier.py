@@ -4,7 +4,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mgmp_jax.methods import EXTENDED, MGMP, PAPER_WITHOUT_GENERATOR, SiblingTest, Similarity
+from mgmp_jax.methods import (
+    EXTENDED,
+    MGMP,
+    PAPER_WITHOUT_GENERATOR,
+    ChosenMGMP,
+    Fitted,
+    SiblingTest,
+    Similarity,
+)
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.report import Answer, Report, false_positive_bound
 from mgmp_jax.responses import Responses
@@ -185,6 +193,22 @@ def test_methods_are_chosen_by_what_there_is(family: Family) -> None:
     assert "3 siblings allow no p below 0.25" in report.lineage.reason
     with pytest.raises(ValueError, match=r"nothing can be asked"):
         Verifier.fit(dataclasses.replace(siblings, siblings=[]))
+
+
+@pytest.mark.parametrize(("tasks", "method"), [(2, MGMP), (3, ChosenMGMP)])
+def test_settings_are_chosen_where_the_pool_has_three_tasks(
+    family: Family, monkeypatch: pytest.MonkeyPatch, tasks: int, method: type
+) -> None:
+    asked = []
+
+    def fit(self, references: ReferenceSet, **_) -> Fitted:
+        asked.append(type(self))
+        return Similarity("linear CKA").fit(references)
+
+    for each in (MGMP, ChosenMGMP):
+        monkeypatch.setattr(each, "fit", fit)
+    Verifier.fit(family.references(tasks))
+    assert asked == [method]
 
 
 def test_a_calibration_model_is_no_suspect_rounded_or_as_labels(family: Family) -> None:

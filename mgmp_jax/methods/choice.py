@@ -62,15 +62,15 @@ class ChosenMGMP:
     to the whole pool. With ``c`` candidates and ``p`` tasks that is ``c p + 1`` trainings.
 
     Args:
-        candidates: of which one is chosen; the first of equals. :data:`CANDIDATES` are settings for
-            them.
+        candidates: of which one is chosen; the first of equals. By default :data:`CANDIDATES`. One
+            that does not align reads only suspects as wide as the source.
         name: of the method in reports.
 
     Raises:
         ValueError: there is no candidate, or they do not ask the same query set.
     """
 
-    candidates: Sequence[MGMP]
+    candidates: Sequence[MGMP] = tuple(MGMP(made, name=name) for name, made in CANDIDATES.items())
     name: str = "MGMP"
     question: ClassVar[Question] = "knowledge"
 
@@ -98,14 +98,13 @@ class ChosenMGMP:
         """
         found = self.left_out(references, seed=seed, folder=folder)
         best = int(np.argmin([one.mean_loss for one in found]))
+        if found[best].unfit is not None:
+            reasons = dict.fromkeys(one.unfit or "" for one in found)
+            raise ValueError(f"none of the candidates can be fitted: {'; '.join(reasons)}")
         for i, one in enumerate(found):
             how = one.unfit or f"loss {one.mean_loss:.3f} on tasks left out"
-            console.print(f"  {self.name}, candidate {i}: {how}{', chosen' * (i == best)}")
-        if found[best].unfit is not None:
-            raise ValueError(
-                "none of the candidates can be fitted: "
-                + "; ".join(f"{i}: {one.unfit}" for i, one in enumerate(found))
-            )
+            name = self.candidates[i].name
+            console.print(f"  candidate {i}, {name}: {how}{', chosen' * (i == best)}")
         chosen = dataclasses.replace(self.candidates[best], name=self.name)
         place = None if folder is None else Path(folder) / "chosen"
         return chosen.fit(references, seed=seed, folder=place)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from mgmp_jax.answers import load_answers
 from mgmp_jax.cli import main
@@ -77,9 +78,18 @@ def mgmp(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 
 
-@pytest.fixture(scope="module")
-def story(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("owner")
+@pytest.fixture(scope="session")
+def story(real_data: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of the story, made by the first process of the suite that needs it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "owner"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "suspects").exists():
+            tell(folder, real_data)
+    return folder
+
+
+def tell(folder: Path, real_data: Path) -> None:
     unpack = [sys.executable, real_data / "unpack_arrays.py", folder, "--only", "cifar10"]
     subprocess.run(unpack, check=True, capture_output=True)
     train, test = (np.load(folder / f"cifar10/{s}/image.npy") for s in ("train", "test"))
@@ -92,7 +102,6 @@ def story(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert mgmp("fit", folder / "references", "--out", folder / "verifier") == 0
     for name in ("stolen", *INNOCENT):
         record(folder, f"torch:{MODELS}:{name}", f"suspects/{name}.npz")
-    return folder
 
 
 def record(folder: Path, model: str, out: str, *more: str) -> Path:
@@ -131,19 +140,23 @@ def test_labels_alone_betray_the_descendant(story: Path, capsys) -> None:
     assert answers["lineage"]["verdict"] == "homologous"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exported(story: Path) -> Path:
     pytest.importorskip("onnxruntime", reason="pip install 'mgmp_jax[onnx]'")
     pytest.importorskip("onnxscript", reason="pip install onnxscript")
     from mgmp_jax.adapters.python import open_model
 
-    net, batch = open_model(f"{MODELS}:stolen"), ({0: torch.export.Dim("b")},)
-    with warnings.catch_warnings(action="ignore"):
-        program = torch.onnx.export(
-            net, (torch.zeros(2, 3, 32, 32),), dynamo=True, dynamic_shapes=batch, verbose=False
-        )
-    program.save(story / "stolen.onnx")
-    return story / "stolen.onnx"
+    path = story / "stolen.onnx"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            net, batch = open_model(f"{MODELS}:stolen"), ({0: torch.export.Dim("b")},)
+            with warnings.catch_warnings(action="ignore"):
+                images = (torch.zeros(2, 3, 32, 32),)
+                program = torch.onnx.export(
+                    net, images, dynamo=True, dynamic_shapes=batch, verbose=False
+                )
+            program.save(path)
+    return path
 
 
 def answers_alike(story: Path, suspect: Path) -> None:
