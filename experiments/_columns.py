@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from mgmp_jax import reporting
@@ -122,6 +123,23 @@ def conditions(results: Results) -> Columns:
         for condition, by_queries in found["by_condition"].items():
             firsts = ", ".join(str(one.count(1)) for one in by_queries.values())
             columns.setdefault(condition, {})[kind] = firsts
+    return columns
+
+
+def late(results: Results) -> Columns:
+    """Makes the columns of late siblings: cost, likeness, how often the own source came first."""
+    columns: Columns = {"cost": {}, "accuracy": {}, "agree": {}}
+    for shared, found in results["shared"].items():
+        cells = {
+            "cost": f"{1 - int(shared) / results['epochs']:.2f}",
+            "accuracy": f"{found['accuracy']:.2f}",
+            "agree": f"{found['agreement']:.2f}",
+        }
+        for which, one in found["by_queries"].items():
+            middle = median(one["places"])
+            cells[which] = f"{one['first']} of {one['models']}, {middle:g}"
+        for column, cell in cells.items():
+            columns.setdefault(column, {})[f"{shared} of {results['epochs']}"] = cell
     return columns
 
 

@@ -21,6 +21,7 @@ from _columns import (
     comparison,
     conditions,
     kinds_of_queries,
+    late,
     level,
     power,
     recorded,
@@ -338,6 +339,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "stages": stages,
     "students": partial(of_each, "students", "students", students),
     "conditions": partial(of_each, "students", "students", conditions),
+    "late": partial(of_families, "late", "shared epochs", late),
     "recorded": partial(of_each, "recorded", "method", recorded),
     "above half": partial(of_each, "recorded", "method", above_half),
     "retention": partial(of_each, "retention", "fine-tuned for", retention),
@@ -355,6 +357,7 @@ for _name in (
     "benchmark",
     "recorded",
     "students",
+    "late",
 ):
     PARTS[f"runs of {_name}"] = partial(origins, _name)
 """What stands for ``{part}`` in ``templates/``."""

@@ -9,6 +9,7 @@ import _recorded
 import _rows
 import _scoring
 import compare
+import late
 import numpy as np
 import pytest
 import queries
@@ -310,5 +311,12 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     default = ", ".join(students.SIBLING_TESTS[0])
     for which, found in traced["places"].items():
         assert all_of_them[which] == found[f"sibling test: {default}"]
+    forks = late.main(args)
+    assert list(forks["shared"]) == ["0", "1"] and forks["candidates"] == 4
+    for fork in forks["shared"].values():
+        for found in fork["by_queries"].values():
+            assert found["models"] == 8 and found["candidates"] == 4
+            assert found["first"] == found["places"].count(1)
+        assert 0 <= fork["agreement"] <= 1
     monkeypatch.setattr(store_module, "train_group", lambda *_: pytest.fail("trained twice"))
     assert compare.main(args) == json.loads(json.dumps(results))
