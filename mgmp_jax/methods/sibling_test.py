@@ -110,8 +110,9 @@ class FittedSiblingTest:
     """The candidates of a sibling test, ready for suspects.
 
     Measured on one core for 2,500 queries of width 10: 19 siblings take 0.04 s once and 0.03 s a
-    suspect, 99 siblings 0.8 s once and 0.15 s a suspect (``docs/results/benchmark.md``). For ``n`` queries, ``c`` candidates and ``w = c d`` coordinates ``8 (3 n w + 5 w^2)``
-    bytes are kept, and a suspect of width ``p`` takes ``8 c n (d + 2 p)`` more while it is tested.
+    suspect, 99 siblings 0.8 s once and 0.15 s a suspect (``docs/results/benchmark.md``). For ``n``
+    queries, ``c`` candidates and ``w = c d`` coordinates ``8 (3 n w + 5 w^2)`` bytes are kept, and
+    a suspect of width ``p`` takes ``8 c n (d + 2 p)`` more while it is tested.
 
     Args:
         candidates: responses ``[c, n, d]`` of the source, which comes first, and its siblings.
