@@ -260,7 +260,10 @@ def _calibrated_by(verifier: Verifier) -> str:
         too = any(isinstance(method, FittedSiblingTest) for method in verifier.methods)
         used = ", which question 2 uses too" if too else ""
         return f"the {len(verifier.calibration)} controls{used}"
-    return f"models of their own ({len(verifier.calibration)}), not the controls"
+    count = len(verifier.calibration)
+    if "controls" in places:
+        return f"{count} models, controls among them"
+    return f"models of their own ({count}), not the controls"
 
 
 def _conditions(method: Fitted, suspect: Responses) -> Conditions:

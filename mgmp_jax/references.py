@@ -11,7 +11,7 @@ import numpy as np
 from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.arrays import check_varied
 from mgmp_jax.queries import QuerySet
-from mgmp_jax.responses import Responses
+from mgmp_jax.responses import ResponseKind, Responses
 
 __all__ = ["OnePair", "OneQuerySet", "Pair", "ReferenceSet", "same_answers", "same_numbers"]
 
@@ -171,10 +171,19 @@ class OneQuerySet:
     queries: QuerySet | None
 
 
+_COMPARABLE: tuple[ResponseKind, ...] = ("logits", "log-probabilities", "probabilities")
+
+
 def same_answers(one: Responses, other: Responses) -> bool:
-    """Says whether two models answer alike, up to what rounding does to one model's answers."""
+    """Says whether two models answer alike, up to what rounding does to one model's answers.
+
+    Logits, log-probabilities and probabilities are compared as the poorer of the two kinds.
+    """
     if one.kind != other.kind:
-        return False
+        if one.kind not in _COMPARABLE or other.kind not in _COMPARABLE:
+            return False
+        poorer = _COMPARABLE[max(map(_COMPARABLE.index, (one.kind, other.kind)))]
+        one, other = one.to(poorer), other.to(poorer)
     if one.kind == "labels":
         return np.array_equal(one.values.argmax(axis=1), other.values.argmax(axis=1))
     return same_numbers(one.values, other.values)
@@ -244,6 +253,7 @@ def _check_apart(models: Mapping[str, Responses]) -> None:
             if same_answers(earlier, model):
                 raise ValueError(
                     f"{other} and {place} give equal answers: they are one model (a copy, or a "
-                    "seed without effect). Leave one of them out, or train it again"
+                    "seed without effect), or too few labels to tell two apart. Leave one of them "
+                    "out, or train it again"
                 )
         seen.append((place, model))

@@ -83,7 +83,8 @@ class Answer:
 
         To knowledge it bounds how often another innocent suspect beats all ``m`` calibration
         models; to lineage how often another training in the source's place would beat these
-        siblings with an innocent suspect.
+        siblings with an innocent suspect, which holds only nearly: siblings' scores depend on the
+        model in the source's place.
         """
         return false_positive_bound(self.m)
 
@@ -93,7 +94,7 @@ class Answer:
             bound = ""
             if self.question == "knowledge" and self.p_value <= self.least_p:
                 rate = f"{self.false_positive_bound:.1%}"
-                bound = f", false positive rate of beating all m at most {rate}"
+                bound = f", false positive rate of beating all m at most {rate} (95 % bound)"
             p = f"p = {self.p_value:.3g} (m = {self.m}, least p {self.least_p:.3g}{bound})"
         score = "" if self.score is None else f"score {self.score:.3f}, {p}. "
         return f"{self.question}: {self.verdict.upper()}. {score}{self.reason}"

@@ -303,7 +303,7 @@ def mutual_knn(
         k: how many neighbours of each query are compared.
 
     Returns:
-        A number from 0 to 1, about ``k / n`` for unrelated responses.
+        A number from 0 to 1, about ``k / n`` for unrelated responses without ties.
 
     Raises:
         ValueError: there are not more than ``k`` queries, or ``k`` is no whole number.

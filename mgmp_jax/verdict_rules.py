@@ -106,7 +106,8 @@ def knowledge_verdict(
 def _unknown(method: Fitted) -> str:
     if isinstance(method, FittedMGMP) and not method.knows_siblings:
         return (
-            " No sibling of the source was known: another model of the same data may score as high."
+            " No sibling of the source is in its background: another model of the same data may "
+            "score as high."
         )
     return ""
 

@@ -13,7 +13,6 @@ from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.arrays import check_varied
 from mgmp_jax.methods import (
     MGMP,
-    ChosenMGMP,
     Fitted,
     FittedMGMP,
     FittedSiblingTest,
@@ -84,9 +83,8 @@ class Verifier:
         Args:
             references: the models whose truth the owner knows. Its ``calibration`` models, or
                 where there are none its ``controls``, calibrate the p-values of knowledge.
-            methods: by default :class:`mgmp_jax.methods.ChosenMGMP` where the pool has at least
-                three tasks, :class:`~mgmp_jax.methods.MGMP` where it has one or two, and
-                :class:`~mgmp_jax.methods.SiblingTest` where there are at least two siblings.
+            methods: by default :class:`mgmp_jax.methods.MGMP` where there is a pool, and
+                :class:`mgmp_jax.methods.SiblingTest` where there are at least two siblings.
             seed: of whatever is drawn.
             folder: for checkpoints of trainings, which are resumed; ``None`` keeps nothing.
 
@@ -372,7 +370,7 @@ def _check_responses(responses: Any, method: Fitted, name: str) -> None:
 def _default_methods(references: ReferenceSet) -> list[Method]:
     methods: list[Method] = []
     if references.pool:
-        methods.append(ChosenMGMP() if len(references.pool) > 2 else MGMP())
+        methods.append(MGMP())
     if len(references.siblings) > 1:
         methods.append(SiblingTest())
     return methods

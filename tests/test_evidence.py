@@ -75,6 +75,8 @@ def test_models_are_counted_once_whatever_they_were_asked(family: Family) -> Non
         gather_evidence(others, suspect).calibrated_by
         == "models of their own (1), not the controls"
     )
+    mixed = verifier.calibrate([*controls, asked(family.tuned(family.noise()))])
+    assert gather_evidence(mixed, suspect).calibrated_by == "4 models, controls among them"
     bare = Verifier(verifier.methods, (), verifier.known)
     assert gather_evidence(bare, suspect).calibrated_by == "none"
 

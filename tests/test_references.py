@@ -116,6 +116,19 @@ def test_answers_are_the_same_only_in_kind_shape_and_number() -> None:
     assert not same_answers(one, Responses(elsewhere, "logits", "q"))
 
 
+def test_converted_answers_of_one_model_are_the_same() -> None:
+    one = model(1)
+    for kind in ("log-probabilities", "probabilities"):
+        assert same_answers(one, one.to(kind)) and same_answers(one.to(kind), one)
+        assert not same_answers(one, model(2).to(kind))
+    assert same_answers(one.to("log-probabilities"), one.to("probabilities"))
+    assert not same_answers(one, one.to("labels"))  # two good models may give equal labels
+    with pytest.raises(ValueError, match=r"pool 'a' .* and controls\[0\] give equal answers"):
+        ReferenceSet(
+            model(0), [Pair("a", [one], [model(2)])], controls=[model(2).to("probabilities")]
+        )
+
+
 def test_fill_values_do_not_make_models_one() -> None:
     models = [model(seed) for seed in range(3)]
     masked = [np.c_[one.values, np.full(len(one), -1e9)] for one in models]

@@ -11,6 +11,7 @@ import numpy as np
 
 from mgmp_jax.answers import answers_to
 from mgmp_jax.config import EXTENDED, PAPER_WITHOUT_GENERATOR, MGMPConfig
+from mgmp_jax.methods.fragments import check_equal_width, read_as
 from mgmp_jax.methods.mgmp import MGMP, Fit, FittedMGMP, fit_together
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.references import Pair, ReferenceSet
@@ -57,13 +58,18 @@ class LeftOut:
 class ChosenMGMP:
     """The one of several MGMPs that does best on tasks of the pool that it has not seen.
 
+    Ask for it where the settings of :class:`MGMP` do badly on your own kind of models, as they do
+    on texts' embeddings. A verifier does not do so by default: settings that do not align take a
+    descendant whose outputs were permuted, scaled or shifted for an innocent model.
+
     Each learns from all tasks of the pool but one and scores the last homologous and the last
     non-homologous model of that one, for each task in turn; the one with the least loss is fitted
     to the whole pool. With ``c`` candidates and ``p`` tasks that is ``c p + 1`` trainings.
 
     Args:
-        candidates: of which one is chosen; the first of equals. By default :data:`CANDIDATES`. One
-            that does not align reads only suspects as wide as the source.
+        candidates: of which one is chosen; the first of equals. By default :data:`CANDIDATES`,
+            which read logits; for others give them ``replace(response=...)``. One that does not
+            align reads only suspects as wide as the source.
         name: of the method in reports.
 
     Raises:
@@ -121,7 +127,8 @@ class ChosenMGMP:
 
         Returns:
             One for each candidate, in their order. One is unfit that cannot be fitted to the whole
-            pool, or whose training diverges.
+            pool, cannot read a control or calibration model, takes no account of siblings that
+            there are, or whose training diverges.
 
         Raises:
             ValueError: there are too few tasks, or the folder holds other trainings.
@@ -135,7 +142,7 @@ class ChosenMGMP:
         found = []
         for i, candidate in enumerate(self.candidates):
             try:
-                candidate.check(references)
+                _check(candidate, references)
             except ValueError as error:
                 found.append(LeftOut({}, {}, str(error)))
                 continue
@@ -149,6 +156,22 @@ class ChosenMGMP:
             except FloatingPointError as error:
                 found.append(LeftOut({}, {}, str(error)))
         return found
+
+
+def _check(candidate: MGMP, references: ReferenceSet) -> None:
+    """Raises ``ValueError`` where a candidate would be worse than none, whatever its loss."""
+    candidate.check(references)
+    config = candidate.config
+    if references.siblings and not (config.assemble == "residual" and config.background):
+        raise ValueError(
+            "it has no background for the siblings to join, and would take their descendants for "
+            "the source's"
+        )
+    if config.align:
+        return
+    source = read_as(config, answers_to(references.source, candidate.asks))
+    for answers in (*references.controls, *references.calibration):
+        check_equal_width(source, read_as(config, answers_to(answers, candidate.asks)))
 
 
 def _folds(references: ReferenceSet) -> Iterator[tuple[ReferenceSet, Pair]]:

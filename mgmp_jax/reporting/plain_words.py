@@ -208,4 +208,7 @@ def bound_in_words(answer: Answer) -> str:
     from_m = f"follows from m = {answer.m} alone, not from this case: how often at most"
     if answer.question == "knowledge":
         return f"{from_m} an unrelated model would score above all calibration models"
-    return f"{from_m} the source would come before all siblings for an independent suspect"
+    return (
+        f"{from_m} the source would come before all siblings for an independent suspect; "
+        "nearly so, as siblings' scores depend on the model in its place"
+    )

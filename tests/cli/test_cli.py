@@ -19,7 +19,7 @@ TOYS = Path(__file__).parents[2] / "examples" / "toy_models.py"
 REFERENCES = [
     "source",
     *(f"{group}/{i:02}" for group in ("siblings", "controls") for i in range(19)),
-    *(f"pool/task{i}/{side}homologous" for i in range(2) for side in ("", "non_")),
+    *(f"pool/task{i}/{side}homologous" for i in range(3) for side in ("", "non_")),
 ]
 INNOCENT = [f"innocent{i}" for i in range(5, 10)]  # one in twenty is accused at the level 0.05
 

@@ -23,7 +23,7 @@ TOYS = Path(__file__).parents[2] / "examples" / "toy_models.py"
 MODELS = [
     "source",
     *(f"{group}/{i:02}" for group in ("siblings", "controls") for i in range(4)),
-    *(f"pool/task{i}/{side}homologous" for i in range(3) for side in ("", "non_")),
+    *(f"pool/task{i}/{side}homologous" for i in range(2) for side in ("", "non_")),
 ]
 COMMANDS = {
     "queries": "queries train.npy --unseen test.npy --count 300 --out out/queries",

@@ -132,6 +132,30 @@ def test_a_folder_of_another_choice_is_refused(references: ReferenceSet, tmp_pat
         ChosenMGMP([MGMP(USELESS.replace(dropout=0.5))]).fit(references, folder=tmp_path)
 
 
+def test_candidates_that_would_fail_the_owner_are_unfit(family: Family) -> None:
+    def pool() -> list[Pair]:
+        return [
+            Pair(f"task {i}", [family.tuned(family.own, 6)], [family.tuned(family.noise(), 6)])
+            for i in range(3)
+        ]
+
+    def unfit(**more) -> list[str]:
+        references = ReferenceSet(family.model(family.own), pool(), **more)
+        tried = [MGMP(PLAIN), MGMP(GOOD.replace(align=False)), MGMP(GOOD)]
+        return [one.unfit or "" for one in ChosenMGMP(tried).left_out(references)]
+
+    siblings = [family.model(family.noise()) for _ in range(2)]
+    plain, *others = unfit(siblings=siblings)
+    assert "no background for the siblings to join" in plain and others == ["", ""]
+    wide = [family.tuned(family.noise(), 8)]
+    for group in ("controls", "calibration"):
+        plain, unaligned, aligned = unfit(**{group: wide})
+        assert "must be equally wide" in plain and "must be equally wide" in unaligned
+        assert aligned == ""
+    poorer = [family.tuned(family.noise(), 6).to("probabilities")]
+    assert "cannot be converted to logits" in unfit(controls=poorer)[0]
+
+
 def test_one_that_diverges_is_passed_over(family: Family) -> None:
     pool = [
         Pair(f"task {i}", [family.tuned(family.own, 6)], [family.tuned(family.noise(), 6)])
