@@ -42,6 +42,17 @@ def test_a_descendant_is_homologous_to_both_questions(family: Family, verifier: 
     assert [answer.method for answer in report.answers] == ["MGMP", "sibling test", "linear CKA"]
 
 
+@pytest.mark.parametrize(
+    "disguise",
+    [lambda y: y[:, ::-1], lambda y: y / 3, lambda y: y + 20, lambda y: np.maximum(y, -1)],
+    ids=["permuted", "scaled", "shifted", "clipped"],
+)
+def test_a_disguised_descendant_is_homologous(family: Family, verifier: Verifier, disguise) -> None:
+    suspect = disguise(family.tuned(family.own).values)
+    report = verifier.verify(Responses(suspect, "logits", family.queries))
+    assert (report.knowledge.verdict, report.lineage.verdict) == ("homologous", "homologous")
+
+
 def test_an_innocent_is_not(family: Family, verifier: Verifier) -> None:
     report = verifier.verify(family.tuned(family.noise()))
     assert (report.knowledge.verdict, report.lineage.verdict) == ("not homologous", "inconclusive")
