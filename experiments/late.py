@@ -31,7 +31,7 @@ CANDIDATES = 10
 """Of the sibling test, or all that the cohort has where there are fewer."""
 DESCENDANTS = 2
 """Of each candidate, on as many tasks: one keeps the last layer, the other does not."""
-MOMENTS = 5
+MOMENTS = 3
 """How many are tried, evenly spaced from the beginning of the source's training."""
 WAY = ("both fits", "others")
 """What the sibling test does by default."""

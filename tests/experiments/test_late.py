@@ -8,8 +8,7 @@ import pytest
 
 
 def test_moments_begin_with_none_and_end_before_the_last_epoch() -> None:
-    assert late.moments(5) == [0, 1, 2, 3, 4]
-    assert late.moments(60) == [0, 12, 24, 36, 48]
+    assert late.moments(5) == [0, 1, 3] and late.moments(60) == [0, 20, 40]
     assert late.moments(2) == [0, 1] and late.moments(1) == [0]
 
 
