@@ -167,11 +167,13 @@ def robustness(results: Results) -> Columns:
                 columns.setdefault(f"{kind} first", {})[change] = cell
     shown = ("linear CKA", "ridge R², target to source", "MGMP paper", "MGMP extended", "‖Δw‖")
     for method in shown:
-        columns[method] = {
-            change: f"{found['methods'][method]['against']['sibling descendant']['auc']:.2f}"
-            for change, found in changes
-            if "sibling descendant" in found["methods"].get(method, {"against": {}})["against"]
-        }
+        columns[method] = {}
+        for change, found in changes:
+            against = found["methods"].get(method, {"against": {}})["against"]
+            if "sibling descendant" in against:
+                columns[method][change] = f"{against['sibling descendant']['auc']:.2f}"
+            elif "scratch" in against:
+                columns[method][change] = f"({against['scratch']['auc']:.2f})"
     return columns
 
 
