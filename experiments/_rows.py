@@ -283,7 +283,10 @@ def _fit_and_keep(fits: Sequence[Fit]) -> None:
 
 
 def _load(folder: Path) -> FittedMGMP:
-    (found,) = Verifier.load(folder / "verifier").methods
+    try:
+        (found,) = Verifier.load(folder / "verifier").methods
+    except ValueError as error:
+        raise OSError(f"{error}; move {folder} away, and it is fitted anew") from error
     assert isinstance(found, FittedMGMP)
     return found
 

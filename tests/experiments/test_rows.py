@@ -5,6 +5,7 @@ from pathlib import Path
 
 import _rows
 import numpy as np
+import pytest
 from configs import cifar as config
 
 from mgmp_jax import methods
@@ -43,3 +44,14 @@ def test_settings_are_chosen_on_the_pool_and_all_are_evaluated(tmp_path: Path, m
     assert found["chosen"] == "EXTENDED" and extended["loss"] < plain["loss"]
     assert extended["accuracy"] > 0.9 and extended["left_out"] > 0.9 and extended["auc"] == 1
     assert plain["accuracy"] < 0.9
+
+
+def test_a_kept_mgmp_that_cannot_be_read_ends_the_command(tmp_path: Path) -> None:
+    row = _rows.cifar_row(config.Args(preset="small"))
+    images = np.random.default_rng(1).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    answering = Answers(ModelStore(tmp_path), row, QuerySet.images(images))
+    verifier, variant = tmp_path / "kept" / "verifier", row.variants["extended"]
+    verifier.mkdir(parents=True)
+    (verifier / "verifier.npz").write_bytes(b"no zip")
+    with pytest.raises(OSError, match=r"is damaged or .*move .*kept away"):
+        answering.fit_or_load(tmp_path / "kept", variant, "extended")
