@@ -165,8 +165,9 @@ def robustness(results: Results) -> Columns:
             if not firsts[0].endswith("of 0"):
                 cell = ", ".join(first.replace(" of ", "/") for first in firsts)
                 columns.setdefault(f"{kind} first", {})[change] = cell
-    shown = ("linear CKA", "ridge R², target to source", "MGMP paper", "MGMP extended", "‖Δw‖")
-    for method in shown:
+    similar = ("linear CKA", "ridge R², target to source")
+    mgmp = ("MGMP paper", "MGMP extended", "MGMP extended, with siblings")
+    for method in (*similar, *mgmp, "‖Δw‖"):
         columns[method] = {}
         for change, found in changes:
             against = found["methods"].get(method, {"against": {}})["against"]
