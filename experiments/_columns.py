@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median
 from typing import Any
 
 from mgmp_jax import reporting
@@ -135,9 +134,8 @@ def late(results: Results) -> Columns:
             "accuracy": f"{found['accuracy']:.2f}",
             "agree": f"{found['agreement']:.2f}",
         }
-        for which, one in found["by_queries"].items():
-            middle = median(one["places"])
-            cells[which] = f"{one['first']} of {one['models']}, {middle:g}"
+        for which, groups in found["by_queries"].items():
+            cells[which] = ", ".join(f"{one['first']}/{one['models']}" for one in groups.values())
         for column, cell in cells.items():
             columns.setdefault(column, {})[f"{shared} of {results['epochs']}"] = cell
     return columns

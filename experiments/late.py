@@ -1,6 +1,6 @@
 """Late siblings: how much of the source's training must a sibling repeat?
 
-    python experiments/late.py --preset small --siblings 19 --data-dir DIR
+    python experiments/late.py --preset small --data-dir DIR
     python experiments/late.py --preset demo                    # generated images
 
 A late sibling costs a part of a sibling: it shares the first epochs with the source, and goes on
@@ -83,11 +83,7 @@ def trace(cohort: Cohort, queries: dict[str, Any], store: ModelStore) -> dict[st
     for which, asked in queries.items():
         known = (*cohort.candidates, *cohort.families, *cohort.controls)
         answers = {spec: store.responses(spec, asked) for spec in known}
-        scores = _scoring.attribute_families(cohort, answers, cohort.families, [WAY])[WAY]
-        found["by_queries"][which] = {
-            **_scoring.summarise(scores),
-            "places": np.sum(scores >= scores[:, :1], axis=1).tolist(),
-        }
+        (found["by_queries"][which],) = _scoring.families_results(cohort, answers, [WAY]).values()
         if which == UNSEEN:
             found["agreement"] = agreement([answers[spec].values for spec in cohort.candidates])
     accuracies = [store.accuracy(spec)["test"] for spec in cohort.candidates]

@@ -177,13 +177,16 @@ _COMPARABLE: tuple[ResponseKind, ...] = ("logits", "log-probabilities", "probabi
 def same_answers(one: Responses, other: Responses) -> bool:
     """Says whether two models answer alike, up to what rounding does to one model's answers.
 
-    Logits, log-probabilities and probabilities are compared as the poorer of the two kinds.
+    Logits, log-probabilities and probabilities are compared as the poorer of the two kinds, unless
+    every row is then as good as a label, which two good models may share.
     """
     if one.kind != other.kind:
         if one.kind not in _COMPARABLE or other.kind not in _COMPARABLE:
             return False
         poorer = _COMPARABLE[max(map(_COMPARABLE.index, (one.kind, other.kind)))]
         one, other = one.to(poorer), other.to(poorer)
+        if poorer == "probabilities" and one.values.max(axis=1).min() > 0.999:
+            return False
     if one.kind == "labels":
         return np.array_equal(one.values.argmax(axis=1), other.values.argmax(axis=1))
     return same_numbers(one.values, other.values)

@@ -123,6 +123,10 @@ def test_converted_answers_of_one_model_are_the_same() -> None:
         assert not same_answers(one, model(2).to(kind))
     assert same_answers(one.to("log-probabilities"), one.to("probabilities"))
     assert not same_answers(one, one.to("labels"))  # two good models may give equal labels
+    sure, surer = (
+        Responses(size * np.eye(4)[np.arange(40) % 4], "logits", "q") for size in (30, 40)
+    )
+    assert not same_answers(sure, surer.to("probabilities"))
     with pytest.raises(ValueError, match=r"pool 'a' .* and controls\[0\] give equal answers"):
         ReferenceSet(
             model(0), [Pair("a", [one], [model(2)])], controls=[model(2).to("probabilities")]

@@ -315,8 +315,9 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     assert list(forks["shared"]) == ["0", "1"] and forks["candidates"] == 4
     for fork in forks["shared"].values():
         for found in fork["by_queries"].values():
-            assert found["models"] == found["candidates"] == 4  # one task, one descendant each
-            assert found["first"] == found["places"].count(1)
+            (kept,) = found.values()  # of one task, one descendant each
+            assert list(found) == ["descendant, head kept"]
+            assert kept["models"] == kept["candidates"] == 4
         assert 0 <= fork["agreement"] <= 1
     monkeypatch.setattr(store_module, "train_group", lambda *_: pytest.fail("trained twice"))
     assert compare.main(args) == json.loads(json.dumps(results))
