@@ -127,7 +127,7 @@ def conditions(results: Results) -> Columns:
 
 def late(results: Results) -> Columns:
     """Makes the columns of late siblings: cost, likeness, how often the own source came first."""
-    columns: Columns = {"cost": {}, "accuracy": {}, "agree": {}}
+    columns: Columns = {}
     for shared, found in results["shared"].items():
         cells = {
             "cost": f"{1 - int(shared) / results['epochs']:.2f}",

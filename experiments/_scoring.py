@@ -119,6 +119,12 @@ def choose(cohort: Cohort, answers: AllAnswers) -> tuple[Tried, list[dict[str, A
     return best, list(tried.values())
 
 
+def agreement_of_candidates(cohort: Cohort, answers: AllAnswers) -> float:
+    """On what share of the queries two candidates give one label, mean over pairs."""
+    labels = [answers[spec].values.argmax(axis=1) for spec in cohort.candidates]
+    return float(np.mean([np.mean(a == b) for i, a in enumerate(labels) for b in labels[:i]]))
+
+
 def suspects_results(cohort: Cohort, attributions: Sequence[np.ndarray]) -> dict[str, Any]:
     """Summarises what :func:`attribute` gives, by what the suspects are."""
     itself = [", a sibling itself" * (s.spec in cohort.siblings) for s in cohort.suspects]

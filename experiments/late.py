@@ -14,13 +14,12 @@ as many descendants. Rerun to resume.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from _run import open_store, results_of, run, show
 from configs import cohort as config
-from configs.cohort import UNSEEN
+from configs.cohort import DEFAULT_TEST, UNSEEN
 
 if TYPE_CHECKING:
     from _cohort import Cohort
@@ -33,8 +32,6 @@ DESCENDANTS = 2
 """Of each candidate, on as many tasks: one keeps the last layer, the other does not."""
 MOMENTS = 3
 """How many are tried, evenly spaced from the beginning of the source's training."""
-WAY = ("both fits", "others")
-"""What the sibling test does by default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,18 +80,12 @@ def trace(cohort: Cohort, queries: dict[str, Any], store: ModelStore) -> dict[st
     for which, asked in queries.items():
         known = (*cohort.candidates, *cohort.families, *cohort.controls)
         answers = {spec: store.responses(spec, asked) for spec in known}
-        (found["by_queries"][which],) = _scoring.families_results(cohort, answers, [WAY]).values()
+        by_way = _scoring.families_results(cohort, answers, [DEFAULT_TEST])
+        (found["by_queries"][which],) = by_way.values()
         if which == UNSEEN:
-            found["agreement"] = agreement([answers[spec].values for spec in cohort.candidates])
+            found["agreement"] = _scoring.agreement_of_candidates(cohort, answers)
     accuracies = [store.accuracy(spec)["test"] for spec in cohort.candidates]
     return {**found, "accuracy": float(np.mean(accuracies))}
-
-
-def agreement(answers: Sequence[np.ndarray]) -> float:
-    """On what share of the queries two candidates give one label, mean over pairs."""
-    labels = np.stack([one.argmax(axis=1) for one in answers])
-    same = (labels[:, None] == labels).mean(axis=2)
-    return float(same[np.triu_indices(len(labels), 1)].mean())
 
 
 def main(args: Args) -> dict[str, Any]:
@@ -106,7 +97,7 @@ def main(args: Args) -> dict[str, Any]:
     cohort, store = make_cohort(args), open_store(args)
     epochs = cohort.row.source.recipe.epochs
     forks = {shared: forked(cohort, shared) for shared in moments(epochs)}
-    folder = args.out / cohort.folder("late", [list(forks.values()), WAY])
+    folder = args.out / cohort.folder("late", [list(forks.values()), DEFAULT_TEST])
 
     def make() -> dict[str, Any]:
         specs = [s for one in forks.values() for s in (*one.candidates, *one.families)]

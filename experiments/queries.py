@@ -99,7 +99,7 @@ def main(args: Args) -> dict[str, Any]:
     import tables
     from _cohort import make_cohort
     from _rows import train_models
-    from _scoring import choose
+    from _scoring import agreement_of_candidates, choose
 
     cohort, store = make_cohort(args), open_store(args)
     folder = args.out / cohort.folder("queries", [list(CHANGES), NUMBER, SPARE])
@@ -109,12 +109,10 @@ def main(args: Args) -> dict[str, Any]:
         train_models(specs, store, args)
         for name, queries in make_queries(cohort, store).items():
             answers = {spec: store.responses(spec, queries) for spec in specs}
-            labels = [answers[spec].values.argmax(axis=1) for spec in cohort.candidates]
-            alike = [np.mean(a == b) for i, a in enumerate(labels) for b in labels[:i]]
             chosen, tried = choose(cohort, answers)
             found[name] = {
                 "queries": len(queries),
-                "agreement_of_candidates": float(np.mean(alike)),
+                "agreement_of_candidates": agreement_of_candidates(cohort, answers),
                 "chosen": ", ".join(chosen),
                 "on_pool_tasks": tried,
             }

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from _run import open_store, results_of, run, show
 from configs import cohort as config
-from configs.cohort import OTHER_ARCH, UNSEEN
+from configs.cohort import DEFAULT_TEST, OTHER_ARCH, UNSEEN
 
 if TYPE_CHECKING:
     from _cohort import AllAnswers, Cohort
@@ -107,8 +107,8 @@ STATISTICS: dict[str, Compare] = {
 }
 """They need the same classes, which the sibling test does not."""
 
-SIBLING_TESTS = (("both fits", "others"), ("both fits", "none"), ("linear CKA", "mean"))
-"""What is compared, and what is regressed out first. The first is the default."""
+SIBLING_TESTS = (DEFAULT_TEST, ("both fits", "none"), ("linear CKA", "mean"))
+"""What is compared, and what is regressed out first."""
 
 
 def places(
@@ -178,7 +178,7 @@ def trace(
     found: dict[str, dict[str, Any]] = {
         kind: {"places": {}, "by_condition": {name: {} for name in tried}} for kind in students
     }
-    queries, default = ask(cohort, store), SIBLING_TESTS[0]
+    queries = ask(cohort, store)
     for which, asked in queries.items():
         known = (*cohort.candidates, *controls, *cohort.controls)
         answers = {spec: store.responses(spec, asked) for spec in known}
@@ -186,7 +186,7 @@ def trace(
             answers |= {spec: store.responses(spec, asked) for spec in specs}
             found[kind]["places"][which] = places(one, specs, answers)
             for name, other in tried.items():
-                scores = _scoring.all_scores(other, answers, specs, [default])[default]
+                (scores,) = _scoring.all_scores(other, answers, specs, [DEFAULT_TEST]).values()
                 found[kind]["by_condition"][name][which] = place(name, other, specs, scores)
             if which == UNSEEN:
                 found[kind]["agreement"] = agreement(specs, answers)

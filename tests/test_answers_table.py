@@ -16,6 +16,12 @@ pa: Any = pytest.importorskip("pyarrow", reason="pip install 'mgmp_jax[cli]'")
 pq: Any = pytest.importorskip("pyarrow.parquet", reason="pip install 'mgmp_jax[cli]'")
 
 
+# pyarrow says so itself, in its own words, before release 26
+MISSING = "some of its numbers are missing"
+if int(pa.__version__.split(".")[0]) < 26:
+    MISSING = "Expected all lists to be of size=6 but index 2 had size=0"
+
+
 def one(seed: int, n: int = 40, model: str = "") -> Responses:
     values = np.random.default_rng(seed).normal(size=(n, 5))
     return Responses(values, "logits", "digest", model or f"model {seed}")
@@ -120,7 +126,7 @@ def test_a_model_with_wrong_numbers_spoils_no_other(tmp_path: Path) -> None:
         ([ROW], {"size": 0}, "must be lists of equally many floats"),
         ([ROW[:4]], {"size": 4}, r"has 4 numbers a model, which are not \[2, 3\]"),
         ([ROW], {"model": [1]}, "model must be a string"),
-        ([ROW, None], {}, "(some of its numbers are missing|lists to be of size=6 .* had size=0)"),
+        ([ROW, None], {}, MISSING),
     ],
 )
 def test_other_tables_are_refused(

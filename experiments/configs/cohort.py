@@ -1,12 +1,11 @@
-"""The cohort of compare.py, queries.py and robustness.py: kinds of suspects, sizes, options.
+"""The cohort of compare.py and those that read its models: kinds of suspects, sizes, options.
 
     python experiments/compare.py --preset small --data-dir DIR
 
 183 models, or 303 with nineteen siblings. After the 162 of an earlier run compare.py took 12
 minutes on one CPU core for ResNet18, queries.py 7 and robustness.py, with 42 further models and not
-today's 67, 17. Homologous models stand apart from
-sibling descendants with an AUC of 1.00 (sibling test, unseen images), 0.96 (extended MGMP), 0.54
-(linear CKA).
+today's 67, 17. Homologous models stand apart from sibling descendants with an AUC of 1.00 (sibling
+test, unseen images), 0.96 (extended MGMP), 0.54 (linear CKA).
 """
 
 from __future__ import annotations
@@ -33,6 +32,9 @@ TRAINING, UNSEEN, HALVES = QUERIES
 
 OTHER_ARCH = {"resnet18": "alexnet", "alexnet": "resnet18", "vit-small": "resnet18"}
 """What a suspect may be that is not of the source's architecture."""
+
+DEFAULT_TEST = ("both fits", "others")
+"""What the sibling test does by default: what is compared, and what is regressed out first."""
 
 CHOOSING = 1000
 """By how many queries the statistic of the sibling test is chosen."""

@@ -3,8 +3,8 @@
     python experiments/nlp.py --arch minilm --preset small --pretrained PATH --stand-ins
 
 Row 1 took 64 minutes on two CPU cores with three seeds, models included, before it also chose
-settings on its pool. It scores 0.969 (paper,
-without generator) and 0.901 (extended); the paper's own models 0.838.
+settings on its pool. It scores 0.969 (paper, without generator) and 0.901 (extended); the paper's
+own models 0.838.
 """
 
 from __future__ import annotations

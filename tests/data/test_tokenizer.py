@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,13 +232,13 @@ def test_the_code_of_a_checkpoint_is_never_run(tmp_path: Path, monkeypatch) -> N
     ]
 
 
+@pytest.mark.filterwarnings("ignore:Deprecated in 0.9.0. WordPiece:DeprecationWarning")
 def test_vocab_txt_gives_the_ids_of_transformers(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers", reason="pip install 'mgmp_jax[text]'")
     texts = ["The cats sat, the [cat]!", "  Thé 漢 cat\tsat\n", "unknown words the"]
     for lowercase in (True, False):
         folder = write_vocabulary(tmp_path, do_lower_case=lowercase, model_type="bert")
-        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-            theirs = transformers.BertTokenizerFast.from_pretrained(folder, do_lower_case=lowercase)
+        theirs = transformers.BertTokenizerFast.from_pretrained(folder, do_lower_case=lowercase)
         expected = theirs(texts, padding="max_length", max_length=16)["input_ids"]
         ours = Tokenizer.load(folder, 16).encode(texts)
         np.testing.assert_array_equal(ours, expected)

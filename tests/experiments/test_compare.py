@@ -308,7 +308,7 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     (traced,) = students.main(args)["kinds"].values()
     assert set(traced["places"]) == set(config.QUERIES) and len(traced["agreement"]) == 4
     all_of_them, _ = traced["by_condition"].values()  # all siblings teach
-    default = ", ".join(students.SIBLING_TESTS[0])
+    default = ", ".join(config.DEFAULT_TEST)
     for which, found in traced["places"].items():
         assert all_of_them[which] == found[f"sibling test: {default}"]
     forks = late.main(args)

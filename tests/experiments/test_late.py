@@ -2,9 +2,12 @@
 
 import dataclasses
 
+import _scoring
 import late
 import numpy as np
 import pytest
+
+from mgmp_jax.responses import Responses
 
 
 def test_moments_begin_with_none_and_end_before_the_last_epoch() -> None:
@@ -38,6 +41,12 @@ def test_each_candidate_has_two_descendants_alike(small, shared: int) -> None:
         assert set(cohort.families) <= set(small.families)
 
 
-def test_agreement_is_the_mean_over_pairs() -> None:
-    answers = [np.eye(3)[labels] for labels in ([0, 1, 2, 0], [0, 1, 2, 1], [0, 2, 2, 1])]
-    assert late.agreement(answers) == pytest.approx((3 / 4 + 2 / 4 + 3 / 4) / 3)
+def test_agreement_is_the_mean_over_pairs(small) -> None:
+    cohort = dataclasses.replace(small, siblings=small.siblings[:2])
+    labels = ([0, 1, 2, 0], [0, 1, 2, 1], [0, 2, 2, 1])
+    answers = {
+        spec: Responses(np.eye(3)[given], "logits", "q")
+        for spec, given in zip(cohort.candidates, labels, strict=True)
+    }
+    agreement = _scoring.agreement_of_candidates(cohort, answers)
+    assert agreement == pytest.approx((3 / 4 + 2 / 4 + 3 / 4) / 3)

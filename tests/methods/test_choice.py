@@ -83,7 +83,9 @@ def test_candidates_that_cannot_be_fitted_are_passed_over(family: Family) -> Non
     found = ChosenMGMP([plain, MGMP(GOOD)]).left_out(references)
     assert "must be equally wide" in (found[0].unfit or "") and found[0].mean_loss == np.inf
     assert ChosenMGMP([plain, MGMP(GOOD)]).fit(references).config.align
-    with pytest.raises(ValueError, match=r"candidates can be fitted: [^;]* wide; [^;]*$"):
+    with pytest.raises(
+        ValueError, match=r"none of the candidates can be fitted: [^;]* wide; [^;]*$"
+    ):
         ChosenMGMP([plain, plain]).fit(references)
 
 
