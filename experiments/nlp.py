@@ -12,6 +12,8 @@ the first token. Rerun to resume.
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +60,38 @@ def choose_tasks(args: Args) -> Tasks:
     others = STAND_INS[number] if args.stand_ins else {}
     pool, evaluation = (tuple(others.get(task, task) for task in part) for part in parts)
     stands_for = {other: task for task, other in others.items() if not other.startswith(task)}
-    name = f"row{number}{'-stand-ins' if others else ''}"
+    negatives = "-random-negatives" if args.random_negatives else ""
+    name = f"row{number}{'-stand-ins' if others else ''}{negatives}"
     return Tasks(name, source, pool, evaluation, paper, stands_for)
+
+
+def make_model(
+    args: Args,
+    tokens: Tokens,
+    task: str,
+    recipe: Sequence[Any],
+    num_examples: int | None,
+    pretrained: str | None,
+    checkpoints: int = 1,
+) -> ModelSpec:
+    """Describes a text classifier of a task, trained from a checkpoint or from random weights."""
+    from mgmp_jax.store import ModelSpec
+    from mgmp_jax.training import Recipe
+
+    preset = PRESETS[args.preset]
+    data, _, subset = task.partition(".")
+    frozen = preset.frozen if pretrained else 0  # random layers are never frozen
+    common: dict[str, Any] = {"optimizer": "adam", "weight_decay": 0.0, "augment": "none"}
+    return ModelSpec(
+        args.arch,
+        data,
+        Recipe(*recipe, **common, frozen=frozen, checkpoints=checkpoints),
+        width=None if args.pretrained else preset.widths.get(args.arch),
+        subset=int(subset) if subset else None,
+        num_examples=num_examples,
+        tokens=tokens,
+        pretrained=pretrained,
+    )
 
 
 def make_row(
@@ -74,35 +106,21 @@ def make_row(
     from _variants import variants
 
     from mgmp_jax.config import PAPER
-    from mgmp_jax.store import ModelSpec
-    from mgmp_jax.training import Recipe
 
     preset = PRESETS[args.preset]
     seeds = at_least_one("seeds", preset.seeds if args.seeds is None else args.seeds)
 
-    common: dict[str, Any] = {"optimizer": "adam", "weight_decay": 0.0, "augment": "none"}
-
-    def model(task: str, recipe: Any, number: int | None, **kept: int) -> ModelSpec:
-        data, _, subset = task.partition(".")
-        frozen = preset.frozen if pretrained else 0  # random layers are never frozen
-        return ModelSpec(
-            args.arch,
-            data,
-            Recipe(*recipe, **common, frozen=frozen, **kept),
-            width=None if args.pretrained else preset.widths.get(args.arch),
-            subset=int(subset) if subset else None,
-            num_examples=number,
-            tokens=tokens,
-            pretrained=pretrained,
-        )
-
-    source = model(tasks.source, preset.source, preset.examples[0])
+    model = functools.partial(make_model, args, tokens)
+    source = model(tasks.source, preset.source, preset.examples[0], pretrained)
 
     def pair(seed: int, task: str) -> TaskPair:
-        other = model(task, preset.target, preset.examples[1], checkpoints=preset.checkpoints)
-        other = dataclasses.replace(other, seed=seed)
+        recipe, number, kept = preset.target, preset.examples[1], preset.checkpoints
+        target, other = (
+            dataclasses.replace(model(task, recipe, number, start, kept), seed=seed)
+            for start in (pretrained, None if args.random_negatives else pretrained)
+        )
         name = f"{task} (for {tasks.stands_for[task]})" if task in tasks.stands_for else task
-        return TaskPair(name, source.descendant(other, "reinit"), other)
+        return TaskPair(name, source.descendant(target, "reinit"), other)
 
     paper = PAPER.replace(
         generator=args.arch,
@@ -165,6 +183,10 @@ def main(args: Args) -> list[dict[str, Any]]:
     if args.row == "all" and args.distributed:
         raise ValueError(
             "--row all skips rows whose data are missing; run --distributed row by row"
+        )
+    if args.random_negatives and args.pretrained is None:
+        raise ValueError(
+            "--random-negatives are those of models that start from a checkpoint: give --pretrained"
         )
     claim(args.out)
     checkpoint = None

@@ -118,7 +118,8 @@ def row_label(name: str) -> str:
     arch, number = name.removeprefix("cifar-").split("-row")
     stand_ins = ", stand-ins" if "stand-ins" in name else ""
     table = 1 if name.startswith("cifar-") else 2
-    return f"{table}.{number[0]} {SPELT.get(arch, arch)}{stand_ins}"
+    negatives = ", random negatives" if "random-negatives" in name else ""
+    return f"{table}.{number[0]} {SPELT.get(arch, arch)}{stand_ins}{negatives}"
 
 
 def by_method(results: Results, cell: Callable[[Results], str]) -> list[str]:

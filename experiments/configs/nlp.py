@@ -79,6 +79,9 @@ class Args(common.Args):
     """Public checkpoint to start from: a folder in Hugging Face layout, or hub:ID, which is fetched
     from the Hugging Face hub; without hub: nothing is fetched. By default everything starts from
     random weights, with a vocabulary learnt from the source's texts."""
+    random_negatives: bool = False
+    """Train non-homologous models from random weights, as the paper says, although the source and
+    its descendants start from a checkpoint."""
     pool_subsets: tuple[int, ...] = (3, 6, 8)
     """Subsets 0 to 9 of the generated texts whose models MGMP learns from."""
     eval_subsets: tuple[int, ...] = (1, 2)

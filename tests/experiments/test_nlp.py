@@ -58,6 +58,22 @@ def test_non_homologous_models_start_from_the_checkpoint_or_from_random_weights(
     assert public.name != random.name
 
 
+def test_random_negatives_start_from_random_weights_and_all_else_from_the_checkpoint() -> None:
+    easy, hard = (row("digest", preset="small", random_negatives=on) for on in (True, False))
+    assert easy.name != hard.name
+    assert easy.source == hard.source
+    for one, other in zip(easy.pairs, hard.pairs, strict=True):
+        assert one.homologous == other.homologous
+        recipe = dataclasses.replace(other.non_homologous.recipe, frozen=0)
+        negative = dataclasses.replace(other.non_homologous, recipe=recipe, pretrained=None)
+        assert one.non_homologous == negative
+
+
+def test_random_negatives_need_a_checkpoint_for_all_else(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="give --pretrained"):
+        nlp.main(config.Args(random_negatives=True, out=tmp_path / "out"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
