@@ -20,7 +20,8 @@ from configs.common import check_subsets
 from mgmp_jax import models, training
 from mgmp_jax.config import PAPER, MGMPConfig
 from mgmp_jax.data.halves import halves
-from mgmp_jax.methods import FittedMGMP
+from mgmp_jax.growth import restrict
+from mgmp_jax.methods import Fitted, FittedMGMP
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.responses import Responses
 from mgmp_jax.store import ModelSpec, ModelStore
@@ -174,7 +175,7 @@ class Material:
     queries: Mapping[str, QuerySet]
     answers: Mapping[str, AllAnswers]
     labels: np.ndarray
-    methods: Mapping[str, FittedMGMP]
+    methods: Mapping[str, Fitted]
     unfit: Mapping[str, str]
 
     def draw(self, n: int, rng: np.random.Generator) -> Material:
@@ -186,14 +187,7 @@ class Material:
             for which, all_ in self.answers.items()
         }
         part, digest = parts[TRAINING], queries[TRAINING].digest
-        methods = {
-            name: dataclasses.replace(
-                method,
-                source=method.source.take(part, digest),
-                latents=None if method.latents is None else method.latents[part],
-            )
-            for name, method in self.methods.items()
-        }
+        methods = {name: restrict(one, part, digest) for name, one in self.methods.items()}
         return Material(queries, answers, self.labels[parts[UNSEEN]], methods, self.unfit)
 
 

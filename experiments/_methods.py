@@ -55,18 +55,12 @@ def with_siblings(number: int, known: Known) -> Known:
     return known._replace(references=ReferenceSet(own.source, own.pool, own.siblings[:number]))
 
 
-def with_controls(known: Known) -> Known:
-    """Makes controls of the pool's last models from scratch, as compare.py does; without a pool."""
-    own = known.references
-    controls = [pair.non_homologous[-1] for pair in own.pool]
-    return known._replace(
-        references=ReferenceSet(own.source, siblings=own.siblings, controls=controls)
-    )
-
-
 def sibling_test(asks: str, known: Known) -> Score:
-    """Fits the sibling test that asks one of the query sets."""
-    return of_library(SiblingTest(asks=asks), with_controls(known))
+    """Fits the sibling test that asks one of the query sets, with compare.py's controls."""
+    own = known.references
+    controls = [pair.non_homologous[-1] for pair in own.pool]  # so there is no pool beside them
+    few = ReferenceSet(own.source, siblings=own.siblings, controls=controls)
+    return of_library(SiblingTest(asks=asks), known._replace(references=few))
 
 
 def with_descendants(known: Known) -> Known:

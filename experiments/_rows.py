@@ -13,14 +13,14 @@ import numpy as np
 import tables
 from _run import address, draw_picture, results_of, show
 from _specs import recipe_for, source_and_target
-from _variants import Variant, candidates, variants
+from _variants import Variant, read_as, variants
 from configs.cifar import PRESETS, Args, choose_row
 from configs.common import at_least_one
 
 from mgmp_jax import reporting
 from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.config import PAPER
-from mgmp_jax.methods import MGMP, ChosenMGMP, Fit, FittedMGMP, fit_together
+from mgmp_jax.methods import CANDIDATES, MGMP, ChosenMGMP, Fit, FittedMGMP, fit_together
 from mgmp_jax.processes import first_alone, first_says
 from mgmp_jax.queries import TRAINING, QuerySet
 from mgmp_jax.references import Pair, ReferenceSet
@@ -74,11 +74,6 @@ class Row:
     variants: Mapping[str, Variant]
     seeds: int
     paper: str = "-"
-
-    @property
-    def is_in_paper(self) -> bool:
-        """Whether it is a row of the paper's tables, and no variation of one."""
-        return self.paper != "-"
 
     @property
     def pairs(self) -> tuple[TaskPair, ...]:
@@ -252,7 +247,17 @@ def run_row(experiment: str, row: Row, store: ModelStore, args: Any) -> dict[str
         fitted = {name: list(map(_load, _folders(row, name, args))) for name in row.variants}
         console.print("[bold]3. Evaluation[/] on models and tasks never seen")
         _draw(folder, answering, list(fitted.values())[-1][0])
-        return _evaluate(answering, fitted)
+        found = {
+            name: evaluate(answering, row.variants[name], seeds) for name, seeds in fitted.items()
+        }
+        return {
+            "row": row.name,
+            "paper": row.paper,
+            "methods": found,
+            **({"choice": choose(answering)} if row.paper != "-" else {}),
+            "models": {spec.address: store.accuracy(spec) for spec in row.specs},
+            "left_of_the_source": left_of_the_source(answering),
+        }
 
     results = results_of(experiment, folder, args, make)
     table = tables.pivot("variant", tables.variants(results))
@@ -321,26 +326,14 @@ def evaluate(answering: Answering, variant: Variant, seeds: Sequence[FittedMGMP]
     }
 
 
-def _evaluate(answering: Answering, fitted: Mapping[str, Sequence[FittedMGMP]]) -> dict[str, Any]:
-    row = answering.row
-    found = {name: evaluate(answering, row.variants[name], seeds) for name, seeds in fitted.items()}
-    return {
-        "row": row.name,
-        "paper": row.paper,
-        "methods": found,
-        **({"choice": choose(answering)} if row.is_in_paper else {}),
-        "models": {spec.address: answering.store.accuracy(spec) for spec in row.specs},
-        "left_of_the_source": left_of_the_source(answering),
-    }
-
-
 def choose(answering: Answering) -> dict[str, Any]:
     """Chooses one of :data:`mgmp_jax.methods.CANDIDATES` on the row's pool, and evaluates them all.
 
     They read what the row's extended method reads, with one seed and the background alone.
     """
     variant = answering.row.variants["extended"]
-    tried = candidates(variant.config)
+    more = read_as(variant.config)
+    tried = {name: Variant(one.replace(**more)) for name, one in CANDIDATES.items()}
     methods = [answering._method(one, name, 0, None) for name, one in tried.items()]
     references = answering._references(variant)
     left_out = ChosenMGMP(methods).left_out(references)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from mgmp_jax.config import EXTENDED, PAPER_WITHOUT_GENERATOR, MGMPConfig
-from mgmp_jax.methods import CANDIDATES
 from mgmp_jax.store import ModelSpec
 
 
@@ -35,7 +34,7 @@ def variants(
 
     What the ``paper`` reads, logits or embeddings, all compare; ``generators`` are the library's.
     """
-    more = _read_as(paper)
+    more = read_as(paper)
     extended = EXTENDED.replace(**more)
     return {
         "paper, without generator": Variant(PAPER_WITHOUT_GENERATOR.replace(**more)),
@@ -45,15 +44,8 @@ def variants(
     }
 
 
-def candidates(config: MGMPConfig) -> dict[str, Variant]:
-    """Makes the library's candidates for a choice on the pool, which read what ``config`` reads."""
-    more = _read_as(config)
-    return {
-        name: Variant(one.replace(**more), checkpoints=True) for name, one in CANDIDATES.items()
-    }
-
-
-def _read_as(config: MGMPConfig) -> dict[str, Any]:
+def read_as(config: MGMPConfig) -> dict[str, Any]:
+    """Gives what of another config makes it read what ``config`` reads, by as many at a time."""
     embeds = {"response": "embedding"} if config.response == "embedding" else {}
     return {"batch_size": config.batch_size, **embeds}
 

@@ -4,7 +4,7 @@
     python experiments/benchmark.py --parts mgmp training  # some parts
 
 What is compared is timed in turn (A B A B ...) in one process: medians of ratios, with quartiles.
-Each number is written as soon as it is there, to ``runs/benchmark-DEVICE-PRESET/results.json``,
+Each number is written as soon as it is there, to ``runs/benchmark-DEVICE/results.json``,
 and the ratios to PyTorch are drawn beside it.
 """
 
@@ -49,19 +49,13 @@ def cases(part: Part, sizes: Sizes) -> dict[str, Callable[[], Figures]]:
         step = partial(measures.classifying, sizes, train=True)
         return {f"width {w}, batch {b}": partial(step, w, b) for w, b in sizes.training}
     if part == "inference":
-        return {
-            f"width {w}, {sizes.images} images": partial(
-                measures.classifying, sizes, w, b, train=False
-            )
-            for w, b in sizes.training
-        }
+        step = partial(measures.classifying, sizes, train=False)
+        return {f"width {w}, {sizes.images} images": partial(step, w, b) for w, b in sizes.training}
     if part == "loss":
         return {f"{n} fragments": partial(measures.loss, sizes, n) for n in sizes.loss_rows}
     if part == "sibling":
-        return {
-            f"{m} siblings": partial(measures.alone, "sibling", m, sizes.queries)
-            for m in sizes.siblings
-        }
+        alone = partial(measures.alone, "sibling")
+        return {f"{m} siblings": partial(alone, m, sizes.queries) for m in sizes.siblings}
     return {part: partial(getattr(measures, part), sizes)}
 
 
@@ -86,12 +80,20 @@ def main(args: Args) -> Figures:
     import jax
     import tables
 
-    from mgmp_jax import files, training
+    from mgmp_jax import files, reporting, training
 
     device, sizes = re.sub(r"\W+", "-", jax.devices()[0].device_kind.lower()), PRESETS[args.preset]
     folder = args.out / f"benchmark-{device}-{args.preset}".removesuffix("-full")
     path = folder / "results.json"
-    results: Figures = files.read_json(path) if path.is_file() else {"figures": {}, "took_s": {}}
+    results: Figures = {"figures": {}, "took_s": {}}
+    if path.is_file():
+        results, now = files.read_json(path), reporting.environment()
+        for name in ("git_revision", "versions", "cores"):
+            if results["run"][name] != now[name]:
+                raise ValueError(
+                    f"{path} is of {name} {results['run'][name]}, now it is {now[name]}: move it "
+                    "away or choose another --out"
+                )
     figures, took = results["figures"], results["took_s"]
     for part in args.parts:
         for case, measure in cases(part, sizes).items():

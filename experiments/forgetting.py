@@ -155,9 +155,7 @@ def draw(args: Args, arch: Arch, store: ModelStore) -> dict[str, Any]:
     folder = args.out / address(f"forgetting-{args.data}-{arch}-{args.preset}", what)
 
     def make() -> dict[str, Any]:
-        train_models(
-            [row.source, *(spec for pair in row.pairs for spec in pair.specs)], store, args
-        )
+        train_models([row.source, *sum((pair.specs for pair in row.pairs), ())], store, args)
         return {"arch": arch, "panels": panels(row, store), "weights": bound(row, store)}
 
     results = results_of("forgetting", folder, args, make)

@@ -184,6 +184,7 @@ def main(args: Args) -> list[dict[str, Any]]:
         raise ValueError(
             "--row all skips rows whose data are missing; run --distributed row by row"
         )
+    at_least_one("seeds", 1 if args.seeds is None else args.seeds)
     if args.random_negatives and args.pretrained is None:
         raise ValueError(
             "--random-negatives are those of models that start from a checkpoint: give --pretrained"
@@ -193,7 +194,7 @@ def main(args: Args) -> list[dict[str, Any]]:
     if args.pretrained is not None:
         of_hub = args.pretrained.startswith("hub:")
         checkpoint = find_pretrained(args.pretrained.removeprefix("hub:"), download=of_hub)
-    if args.row != "all":
+    if args.row != "all" or args.preset == "demo":
         return [run_one(args, choose_tasks(args), checkpoint)]
     results = []
     for one in (dataclasses.replace(args, row=number) for number in ROWS):

@@ -88,7 +88,9 @@ def main(args: Args) -> dict[str, Any]:
     claim(args.out)
     start, wanted = time.perf_counter(), args.only or tuple(METHODS)
     results = {"cohorts": {path.stem: compare(path, wanted) for path in paths}}
-    took, folder = round(time.perf_counter() - start, 1), args.out / address("recorded", wanted)
+    took = round(time.perf_counter() - start, 1)
+    digests = {stem: cohort["sha256"] for stem, cohort in results["cohorts"].items()}
+    folder = args.out / address("recorded", [wanted, digests])
     results["settings"] = settings(args)
     write_results("recorded", folder / "results.json", results, wall_time_s=took)
     show(tables.pivot("method", tables.recorded(results)), folder, "results.json")

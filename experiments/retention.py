@@ -20,17 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from _run import address, draw_picture, open_store, results_of, run, show
 from configs.common import at_least_one
-from configs.retention import (
-    EVALUATION,
-    ONE_SCALE,
-    PLAIN,
-    POOL,
-    PRESETS,
-    VARIANTS,
-    Args,
-    strength_in_words,
-    tuned,
-)
+from configs.retention import EVALUATION, ONE_SCALE, PLAIN, POOL, PRESETS, VARIANTS, Args
 
 if TYPE_CHECKING:
     from _rows import Answering, Row
@@ -58,15 +48,16 @@ def make_rows(args: Args, family: int) -> dict[str, Row]:
     }
     made["extended"] = changed(made["extended"], checkpoints=False)
     rows = {}
-    for strength in preset.strengths:
-        recipe = recipe_for(tuned(preset.target, strength), args.arch, preset.data)
+    for epochs, rate in preset.strengths:
+        recipe = recipe_for((epochs, preset.target[1], rate), args.arch, preset.data)
 
         def pair(subset: int, recipe: Any = recipe) -> TaskPair:
             task = dataclasses.replace(target, subset=subset, seed=family + 1 + subset)
             descendant = source.descendant(dataclasses.replace(task, recipe=recipe))
             return TaskPair(f"subset {subset}", descendant, task)
 
-        rows[strength_in_words(strength)] = Row(
+        strength = f"{epochs} {'epoch' if epochs == 1 else 'epochs'}, {recipe.learning_rate:g}"
+        rows[strength] = Row(
             name=f"retention-{preset.data}-{args.arch}-{args.preset}",
             source=source,
             pool=tuple(map(pair, POOL)),
@@ -166,7 +157,8 @@ def main(args: Args) -> dict[str, Any]:
 
     results = results_of("retention", folder, args, make)
     draw_picture(reporting.plot_retention, folder / "retention.png", curves(results), paper=0.9193)
-    show(tables.pivot("fine-tuned for", tables.retention(results)), folder, "retention.png")
+    table = tables.pivot("fine-tuned for", tables.retention(results))
+    show(table, folder, "results.json", "retention.png")
     return results
 
 

@@ -41,12 +41,7 @@ ROOT = Path(__file__).parents[1]
 TEMPLATES = ROOT / "experiments" / "templates"
 PAGES = ROOT / "docs" / "results"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-SPELT = {
-    "resnet18": "ResNet18",
-    "alexnet": "AlexNet",
-    "vit-small": "ViT-small",
-    "minilm": "MiniLM",
-}
+SPELT = {"resnet18": "ResNet18", "alexnet": "AlexNet", "vit-small": "ViT-small", "minilm": "MiniLM"}
 """Architectures on pages."""
 METHODS = {
     "paper, without generator": "without generator",
@@ -191,9 +186,10 @@ def own_task(results: Results) -> str:
 
 def not_run() -> Iterator[str]:
     """Names the rows of Table 1 and 2 of which no result is committed."""
+    names = rows()
     for table, of_table, script in ((1, cifar.ROWS, "cifar"), (2, nlp.ROWS, "(?!cifar)")):
         for number, (arch, *_) in of_table.items():
-            if not any(re.match(rf"{script}.*-row{number}-", name) for name in rows()):
+            if not any(re.match(rf"{script}.*-row{number}-", name) for name in names):
                 yield f"Table {table}, row {number} ({arch})"
 
 
@@ -222,12 +218,11 @@ def stage(results: Results) -> Columns:
 
 def stages() -> str:
     """Makes the table of each committed cross-validation."""
-    titles = {
-        f"## Stage {name.rsplit('crossvalidation', 1)[1].replace('-', ', ')}": results
+    return "\n\n".join(
+        f"## Stage {name.rsplit('crossvalidation', 1)[1].replace('-', ', ')}\n\n"
+        + pivot("variant", stage(results))
         for name, results in committed("crossvalidate").items()
-    }
-    tables = [f"{title}\n\n{pivot('variant', stage(one))}" for title, one in titles.items()]
-    return "\n\n".join(tables)
+    )
 
 
 def accuracies(results: Results) -> Columns:
@@ -345,29 +340,20 @@ PARTS: dict[str, Callable[[], str]] = {
     "above half": partial(of_each, "recorded", "method", above_half),
     "retention": partial(of_each, "retention", "fine-tuned for", retention),
     "benchmarks": benchmarks,
-    "runs of rows": partial(origins, "cifar", "nlp"),
 }
-for _name in (
-    "ablation",
-    "forgetting",
-    "compare",
-    "queries",
-    "robustness",
-    "crossvalidate",
-    "retention",
-    "benchmark",
-    "recorded",
-    "students",
-    "late",
-):
-    PARTS[f"runs of {_name}"] = partial(origins, _name)
-"""What stands for ``{part}`` in ``templates/``."""
+"""What stands for ``{part}`` in ``templates/``, beside ``{runs of EXPERIMENT ...}``."""
+
+
+def part(name: str) -> str:
+    """Makes what stands for ``{name}`` in ``templates/``."""
+    _, runs, experiments = name.rpartition("runs of ")
+    return origins(*experiments.split()) if runs else PARTS[name]()
 
 
 def page(name: str) -> str:
     """Makes a page of docs/results/: its template with the tables in place of ``{part}``."""
     text = (TEMPLATES / name).read_text()
-    return re.sub(r"^\{(.+)\}$", lambda found: PARTS[found[1]](), text, flags=re.MULTILINE)
+    return re.sub(r"^\{(.+)\}$", lambda found: part(found[1]), text, flags=re.MULTILINE)
 
 
 def pages() -> list[str]:

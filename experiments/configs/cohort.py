@@ -2,7 +2,7 @@
 
     python experiments/compare.py --preset small --data-dir DIR
 
-183 models, or 303 with nineteen siblings. After the 162 of an earlier run compare.py took 12
+187 models, or 307 with nineteen siblings. After the 162 of an earlier run compare.py took 12
 minutes on one CPU core for ResNet18, queries.py 7 and robustness.py, with 42 further models and not
 today's 67, 17. Homologous models stand apart from sibling descendants with an AUC of 1.00 (sibling
 test, unseen images), 0.96 (extended MGMP), 0.54 (linear CKA).
@@ -60,11 +60,7 @@ class Preset(common.Preset):
 PRESETS = presets(
     Preset,
     data=("glyphs", "cifar", "cifar"),
-    widths=(
-        WIDTHS[0],
-        {"resnet18": 8, "alexnet": 16, "vit-small": 48},
-        {},
-    ),
+    widths=(WIDTHS[0], {"resnet18": 8, "alexnet": 16, "vit-small": 48}, {}),
     source=((3, 32, 0.05), (5, 64, 0.05), (60, 128, 0.1)),
     target=((3, 16, 0.02), (4, 64, 0.05), (30, 128, 0.05)),
     examples=((2000, 400), (10_000, 1500), (20_000, 5000)),

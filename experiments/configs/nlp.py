@@ -10,7 +10,7 @@ own models 0.838.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 from configs import common
 from configs.common import presets
@@ -68,6 +68,7 @@ PRESETS = presets(
 class Args(common.Args):
     """Fill Table 2 of the paper: provenance of text classifiers."""
 
+    instead: ClassVar[str] = "The preset demo needs no data: --preset demo"
     arch: Literal["distilbert", "bert-base", "minilm"] = "distilbert"
     """Architecture of the source, of all targets and of the generator."""
     row: int | Literal["all"] | None = None

@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from configs import common
-from configs.common import WIDTHS, Arch, Recipe, presets
+from configs.common import WIDTHS, Arch, presets
 
 POOL, EVALUATION = (3, 6, 8, 9, 5), (1, 2, 4, 7, 0)
 """Subsets of the ten tasks, as in row 1 of Table 1."""
@@ -63,17 +63,6 @@ PRESETS = presets(
         {"epochs": 100, "batch_size": 256},
     ),
 )
-
-
-def strength_in_words(strength: tuple[int, float]) -> str:
-    """Names a strength."""
-    epochs, rate = strength
-    return f"{epochs} {'epoch' if epochs == 1 else 'epochs'}, {rate:g}"
-
-
-def tuned(target: Recipe, strength: tuple[int, float]) -> Recipe:
-    """Makes the recipe of a descendant from that of a target."""
-    return strength[0], target[1], strength[1]
 
 
 @dataclasses.dataclass(frozen=True)

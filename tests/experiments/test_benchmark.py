@@ -1,6 +1,7 @@
 """experiments/benchmark.py: what is timed in turn, what is absent, and the command at toy size."""
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 import _measures
 import _run
 import benchmark
+import jax
 import numpy as np
 import pytest
 import tables
 
+from mgmp_jax import files, reporting
 from mgmp_jax.losses import dna_loss
 
 
@@ -61,6 +64,16 @@ def test_without_pytorch_its_columns_say_so(no_torch: None) -> None:
     assert theirs is None
     assert set(absent) == {"PyTorch", "PyTorch, bfloat16"}
     assert "pip install torch" in absent["PyTorch"]
+
+
+def test_measurements_of_another_revision_are_not_added_to(no_claim: None, tmp_path: Path) -> None:
+    args: Any = benchmark.Args((), "toy", tmp_path)
+    kind = re.sub(r"\W+", "-", jax.devices()[0].device_kind.lower())
+    path = tmp_path / f"benchmark-{kind}-toy" / "results.json"
+    run = {**reporting.environment(), "git_revision": "older"}
+    files.write_json(path, {"figures": {}, "took_s": {}, "run": run})
+    with pytest.raises(ValueError, match=r"of git_revision older, now .* choose another --out"):
+        benchmark.main(args)
 
 
 @pytest.mark.parametrize("part", ["training", "loss"])

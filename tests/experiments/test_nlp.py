@@ -127,6 +127,17 @@ def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch, few_epochs)
     assert nlp.main(args) == [json.loads(json.dumps(results))]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"preset": "demo"}, "no --row and no --stand-ins"), ({"seeds": 0}, "--seeds must be")],
+)
+def test_all_rows_do_not_hide_impossible_arguments(
+    tmp_path: Path, arguments: dict, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        nlp.main(config.Args(row="all", out=tmp_path, **arguments))
+
+
 def test_all_rows_name_those_whose_data_are_missing(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(nlp, "run_one", lambda *_: text.load_texts("ag_news", "train", tmp_path))
     assert nlp.main(config.Args(row="all", out=tmp_path)) == []

@@ -42,7 +42,12 @@ def test_every_page_has_a_template_and_the_index_links_it() -> None:
 
 def test_every_part_has_its_place() -> None:
     text = "".join((tables.TEMPLATES / page).read_text() for page in tables.pages())
-    assert sorted(re.findall(r"^\{(.+)\}$", text, re.MULTILINE)) == sorted(tables.PARTS)
+    places = re.findall(r"^\{(.+)\}$", text, re.MULTILINE)
+    runs = [one.removeprefix("runs of ") for one in places if one.startswith("runs of ")]
+    assert sorted(set(places) - {f"runs of {one}" for one in runs}) == sorted(tables.PARTS)
+    assert len(places) == len(tables.PARTS) + len(runs)
+    experiments = {json.loads(path.read_text())["experiment"] for path in RESULTS}
+    assert sorted(" ".join(runs).split()) == sorted(experiments)
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
