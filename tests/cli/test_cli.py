@@ -1,9 +1,9 @@
 """The command line from frozen queries to a ranked table, on toy models."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -302,13 +302,13 @@ def test_wrong_input_is_said_in_a_sentence(story: Path, capsys, tmp_path: Path) 
 def test_help_answers_at_once() -> None:
     from mgmp_jax.cli.verbs import VERBS
 
+    def seconds() -> float:
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return spent.ru_utime + spent.ru_stime
+
     for verb in ("", *VERBS):
-        command = [sys.executable, "-m", "mgmp_jax.cli", *verb.split(), "--help"]
-        for _ in range(5):  # 0.15 s where nothing else runs
-            start = time.perf_counter()
-            done = subprocess.run(command, capture_output=True, text=True)
-            assert done.returncode == 0
-            assert f"mgmp {verb}".strip() in done.stdout
-            if (took := time.perf_counter() - start) < 0.7:
-                break
-        assert took < 0.7
+        command, start = [sys.executable, "-m", "mgmp_jax.cli", *verb.split(), "--help"], seconds()
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0
+        assert f"mgmp {verb}".strip() in done.stdout
+        assert seconds() - start < 0.5  # of a core, about 0.15: JAX alone takes more
