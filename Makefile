@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test lowest newest faults soak lint docs tables clean
+.PHONY: demo test lowest newest audit faults soak lint docs tables clean
 
 demo: $(VENV)/installed
 	$(BIN)/python experiments/cifar.py --preset demo --data glyphs \
@@ -21,6 +21,11 @@ lowest newest: $(VENV)/bin/python
 	$(BIN)/uv pip install --quiet --python $(VENV)/$@/bin/python --resolution $(RELEASES) \
 		--editable '.[experiments,report,text,test]'
 	$(VENV)/$@/bin/python $(PYTEST)
+
+audit: $(VENV)/bin/python
+	$(PIP) install uv
+	$(BIN)/uv tool run --quiet pip-audit --strict --disable-pip --no-deps \
+		--requirement .ci/constraints.txt
 
 faults: $(VENV)/installed-test
 	$(BIN)/python -m tests.faults.campaign --seconds 600
