@@ -59,8 +59,9 @@ class ChosenMGMP:
     """The one of several MGMPs that does best on tasks of the pool that it has not seen.
 
     Ask for it where the settings of :class:`MGMP` do badly on your own kind of models, as they do
-    on texts' embeddings. A verifier does not do so by default: settings that do not align take a
-    descendant whose outputs were permuted, scaled or shifted for an innocent model.
+    on embeddings of texts where all models start from one checkpoint. A verifier does not do so by
+    default: settings that do not align take a descendant whose outputs were permuted, scaled or
+    shifted for an innocent model.
 
     Each learns from all tasks of the pool but one and scores the last homologous and the last
     non-homologous model of that one, for each task in turn; the one with the least loss is fitted
