@@ -123,10 +123,13 @@ def by_method(results: Results, cell: Callable[[Results], str]) -> list[str]:
 
 
 def with_table(readme: str) -> str:
-    """Makes the README's table anew: one line for each committed row of Table 1 and 2."""
+    """Makes the README's table anew: one line for each committed row of Table 1 and 2.
+
+    Rows with random negatives stand on their page only.
+    """
     lines = []
     for name, results in rows().items():
-        if "random-negatives" in name:  # on its page
+        if "random-negatives" in name:
             continue
         figures = by_method(results, lambda s: f"{s['accuracy']:.3f} ({s['auc']:.2f})")
         linked = f"[{row_label(name)}](experiments/results/{name}/results.json)"
