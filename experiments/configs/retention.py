@@ -35,7 +35,8 @@ class Preset(common.Preset):
     data: str
     generator_width: dict[str, int]
     strengths: tuple[tuple[int, float], ...]
-    """Of fine-tuning, from hardly begun to much: epochs and highest learning rate."""
+    """Of fine-tuning, from hardly begun to much: epochs, as many times as ``times`` says, and
+    highest learning rate."""
 
 
 PRESETS = presets(
@@ -56,6 +57,7 @@ PRESETS = presets(
     ),
     examples=((2000, 400), (10_000, 2000), (None, None)),
     checkpoints=(1, 1, 1),
+    times=({}, {"alexnet": 3}, {}),
     num_queries=(1000, 2500, None),
     mgmp=(
         {"epochs": 10, "batch_size": 100},

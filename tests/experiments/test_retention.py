@@ -24,6 +24,19 @@ def test_strengths_share_source_and_strangers() -> None:
     }
 
 
+def test_alexnets_are_trained_and_tuned_three_times_as_long() -> None:
+    rows, slower = (
+        retention.make_rows(config.Args(preset="small", arch=arch), 0)
+        for arch in ("resnet18", "alexnet")
+    )
+    first, *_, last = zip(rows, slower, strict=True)
+    assert first == ("1 epoch, 0.002", "3 epochs, 0.0004")
+    assert last == ("12 epochs, 0.05", "36 epochs, 0.01")
+    for of_resnet, of_alexnet in zip(rows.values(), slower.values(), strict=True):
+        for one, other in zip(of_resnet.specs, of_alexnet.specs, strict=True):
+            assert 3 * one.recipe.epochs == other.recipe.epochs
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_epochs")
 def test_a_whole_run(tmp_path: Path, monkeypatch) -> None:
