@@ -141,6 +141,30 @@ def late(results: Results) -> Columns:
     return columns
 
 
+def siblings(results: Results, way: str) -> Columns:
+    """Makes the columns of numbers of siblings: how many p are at most 0.1, 0.05 and 0.01.
+
+    Args:
+        results: of a run.
+        way: in which the sibling test was done.
+    """
+    columns: Columns = {}
+    for which, by_number in results["by_queries"].items():
+        for queries, by_siblings in by_number.items():
+            for number, ways in by_siblings.items():
+                values: dict[str, list[float]] = {}
+                for group, found in ways[way].items():
+                    kind = group.split(",")[0]
+                    ours = "descendants" if kind == "homologous" else "others"
+                    kind = kind if kind == "independent" else ours
+                    values.setdefault(kind, []).extend(found["p_exact"])
+                for kind, p in values.items():
+                    small = (sum(one <= most for one in p) for most in (0.1, 0.05, 0.01))
+                    cell = f"{', '.join(map(str, small))} of {len(p)}"
+                    columns.setdefault(f"{which}: {kind}", {})[f"{queries}, {number}"] = cell
+    return columns
+
+
 def kinds_of_queries(results: Results) -> Columns:
     """Makes the columns of kinds of queries: how alike candidates answer, and first places."""
     columns: Columns = {"agree": {}, "both fits": {}, "best": {}}

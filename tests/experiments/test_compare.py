@@ -1,4 +1,4 @@
-"""experiments/_cohort.py, _scoring.py, compare.py, queries.py, robustness.py and students.py."""
+"""What reads a cohort: _cohort.py, _scoring.py, compare.py and the commands that go on from it."""
 
 import dataclasses
 import json
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import queries
 import robustness
+import siblings
 import students
 from configs import cohort as config
 from conftest import TINY_COHORT
@@ -311,6 +312,14 @@ def test_a_whole_comparison_and_the_same_again(tmp_path: Path, monkeypatch, few_
     default = ", ".join(config.DEFAULT_TEST)
     for which, found in traced["places"].items():
         assert all_of_them[which] == found[f"sibling test: {default}"]
+    (tested, *_) = siblings.main(args)["by_queries"].values()
+    assert {n: list(by_siblings) for n, by_siblings in tested.items()} == {
+        "225": ["3"],
+        "450": ["3"],
+    }
+    for groups in tested["450"]["3"].values():
+        assert groups["homologous, head kept"]["models"] == 2
+        assert groups["independent"]["candidates"] == 4
     forks = late.main(args)
     assert list(forks["shared"]) == ["0", "1"] and forks["candidates"] == 4
     for fork in forks["shared"].values():

@@ -24,7 +24,7 @@ def test_strengths_share_source_and_strangers() -> None:
     }
 
 
-def test_alexnets_are_trained_and_tuned_three_times_as_long() -> None:
+def test_alexnets_are_trained_and_fine_tuned_three_times_as_long() -> None:
     rows, slower = (
         retention.make_rows(config.Args(preset="small", arch=arch), 0)
         for arch in ("resnet18", "alexnet")
