@@ -54,7 +54,7 @@ PRESETS = presets(
         {"epochs": 20, "batch_size": 256},
     ),
     seeds=(1, 3, 3),
-    times=({}, {"vit-small": 0.5}, {}),
+    times=({}, {"alexnet": 3, "vit-small": 0.5}, {}),
 )
 
 
