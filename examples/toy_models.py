@@ -3,13 +3,14 @@
     python examples/toy_models.py story     # writes story/train.npy and story/test.npy
 
 Every model is a function in NumPy, by its name in a folder of references: ``source``,
-``siblings/00``, ``controls/00``, ``pool/task0/homologous``, ``pool/task0/non_homologous``; and two
-suspects, ``stolen`` and ``innocent``. What the data teach is common to source and siblings, what a
-seed adds is each one's own, and a fine-tuned model keeps both.
+``siblings/00``, ``controls/00``, ``pool/task0/homologous``, ``pool/task0/non_homologous``; and of
+suspects ``stolen``, ``innocent``, ``innocent0`` and so on. What the data teach is common to source
+and siblings, what a seed adds is each one's own, and a fine-tuned model keeps both.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 
 Model = Callable[[np.ndarray], np.ndarray]
 DATA, SOURCE = 0, 1
+MODELS = r"source|stolen|innocent\d*|(siblings|controls)/\d+|pool/task\d+/(non_)?homologous"
 
 
 def features(images: np.ndarray, seed: int) -> np.ndarray:
@@ -41,8 +43,8 @@ def tuned(start: int, seed: int) -> Model:
 
 def __getattr__(name: str) -> Callable[[], Model]:
     """Gives a function that makes the model called ``name``."""
-    if name.startswith("__"):
-        raise AttributeError(name)
+    if not re.fullmatch(MODELS, name):
+        raise AttributeError(f"no toy model is called {name!r}; names are {MODELS}")
     seed = 1000 + 10 * sum(256**i * byte for i, byte in enumerate(name.encode())) % 10**9
     if name == "source":
         return lambda: trained(SOURCE)

@@ -142,27 +142,37 @@ def late(results: Results) -> Columns:
 
 
 def siblings(results: Results, way: str) -> Columns:
-    """Makes the columns of numbers of siblings: how many p are at most 0.1, 0.05 and 0.01.
+    """Makes the columns of numbers of siblings: how many p are small, of how many.
 
     Args:
         results: of a run.
         way: in which the sibling test was done.
+
+    Returns:
+        In a cell how many p are at most 0.1, 0.05 and 0.01, as far as so many siblings allow any,
+        or else how many are as small as can be.
     """
     columns: Columns = {}
     for which, by_number in results["by_queries"].items():
         for queries, by_siblings in by_number.items():
             for number, ways in by_siblings.items():
-                values: dict[str, list[float]] = {}
-                for group, found in ways[way].items():
-                    kind = group.split(",")[0]
-                    ours = "descendants" if kind == "homologous" else "others"
-                    kind = kind if kind == "independent" else ours
-                    values.setdefault(kind, []).extend(found["p_exact"])
-                for kind, p in values.items():
-                    small = (sum(one <= most for one in p) for most in (0.1, 0.05, 0.01))
-                    cell = f"{', '.join(map(str, small))} of {len(p)}"
+                least = 1 / (int(number) + 1)
+                levels = [level for level in (0.1, 0.05, 0.01) if level >= least] or [least]
+                for kind, p in _by_descent(ways[way]).items():
+                    small = (str(sum(one <= level for one in p)) for level in levels)
+                    cell = f"{', '.join(small)} of {len(p)}"
                     columns.setdefault(f"{which}: {kind}", {})[f"{queries}, {number}"] = cell
     return columns
+
+
+def _by_descent(groups: Results) -> dict[str, list[float]]:
+    """Gathers exact p of the source's descendants, of other models of tasks, of independent."""
+    found: dict[str, list[float]] = {}
+    for group, summary in groups.items():
+        kind = group.split(",")[0]
+        ours = "descendants" if kind == "homologous" else "others"
+        found.setdefault(kind if kind == "independent" else ours, []).extend(summary["p_exact"])
+    return found
 
 
 def kinds_of_queries(results: Results) -> Columns:

@@ -81,9 +81,9 @@ def choose_row(args: Args) -> tuple[str, tuple[int, ...], tuple[int, ...], str]:
     known = [number for number, arch in archs.items() if arch == args.arch]
     number = known[0] if args.row is None else args.row
     if not isinstance(number, int) or number not in known:
+        others = ", ".join(f"{n} with --arch {arch}" for n, arch in archs.items() if n not in known)
         raise ValueError(
-            f"rows of {args.arch} in Table 1 are {known}, got {args.row}; of others: "
-            f"{archs}, each with its --arch"
+            f"rows of {args.arch} in Table 1 are {known}, got {args.row}; others: {others}"
         )
     if args.pool_subsets is None and args.eval_subsets is None:
         return (f"row{number}", *ROWS[number][1:])

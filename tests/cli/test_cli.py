@@ -164,6 +164,13 @@ def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
     return said.err
 
 
+@pytest.mark.parametrize("name", ["stole", "siblings", "pool/task0/", "__file"])
+def test_a_toy_model_is_asked_for_by_its_name(story: Path, capsys, name: str) -> None:
+    assert record(story, f"python:{TOYS}:{name}", "none.npz") == 2
+    assert f"has no function '{name}'" in capsys.readouterr().err
+    assert not (story / "none.npz").exists()
+
+
 def test_labels_only_are_read(story: Path, capsys) -> None:
     (story / "labels.py").write_text(
         f"import sys\nsys.path.insert(0, {str(TOYS.parent)!r})\nimport toy_models\n\n\n"

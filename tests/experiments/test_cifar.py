@@ -44,7 +44,10 @@ def test_rows_share_their_models() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"row": 4}, r"rows of resnet18 in Table 1 are \[1, 2, 3\], got 4"),
+        (
+            {"row": 4},
+            r"of resnet18 in Table 1 are \[1, 2, 3\], got 4; others: 4 with --arch alexnet",
+        ),
         ({"pool_subsets": (1, 2), "eval_subsets": (2, 3)}, "must be disjoint"),
         ({"pool_subsets": (1, 1), "eval_subsets": (2,)}, "without repetition"),
         ({"pool_subsets": (1, 10), "eval_subsets": (2,)}, r"subsets are 0 to 9, got \[10\]"),

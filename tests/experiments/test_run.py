@@ -85,6 +85,14 @@ def start(monkeypatch, main, *options: str) -> None:
     _run.run(main, cifar.Args)
 
 
+@pytest.mark.parametrize("below", ["", "runs"])
+def test_a_file_is_no_folder_for_results(tmp_path: Path, claims, below: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"--out must be a folder, and .*file is a file"):
+        _run.claim(tmp_path / "file" / below)
+    assert not claims
+
+
 @pytest.mark.parametrize("kind", ["fcntl", "msvcrt"])
 def test_a_folder_is_used_by_one_command_at_a_time(
     monkeypatch, tmp_path: Path, claims, kind: str

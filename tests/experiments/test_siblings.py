@@ -93,9 +93,16 @@ def test_a_cell_counts_small_p_of_descendants_of_others_and_of_independent_model
         "independent": {"p_exact": [0.9, 0.01]},
     }
     ways = {"both fits, others": groups, "both fits, none": {}}
-    by_queries = {"unseen images": {"2500": {"99": ways}}}
+    by_queries = {"unseen images": {"2500": {"19": ways, "99": ways}}}
     assert _columns.siblings({"by_queries": by_queries}, "both fits, others") == {
-        "unseen images: descendants": {"2500, 99": "3, 3, 2 of 4"},
-        "unseen images: others": {"2500, 99": "2, 1, 0 of 3"},
-        "unseen images: independent": {"2500, 99": "1, 1, 1 of 2"},
+        "unseen images: descendants": {"2500, 19": "3, 3 of 4", "2500, 99": "3, 3, 2 of 4"},
+        "unseen images: others": {"2500, 19": "2, 1 of 3", "2500, 99": "2, 1, 0 of 3"},
+        "unseen images: independent": {"2500, 19": "1, 1 of 2", "2500, 99": "1, 1, 1 of 2"},
     }
+
+
+def test_few_siblings_are_asked_for_what_they_can_give() -> None:
+    groups = {"homologous, head kept": {"p_exact": [0.25, 0.25, 0.5]}}
+    by_queries = {"unseen images": {"1000": {"3": {"both fits, none": groups}}}}
+    columns = _columns.siblings({"by_queries": by_queries}, "both fits, none")
+    assert columns == {"unseen images: descendants": {"1000, 3": "2 of 3"}}

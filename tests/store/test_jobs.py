@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from mgmp_jax.store import ModelSpec, ModelStore, jobs
+from mgmp_jax.store.attempt import attempt
 from mgmp_jax.store.plan import Outcome, Plan
 from mgmp_jax.training import Recipe
 
@@ -97,6 +98,10 @@ def test_a_model_that_fails_is_named_and_others_go_on(by_two: ModelStore) -> Non
         jobs.train(by_two, [*ALL, IMPOSSIBLE, more], jobs=2)
     assert IMPOSSIBLE.address in str(error.value) and "got 99" in str(error.value)
     assert by_two.is_trained(more)
+
+
+def test_a_model_that_was_there_already_is_said_to_be(by_two: ModelStore) -> None:
+    assert attempt(by_two, SOURCE) == Outcome(text="nothing left to train")
 
 
 def test_wrong_numbers_are_refused(tmp_path: Path) -> None:
