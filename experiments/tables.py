@@ -27,6 +27,7 @@ from _columns import (
     recorded,
     retention,
     robustness,
+    siblings,
     statistics,
     students,
     suspects,
@@ -341,6 +342,12 @@ PARTS: dict[str, Callable[[], str]] = {
     "students": partial(of_each, "students", "students", students),
     "conditions": partial(of_each, "students", "students", conditions),
     "late": partial(of_families, "late", "shared epochs", late),
+    **{
+        f"siblings, {way}": partial(
+            of_families, "siblings", "queries, siblings", partial(siblings, way=f"both fits, {way}")
+        )
+        for way in ("others", "none")
+    },
     "recorded": partial(of_each, "recorded", "method", recorded),
     "above half": partial(of_each, "recorded", "method", above_half),
     "retention": partial(of_each, "retention", "fine-tuned for", retention),
