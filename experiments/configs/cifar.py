@@ -3,8 +3,8 @@
     python experiments/cifar.py --arch resnet18 --preset small --data-dir DIR
 
 Rows of one architecture share their models. On two CPU cores, beside other work, the 24 models of
-row 1 took an hour, those of row 4 a quarter of one, and the MGMPs of a row five to ten minutes with
-three seeds. Row 1 scores 0.9999 (extended), 0.647 (paper); the paper's own models 0.919.
+row 1 took an hour, and the MGMPs of a row five to ten minutes with three seeds. Row 1 scores 0.9999
+(extended), 0.647 (paper); the paper's own models 0.919.
 """
 
 from __future__ import annotations
