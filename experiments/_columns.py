@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from configs.cohort import DEFAULT_TEST
+
 from mgmp_jax import reporting
 
 Results = Mapping[str, Any]
@@ -141,7 +143,7 @@ def late(results: Results) -> Columns:
     return columns
 
 
-def siblings(results: Results, way: str) -> Columns:
+def siblings(results: Results, way: str = ", ".join(DEFAULT_TEST)) -> Columns:
     """Makes the columns of numbers of siblings: how many p are small, of how many.
 
     Args:

@@ -116,9 +116,9 @@ def claim(out: Path) -> None:
 
 def _take(out: Path) -> None:
     """Locks a folder, which is made if it is not there, until this process ends."""
-    _MADE.extend(folder for folder in (out, *out.parents) if not folder.exists())
     if files := [path for path in (out, *out.parents) if path.is_file()]:
         raise NotADirectoryError(f"--out must be a folder, and {files[0]} is a file")
+    _MADE.extend(folder for folder in (out, *out.parents) if not folder.exists())
     out.mkdir(parents=True, exist_ok=True)
     lock = (out / ".lock").open("a")
     try:

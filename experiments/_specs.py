@@ -13,16 +13,15 @@ from mgmp_jax.training import Recipe
 
 def source_and_target(preset: Preset, arch: str, data: str) -> tuple[ModelSpec, ModelSpec]:
     """Makes the source and a target of all classes, as long trained as the architecture needs."""
-    times = preset.times.get(arch, 1)
 
     def model(classes: int, recipe: Any, number: int | None, checkpoints: int = 1) -> ModelSpec:
         epochs, *others = recipe
-        recipe = recipe_for((int(epochs * times), *others), arch, data, checkpoints)
+        recipe = recipe_for((preset.lengthen(epochs, arch), *others), arch, data, checkpoints)
         width = preset.widths.get(arch)
         return ModelSpec(arch, f"{data}{classes}", recipe, width=width, num_examples=number)
 
     of_source, of_target = preset.examples
-    kept = math.ceil(preset.checkpoints * min(times, 1))
+    kept = math.ceil(preset.checkpoints * min(preset.times.get(arch, 1), 1))
     return model(10, preset.source, of_source), model(100, preset.target, of_target, kept)
 
 

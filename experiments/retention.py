@@ -49,7 +49,7 @@ def make_rows(args: Args, family: int) -> dict[str, Row]:
     made["extended"] = changed(made["extended"], checkpoints=False)
     rows = {}
     for few, rate in preset.strengths:
-        epochs = int(few * preset.times.get(args.arch, 1))
+        epochs = preset.lengthen(few, args.arch)
         recipe = recipe_for((epochs, preset.target[1], rate), args.arch, preset.data)
 
         def pair(subset: int, recipe: Any = recipe) -> TaskPair:

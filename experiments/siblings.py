@@ -96,7 +96,6 @@ def by_numbers(cohort: Cohort, answers: AllAnswers) -> dict[str, Any]:
 
 def main(args: Args) -> dict[str, Any]:
     """Trains what is missing and tests; see the module's docstring."""
-    import _columns
     import tables
     from _cohort import ask, make_cohort
     from _rows import train_models
@@ -106,19 +105,18 @@ def main(args: Args) -> dict[str, Any]:
     folder = args.out / cohort.folder("siblings", [FEWER, WAYS])
 
     def make() -> dict[str, Any]:
-        train_models(needed(cohort), store, args)
-        by_queries = {}
+        specs, by_queries = needed(cohort), {}
+        train_models(specs, store, args)
         for which, asked in ask(cohort, store).items():
-            answers = {spec: store.responses(spec, asked) for spec in needed(cohort)}
+            answers = {spec: store.responses(spec, asked) for spec in specs}
             by_queries[which] = by_numbers(cohort, answers)
         return {
-            "models": {spec.address: store.accuracy(spec) for spec in needed(cohort)},
+            "models": {spec.address: store.accuracy(spec) for spec in specs},
             "by_queries": by_queries,
         }
 
     results = results_of("siblings", folder, args, make)
-    columns = _columns.siblings(results, ", ".join(DEFAULT_TEST))
-    show(tables.pivot("queries, siblings", columns), folder, "results.json")
+    show(tables.pivot("queries, siblings", tables.siblings(results)), folder, "results.json")
     return results
 
 

@@ -342,12 +342,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "students": partial(of_each, "students", "students", students),
     "conditions": partial(of_each, "students", "students", conditions),
     "late": partial(of_families, "late", "shared epochs", late),
-    **{
-        f"siblings, {way}": partial(
-            of_families, "siblings", "queries, siblings", partial(siblings, way=f"both fits, {way}")
-        )
-        for way in ("others", "none")
-    },
+    "siblings": partial(of_families, "siblings", "queries, siblings", siblings),
+    "siblings, nothing regressed out": partial(
+        of_families, "siblings", "queries, siblings", partial(siblings, way="both fits, none")
+    ),
     "recorded": partial(of_each, "recorded", "method", recorded),
     "above half": partial(of_each, "recorded", "method", above_half),
     "retention": partial(of_each, "retention", "fine-tuned for", retention),

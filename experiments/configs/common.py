@@ -41,6 +41,10 @@ class Preset:
     """By what the epochs of source and targets are multiplied, by architecture, where not by 1: one
     that is slow gets fewer, one that learns slowly more."""
 
+    def lengthen(self, epochs: int, arch: str) -> int:
+        """Multiplies epochs as ``times`` says for an architecture."""
+        return int(epochs * self.times.get(arch, 1))
+
 
 def presets(make: Callable[..., T], **fields: tuple[Any, Any, Any]) -> dict[str, T]:
     """Makes the presets demo, small and paper: of each field the first, second and third value."""

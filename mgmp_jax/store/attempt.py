@@ -66,7 +66,7 @@ def attempt(
     Returns:
         What became of it; nothing is raised.
     """
-    text = "nothing left to train"
+    text = display.NOTHING_LEFT
 
     def hear(name: str, done: int, epochs: int, now: str) -> None:
         nonlocal text

@@ -13,6 +13,8 @@ from mgmp_jax.processes import is_first
 __all__ = ["Display", "bars", "console", "tell"]
 
 console = Console(highlight=False)
+NOTHING_LEFT = "nothing left to train"
+"""What is said of a training that is done already."""
 _told: Callable[[str, int, int, str], None] | None = None
 
 
@@ -53,7 +55,7 @@ class Display:
         self._task = self._bar.add_task(
             self.name, total=self.epochs, completed=self.first, text="starting"
         )
-        self._text = "nothing left to train"
+        self._text = NOTHING_LEFT
         self._bar.start()
         return self
 
