@@ -65,7 +65,7 @@ class Args(ImageArgs):
 
 
 def make_rows(args: Args) -> list[Row]:
-    """Makes row 1 of Table 1 with the variants of Table 5, then with those of the method."""
+    """Makes row 1 of Table 1 with the variants of the method, then with those of Table 5."""
     from _rows import cifar_row
     from _variants import Variant, changed
 
@@ -84,7 +84,7 @@ def make_rows(args: Args) -> list[Row]:
         dataclasses.replace(
             row, name=f"ablation-{name}-{row.name}", variants=variants, seeds=seeds, paper="-"
         )
-        for name, variants in (("table5", table_5), ("changes", changes))
+        for name, variants in (("changes", changes), ("table5", table_5))
     ]
 
 
