@@ -301,7 +301,7 @@ def train_models(specs: Sequence[ModelSpec], store: ModelStore, args: Any) -> No
     for spec in specs:  # what is missing is said before hours pass
         if spec.teacher is None:
             store.examples(spec, "train")
-    console.print(f"[bold]1. {len(specs)} models[/]")
+    console.print("[bold]1. Models[/]")
     jobs.train(store, specs, jobs=args.jobs, cluster=args.cluster, num_gpus=args.num_gpus)
 
 

@@ -116,10 +116,11 @@ def claim(out: Path) -> None:
 
 def _take(out: Path) -> None:
     """Locks a folder, which is made if it is not there, until this process ends."""
-    if files := [path for path in (out, *out.parents) if path.is_file()]:
-        raise NotADirectoryError(f"--out must be a folder, and {files[0]} is a file")
-    _MADE.extend(folder for folder in (out, *out.parents) if not folder.exists())
-    out.mkdir(parents=True, exist_ok=True)
+    from mgmp_jax import files
+
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    files.make_folder(out)
+    _MADE.extend(made)
     lock = (out / ".lock").open("a")
     try:
         _lock(lock)

@@ -19,6 +19,7 @@ import numpy as np
 __all__ = [
     "digest_of_arrays",
     "expand",
+    "make_folder",
     "naming",
     "parse_json",
     "parse_npy",
@@ -37,6 +38,24 @@ _LARGEST_JSON = 64 * 2**20
 _NUMBERS_AND_STRINGS = "biufcSU"
 
 
+def make_folder(path: str | Path) -> None:
+    """Makes a folder and those above it, where they are not there.
+
+    Args:
+        path: of the folder.
+
+    Raises:
+        NotADirectoryError: it is a file, or would lie in one.
+        OSError: it cannot be made otherwise.
+    """
+    path = Path(path)
+    if files := [place for place in (path, *path.parents) if place.is_file()]:
+        raise NotADirectoryError(
+            f"{path} cannot be a folder, as {files[0]} is a file; choose another folder"
+        )
+    path.mkdir(parents=True, exist_ok=True)
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a path to write to, which takes the place of ``path`` once the block has ended well.
@@ -50,10 +69,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         The path to write to.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; the file is named.
+        OSError: its folder cannot be made or written, or the disk is full; the file is named.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     here = f".{path.name}.{platform.node()}-"
     _sweep(path.parent, here)
     unfinished = path.with_name(f"{here}{os.getpid()}")

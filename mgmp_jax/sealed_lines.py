@@ -51,7 +51,7 @@ class SealedLines:
         read: Callable[[Any], None],
         remedy: str,
     ) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path.parent)
         if path.exists() and not path.is_file():
             raise ValueError(f"{path} is no regular file; choose another journal")
         self._path = path

@@ -26,7 +26,7 @@ class RunFolder:
     def __init__(self, folder: Path) -> None:
         self._checkpoints = Checkpoints(folder / "state")
         self._metrics = folder / "metrics.jsonl"
-        first_alone(lambda: folder.mkdir(parents=True, exist_ok=True))
+        first_alone(lambda: files.make_folder(folder))
 
     def resume(self, state: Any) -> tuple[int, Any]:
         """Finds where to go on: at the newest checkpoint that is sound.

@@ -281,6 +281,8 @@ def test_wrong_input_is_said_in_a_sentence(story: Path, capsys, tmp_path: Path) 
     assert "holds a verifier already" in error(
         "fit", story / "references", "--out", story / "verifier"
     )
+    inside = ("--out", story / "train.npy/verifier")
+    assert "train.npy is a file" in error("fit", story / "references", *inside)
     assert "give one file of answers" in error("verify", story / "verifier", story / "suspects")
     swapped = ("verify", story / "suspects/stolen.npz", story / "verifier")
     assert "is a file; give the folder of a verifier" in error(*swapped)

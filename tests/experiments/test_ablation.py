@@ -10,7 +10,7 @@ from mgmp_jax import models
 
 
 def test_variants_are_those_of_table_5_and_one_change_each() -> None:
-    table_5, changed = (
+    changed, table_5 = (
         {name: variant.config for name, variant in row.variants.items()}
         for row in ablation.make_rows(ablation.Args())
     )

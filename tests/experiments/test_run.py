@@ -88,7 +88,7 @@ def start(monkeypatch, main, *options: str) -> None:
 @pytest.mark.parametrize("below", ["", "runs"])
 def test_a_file_is_no_folder_for_results(tmp_path: Path, claims, below: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError, match=r"--out must be a folder, and .*file is a file"):
+    with pytest.raises(NotADirectoryError, match=r"cannot be a folder, as .*file is a file"):
         _run.claim(tmp_path / "file" / below)
     assert not claims
 
