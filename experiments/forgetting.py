@@ -6,7 +6,7 @@
 A source goes on training on ten classes of other data. After each kept epoch: what the target
 still knows of the source's data with its own layers, and with its last layers replaced by the
 source's. Then the straightforward test of provenance, the distance of the weights, beside its
-bound. Reads the models of cifar.py from the same --out; after them the preset small took 7 minutes
+bound. Reads the models of cifar.py from the same --out; after them the preset small took 5 minutes
 on two CPU cores for ResNet18. Rerun to resume.
 """
 
