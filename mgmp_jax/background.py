@@ -9,7 +9,14 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from mgmp_jax.linear import PENALTY, check_width, fold_slices, standardise_exactly, widest
+from mgmp_jax.linear import (
+    PENALTY,
+    check_width,
+    fold_slices,
+    num_varying,
+    standardise_exactly,
+    widest,
+)
 from mgmp_jax.references import OneQuerySet
 from mgmp_jax.responses import Responses
 
@@ -125,7 +132,7 @@ class ResidualFragments:
             ValueError: the target is too wide for so few queries.
         """
         if align:
-            check_width(target.shape[1], len(target), "the target's responses are")
+            check_width(num_varying(target), len(target), "the target's responses are")
         left_t = self._leave(target)
         s, t = (self._held_out(left) for left in (self._left, left_t))
         aligned = _scale(t - t.mean(axis=0), t.std(axis=0))

@@ -40,6 +40,7 @@ class Conditions:
         kind: what the suspect answered: logits, labels, ...
         width: in how many numbers a query.
         settings: of the method, anything that JSON holds.
+        knows_kind: whether its thresholds, where it has some, hold for what the suspect answered.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Conditions:
     kind: str
     width: int
     settings: Mapping[str, Any]
+    knows_kind: bool = True
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -269,7 +271,14 @@ def _calibrated_by(verifier: Verifier) -> str:
 def _conditions(method: Fitted, suspect: Responses) -> Conditions:
     n, width = suspect.values.shape
     return Conditions(
-        method.name, method.question, method.asks, n, suspect.kind, width, method.settings
+        method.name,
+        method.question,
+        method.asks,
+        n,
+        suspect.kind,
+        width,
+        method.settings,
+        not isinstance(method, FittedMGMP) or method.knows_kind(suspect),
     )
 
 

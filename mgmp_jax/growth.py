@@ -116,7 +116,6 @@ def restrict(method: Fitted, places: np.ndarray, queries: str) -> Fitted:
         controls=controls,
         background=background,
         queries=queries,
-        _centres={},
     )
 
 

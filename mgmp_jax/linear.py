@@ -21,6 +21,7 @@ __all__ = [
     "cross_fit",
     "fold_slices",
     "folds_of",
+    "num_varying",
     "standardise",
     "standardise_exactly",
     "widest",
@@ -48,9 +49,11 @@ def standardise(responses: Float[Array, "n d"]) -> Float[Array, "n d"]:
 def folds_of(n: int, folds: int = FOLDS) -> Int[Array, " n"]:
     """Numbers the part of each query, 0 to ``folds - 1``.
 
-    They are drawn by a fixed key, so that an order of the queries by class does no harm.
+    They are drawn by a fixed key, so that an order of the queries by class does no harm, and by a
+    fixed generator, whatever JAX's settings are: no setting changes a p-value.
     """
-    return jax.random.permutation(jax.random.key(0), n) % folds
+    with jax.threefry_partitionable(True):
+        return jax.random.permutation(jax.random.key(0, impl="threefry2x32"), n) % folds
 
 
 @jax.jit(static_argnames=("folds",))
@@ -93,6 +96,11 @@ def widest(n: int) -> int:
     They are half the queries of a fold's fit, ``0.4 n``.
     """
     return n * (FOLDS - 1) // (2 * FOLDS)
+
+
+def num_varying(values: Float[np.ndarray, "n d"]) -> int:
+    """Counts the coordinates that differ between queries; the others tell a linear fit nothing."""
+    return int(np.count_nonzero((values != values[:1]).any(axis=0)))
 
 
 def check_width(width: int, n: int, name: str) -> None:

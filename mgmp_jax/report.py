@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -22,7 +23,13 @@ def conformal_p(score: float, others: Sequence[float]) -> float | None:
 
     Returns:
         The p-value; ``None`` without calibration models.
+
+    Raises:
+        ValueError: a score is not finite.
     """
+    wrong = [one for one in (score, *others) if not math.isfinite(one)]
+    if wrong:
+        raise ValueError(f"no p-value of a score that is not finite, got {wrong[0]}")
     if not others:
         return None
     return (1 + sum(other >= score for other in others)) / (len(others) + 1)

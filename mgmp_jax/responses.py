@@ -131,7 +131,9 @@ class Responses:
         """Converts to another kind, where these responses hold all that it needs.
 
         From logits to log-probabilities or probabilities, between these two, and from all of
-        them and from top-k to labels; never back.
+        them and from top-k to labels; never back. Log-probabilities made of logits have no least
+        value, as a logarithm loses nothing there; where some models answer with logits and others
+        with probabilities, convert all to probabilities first.
 
         Args:
             kind: the wanted one.

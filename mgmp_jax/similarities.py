@@ -100,7 +100,8 @@ def linear_cka(
 
     Returns:
         A number from 0 to 1, and 1 for equal responses; 0 where one model answers all queries
-        alike. The unbiased one may lie below 0.
+        alike. The unbiased one lies between -1 and 1, and is 0 also where what one query says
+        outweighs all others a hundredfold.
 
     Raises:
         ValueError: there are fewer than four queries for the unbiased one.
@@ -109,7 +110,9 @@ def linear_cka(
     if unbiased:
         if len(x) < 4:
             raise ValueError(f"the unbiased estimate needs at least four queries, got {len(x)}")
-        shared, own = _hsic(x, y), jnp.sqrt(jnp.maximum(_hsic(x, x) * _hsic(y, y), 0))
+        shared = _hsic(x, y)
+        own = jnp.sqrt(_own_hsic(x)) * jnp.sqrt(_own_hsic(y))
+        shared = jnp.clip(shared, -own, own)
     else:
         shared = jnp.sum(_gram(x, y) ** 2)
         own = jnp.sqrt(jnp.sum(_gram(x, x) ** 2)) * jnp.sqrt(jnp.sum(_gram(y, y) ** 2))
@@ -384,6 +387,12 @@ def _hsic(x: Array, y: Array) -> Array:
     trace = jnp.sum(_gram(x, y) ** 2) - jnp.mean(own_x * own_y) / n
     sums = jnp.mean(rows_x) * jnp.mean(rows_y) / ((n - 1) * (n - 2))
     return trace + sums - 2 / (n - 2) * jnp.mean(rows_x * rows_y) / n
+
+
+def _own_hsic(x: Array) -> Array:
+    """:func:`_hsic` of responses with themselves; 0 where only rounding is left of it."""
+    found = _hsic(x, x)
+    return jnp.where(found > 1e-4 * jnp.sum(_gram(x, x) ** 2), found, 0.0)
 
 
 def _unit(responses: Array) -> Array:

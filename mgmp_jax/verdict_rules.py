@@ -6,7 +6,7 @@ from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest
 from mgmp_jax.report import Answer, Verdict
 from mgmp_jax.responses import Responses
 
-__all__ = ["check_limits", "knowledge_verdict", "lineage_answer"]
+__all__ = ["check_limits", "has_thresholds", "knowledge_verdict", "lineage_answer"]
 
 _NO_CONTROLS = (
     " No control was known: a source a little better than its siblings may resemble every suspect "
@@ -59,33 +59,51 @@ def lineage_answer(method: FittedSiblingTest, suspect: Responses, level: float) 
     return Answer("lineage", method.name, verdict, reason, score, p, others)
 
 
+def has_thresholds(method: Fitted, suspect: Responses) -> bool:
+    """Says whether a score of a suspect is large or small by itself: MGMP's, of a kind it knows."""
+    return isinstance(method, FittedMGMP) and method.knows_kind(suspect)
+
+
 def knowledge_verdict(
-    method: Fitted, score: float, p: float | None, m: int, threshold: float, level: float
+    method: Fitted,
+    suspect: Responses,
+    score: float,
+    p: float | None,
+    m: int,
+    threshold: float,
+    level: float,
 ) -> tuple[Verdict, str]:
     """Gives the verdict on a suspect's knowledge, and its reason.
 
     Args:
-        method: MGMP, whose score has thresholds, or another similarity, whose has none.
+        method: MGMP, whose score has thresholds for responses of the kinds that it learned from,
+            or another similarity, whose has none.
+        suspect: responses that the method reads.
         score: of the suspect.
         p: of :func:`mgmp_jax.report.conformal_p`.
         m: how many calibration models it counts.
         threshold: the paper's δ.
         level: the largest p of a homologous suspect.
     """
-    is_mgmp = isinstance(method, FittedMGMP)
-    if is_mgmp and score <= 1 - threshold:
+    learned = has_thresholds(method, suspect)
+    if learned and score <= 1 - threshold:
         return "not homologous", f"The DNA score is at most 1 - δ = {1 - threshold:.2g}."
-    if is_mgmp and score < threshold:
+    if learned and score < threshold:
         return (
             "inconclusive",
             f"The DNA score lies between 1 - δ = {1 - threshold:.2g} and δ = {threshold:g}.",
         )
     above = f"The score is {score:.3g}"
-    if is_mgmp:
+    if learned:
         above = f"The DNA score is at least δ = {threshold:g}"
+    elif isinstance(method, FittedMGMP):
+        above = (
+            f"MGMP learned from {' and '.join(method.kinds)}, so δ does not hold for the suspect's "
+            f"{suspect.kind}; the DNA score is {score:.3g}"
+        )
     if p is None:
-        if not is_mgmp:
-            return "inconclusive", "Without calibration models a similarity says nothing."
+        if not learned:
+            return "inconclusive", f"{above}: without calibration models that says nothing."
         return (
             "homologous",
             f"{above}; without calibration models this has no error rate.{_unknown(method)}",

@@ -23,11 +23,16 @@ from mgmp_jax.methods import (
 from mgmp_jax.references import ReferenceSet, same_answers
 from mgmp_jax.report import Answer, Report, conformal_p
 from mgmp_jax.responses import ResponseKind, Responses, can_convert
-from mgmp_jax.verdict_rules import check_limits, knowledge_verdict, lineage_answer
+from mgmp_jax.verdict_rules import (
+    check_limits,
+    has_thresholds,
+    knowledge_verdict,
+    lineage_answer,
+)
 
 __all__ = ["Verifier", "kind_of"]
 
-_FORMAT = "mgmp_jax.verifier.v3"
+_FORMAT = "mgmp_jax.verifier.v4"
 _FILE = "verifier.npz"
 _KINDS: dict[str, Any] = {
     "MGMP": FittedMGMP,
@@ -63,10 +68,10 @@ class Verifier:
     calibration: tuple[Answers, ...]
     known: Mapping[str, str]
     _scores: dict[tuple[int, str], tuple[tuple[str, float], ...]] = dataclasses.field(
-        default_factory=dict, repr=False
+        default_factory=dict, init=False, repr=False
     )
     _calibrating: dict[tuple[str, str], Mapping[int, Responses]] = dataclasses.field(
-        default_factory=dict, repr=False
+        default_factory=dict, init=False, repr=False
     )
 
     @classmethod
@@ -126,11 +131,13 @@ class Verifier:
     def verify(self, suspect: Answers, *, threshold: float = 0.9, level: float = 0.05) -> Report:
         """Answers both questions for one suspect.
 
-        Homologous, to *knowledge*: the DNA score is at least ``threshold`` (of another similarity
-        there is none) and, where there are calibration models, p is at most ``level``. Not
-        homologous: the DNA score is at most ``1 - threshold``. Homologous, to *lineage*: the exact
-        p is at most ``level``; it is inconclusive otherwise, as a large p says nothing. No verdict
-        of one question looks at the other.
+        Homologous, to *knowledge*: the DNA score is at least ``threshold`` and, where there are
+        calibration models, p is at most ``level``. Not homologous: the DNA score is at most
+        ``1 - threshold``. Of another similarity, and of responses of a kind that MGMP did not learn
+        from, no score is large or small by itself: homologous is a p of at most ``level``, all
+        else is inconclusive. Homologous, to *lineage*: the exact p is at most ``level``; it is
+        inconclusive otherwise, as a large p says nothing. No verdict of one question looks at the
+        other.
 
         Args:
             suspect: its responses on the query set, or on each by name.
@@ -273,7 +280,8 @@ class Verifier:
             return cls(tuple(methods), tuple(calibration), dict(about["known"]))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(
-                f"the verifier in {folder} is damaged or of another version: {error}"
+                f"the verifier in {folder} is damaged or of another version: {error}. Take a copy "
+                "that is sound, or fit it again with this version"
             ) from error
 
     def _knowledge(self, number: int, suspect: Responses, threshold: float, level: float) -> Answer:
@@ -281,7 +289,9 @@ class Verifier:
         score = method.score(suspect)
         others = self._calibration_scores(number, suspect.kind)
         p = conformal_p(score, [other for _, other in others])
-        verdict, reason = knowledge_verdict(method, score, p, len(others), threshold, level)
+        verdict, reason = knowledge_verdict(
+            method, suspect, score, p, len(others), threshold, level
+        )
         missing = len(self.calibration) - len(others)
         if missing:
             read = self.calibrating(method.asks, suspect.kind).values()
@@ -290,7 +300,7 @@ class Verifier:
                 f"{missing} of {len(self.calibration)} calibration models cannot be compared with "
                 f"a suspect that answers with {suspect.kind}: {why}."
             )
-            if p is None and (verdict == "homologous" or not isinstance(method, FittedMGMP)):
+            if p is None and (verdict == "homologous" or not has_thresholds(method, suspect)):
                 verdict, reason = "inconclusive", "The score has no p-value."
             reason = f"{reason} {lacking}"
         return Answer("knowledge", method.name, verdict, reason, score, p, others)

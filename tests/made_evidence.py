@@ -36,7 +36,7 @@ def make_evidence(
     """Evidence of these answers, with fragments where MGMP has a score."""
     rng = np.random.default_rng(7)
     scored = {a.question: a for a in answers if a.score is not None}
-    settings = {"knowledge": dataclasses.asdict(EXTENDED), "lineage": {"siblings": 9}}
+    settings = {"knowledge": {"config": dataclasses.asdict(EXTENDED)}, "lineage": {"siblings": 9}}
     fragments = None
     if "knowledge" in scored:
         scores = rng.beta(8, 2, size=100).astype(np.float32)

@@ -105,11 +105,11 @@ def test_a_verifier(verifier: Verifier, tmp_path: Path) -> None:
     verifier.save(tmp_path)
     about, arrays = read_npz(tmp_path / "verifier.npz")
     assert about.keys() == {"format", "methods", "calibration", "known"}
-    assert about["format"] == "mgmp_jax.verifier.v3"
+    assert about["format"] == "mgmp_jax.verifier.v4"
     mgmp, sibling, similarity = about["methods"]
     source = {"kind": "logits", "queries": "q", "model": "source"}
     assert mgmp["kind"] == "MGMP" and mgmp["source"] == similarity["source"] == source
-    wanted = {"kind", "config", "source", "asks", "name", "knows_siblings"}
+    wanted = {"kind", "config", "source", "kinds", "asks", "name", "knows_siblings"}
     assert mgmp.keys() == wanted and similarity.keys() == {"kind", "name", "asks", "source"}
     assert sibling.keys() == {*("kind", "controls", "background", "queries", "asks", "name")}
     assert (sibling["kind"], similarity["kind"]) == ("sibling test", "similarity")

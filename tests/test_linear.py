@@ -1,3 +1,5 @@
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,6 +57,16 @@ def test_folds_in_their_order() -> None:
     for number, part in enumerate(held):
         assert set(fold[order[part]]) == {number}
     assert sorted(order) == list(range(43))
+
+
+@pytest.mark.parametrize(
+    "setting", [{"default_prng_impl": "rbg"}, {"threefry_partitionable": False}], ids=str
+)
+def test_folds_are_the_same_whatever_the_settings_of_jax(setting: dict) -> None:
+    with contextlib.ExitStack() as settings:
+        for name, value in setting.items():
+            settings.enter_context(getattr(jax, name)(value))
+        np.testing.assert_array_equal(folds_of(12), [0, 1, 3, 0, 1, 4, 3, 0, 2, 2, 1, 4])
 
 
 def test_each_block_left_out_in_turn_equals_a_regression_on_the_others() -> None:

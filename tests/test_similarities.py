@@ -225,6 +225,15 @@ def test_the_unbiased_estimate_of_cka() -> None:
         similarities.linear_cka(X[:3], Y[:3], unbiased=True)
 
 
+@pytest.mark.parametrize("n", [20, 500, 2500])
+def test_the_unbiased_estimate_of_one_query_that_outweighs_all_is_zero(n: int) -> None:
+    labels = np.eye(4)[[1] + [0] * (n - 1)]
+    assert similarities.linear_cka(labels, labels, unbiased=True) == 0
+    small = np.random.default_rng(n).normal(size=(2, n, 4)) * 1e-3
+    small[:, 5] = 50
+    assert similarities.linear_cka(*small, unbiased=True) == 0
+
+
 def test_responses_lists_and_tables_are_read() -> None:
     pandas = pytest.importorskip("pandas")
     expected = similarities.linear_cka(X, Y)

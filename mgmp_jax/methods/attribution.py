@@ -35,6 +35,7 @@ __all__ = [
     "OtherCandidates",
     "SiblingResult",
     "Statistic",
+    "as_comparable",
     "candidate_scores",
     "centred_scores",
     "combine",
@@ -88,7 +89,7 @@ class SiblingResult:
 
     @property
     def deviations(self) -> float:
-        """How far the source stands above its siblings, in their standard deviations."""
+        """How far the source stands above its siblings, in standard deviations of theirs, or 0."""
         return float(self._standardise(np.array([self.source_score]))[0])
 
     @property
@@ -137,10 +138,10 @@ def sibling_test(
     """
     candidates = stack_candidates(source, siblings)
     controls = [
-        _comparable(control, source, f"control {i}", suspect)
+        as_comparable(control, source, f"control {i}", suspect)
         for i, control in enumerate(as_models(controls, "controls"))
     ]
-    suspect = _as_answers(_comparable(suspect, source, "suspect"), len(candidates[0]), "suspect")
+    suspect = _as_answers(as_comparable(suspect, source, "suspect"), len(candidates[0]), "suspect")
     check_varied(suspect, "the suspect")
     scores = centred_scores(candidates, [suspect], controls, statistics, background)[0]
     return SiblingResult(
@@ -262,7 +263,8 @@ def combine(scores: Float[np.ndarray, "... k c"]) -> Float[np.ndarray, "... c"]:
         ValueError: a score is not finite.
     """
     _check_finite(scores)
-    differ = np.ptp(scores, axis=-1, keepdims=True) > 0
+    rounding = 1e-9 * np.abs(scores).max(axis=-1, keepdims=True)
+    differ = np.ptp(scores, axis=-1, keepdims=True) > rounding
     spread = np.where(differ, scores.std(axis=-1, keepdims=True), 1)
     centred = np.where(differ, scores - scores.mean(axis=-1, keepdims=True), 0)
     return np.mean(centred / spread, axis=-2)
@@ -318,10 +320,7 @@ def stack_candidates(source: Any, siblings: Models) -> np.ndarray:
     """
     siblings = as_models(siblings, "siblings")
     names = ["the source", *(f"sibling {i}" for i in range(len(siblings)))]
-    given = [
-        source,
-        *(_comparable(s, source, name) for s, name in zip(siblings, names[1:], strict=True)),
-    ]
+    given = [as_comparable(m, source, n) for m, n in zip((source, *siblings), names, strict=True)]
     for other, name in zip(given[1:], names[1:], strict=True):
         both = isinstance(source, Responses) and isinstance(other, Responses)
         if both and source.kind != other.kind:
@@ -370,7 +369,7 @@ def as_models(models: Any, name: str) -> Models:
     return models
 
 
-def _comparable(model: Any, source: Any, name: str, suspect: Any = None) -> Any:
+def as_comparable(model: Any, source: Any, name: str, suspect: Any = None) -> Any:
     """Checks that a model answered the source's queries, and converts it to the suspect's kind."""
     if isinstance(model, Responses) and isinstance(source, Responses):
         try:

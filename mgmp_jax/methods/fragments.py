@@ -12,7 +12,7 @@ from mgmp_jax import dna
 from mgmp_jax.background import Background, ResidualFragments
 from mgmp_jax.config import MGMPConfig
 from mgmp_jax.data.buckets import trim
-from mgmp_jax.linear import check_width, standardise
+from mgmp_jax.linear import check_width, num_varying, standardise
 from mgmp_jax.references import OneQuerySet
 from mgmp_jax.responses import Responses, can_convert
 
@@ -75,7 +75,7 @@ def fragment_maker(
         if residual is not None:
             return residual.of(target.values, align=config.align)
         if config.align:
-            check_width(target.values.shape[1], len(target), "the target's responses are")
+            check_width(num_varying(target.values), len(target), "the target's responses are")
         z = None if latents is None else jnp.asarray(latents)
         s, t = (dna.assemble(z, jnp.asarray(r.values), config.assemble) for r in (source, target))
         if config.align:

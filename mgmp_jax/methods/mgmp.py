@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Float
 
 from mgmp_jax import models
 from mgmp_jax.arrays import check_whole
@@ -19,20 +16,15 @@ from mgmp_jax.background import Background
 from mgmp_jax.config import EXTENDED, MGMPConfig
 from mgmp_jax.linear import check_width
 from mgmp_jax.methods import mgmp_step, mgmp_train
-from mgmp_jax.methods.fragments import (
-    check_equal_width,
-    fragment_maker,
-    make_source_fragments,
-    pool_arrays,
-    read_as,
-)
+from mgmp_jax.methods.fragments import pool_arrays, read_as
+from mgmp_jax.methods.mgmp_fitted import FittedMGMP
 from mgmp_jax.methods.mgmp_train import Training
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.queries import TRAINING, QuerySet
 from mgmp_jax.references import OneQuerySet, ReferenceSet
-from mgmp_jax.responses import Responses
+from mgmp_jax.responses import ResponseKind, Responses
 
-__all__ = ["MGMP", "Fit", "FittedMGMP", "fit_together"]
+__all__ = ["MGMP", "Fit", "fit_together"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,16 +90,19 @@ class MGMP:
             own.source.check_same_queries(behind.source)
             background = Background.of(behind, self.generator)
         source = read_as(config, own.source)
+        models = [m for pair in own.pool for m in (*pair.homologous, *pair.non_homologous)]
+        found: set[ResponseKind] = {read_as(config, model).kind for model in models}
+        kinds = tuple(sorted(found))
         fixed = None if self.generator is None else self.generator.values
         data = pool_arrays(config, own, source, background, fixed)
         if config.generator is not None:
             data["inputs"] = self._inputs(config, own.queries)
         if background is None:
-            return _Prepared(config, source, data, fixed)
+            return _Prepared(config, source, data, kinds, fixed)
         latents = background.matrix()
         check_width(latents.shape[1], len(source), "generator and non-homologous models are")
         return _Prepared(
-            config, source, data, latents, True, knows_siblings=background.siblings > 0
+            config, source, data, kinds, latents, True, knows_siblings=background.siblings > 0
         )
 
     def _check(self, own: OneQuerySet) -> MGMPConfig:
@@ -125,6 +120,12 @@ class MGMP:
                     f"a fixed generator is given, but generator={config.generator!r} of the "
                     "config is trained jointly; choose one of them"
                 )
+        if config.align and config.assemble != "residual" and self.generator is not None:
+            raise ValueError(
+                f"align=True maps a target's fragments onto the source's, and assemble="
+                f"{config.assemble!r} puts the generator's latents in both: any target would look "
+                "alike; choose assemble='residual', or align=False"
+            )
         if config.assemble == "residual" and self.generator is None and not config.background:
             raise ValueError(
                 "residual fragments are what the background leaves of the responses, but "
@@ -236,6 +237,7 @@ class _Prepared:
     config: MGMPConfig
     source: Responses
     data: dict[str, np.ndarray]
+    kinds: tuple[ResponseKind, ...]
     latents: np.ndarray | None
     has_background: bool = False
     knows_siblings: bool = False
@@ -251,148 +253,8 @@ class _Prepared:
             self.source,
             latents,
             variables["params"]["classifier"],
+            self.kinds,
             method.asks,
             method.name,
             self.knows_siblings,
-        )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FittedMGMP:
-    """A trained MGMP with the source's responses; reads suspects from theirs.
-
-    Args:
-        config: of the MGMP.
-        source: the source's responses.
-        latents: what is assembled with all responses, ``[n, z]``; ``None`` for nothing.
-        classifier: parameters of the provenance classifier.
-        asks: the name of the query set that it asks.
-        name: of the method.
-        knows_siblings: whether siblings of the source were in the background.
-    """
-
-    config: MGMPConfig
-    source: Responses
-    latents: np.ndarray | None
-    classifier: Mapping[str, Any]
-    asks: str = TRAINING
-    name: str = "MGMP"
-    knows_siblings: bool = False
-    question: ClassVar[Question] = "knowledge"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Its config, and whether siblings were in the background."""
-        return {
-            "config": dataclasses.asdict(self.config),
-            "knows_siblings": self.knows_siblings,
-        }
-
-    def reads(self, suspect: Responses) -> str | None:
-        """Says why responses cannot be read, in a sentence; ``None`` where they can.
-
-        With alignment responses of any kind and width are read, as long as there are enough
-        queries for a linear fit from so many coordinates. Without, they must convert to
-        ``config.response`` and be as wide as the source's.
-        """
-        try:
-            found = read_as(self.config, suspect)
-            if self.config.assemble == "residual" and self.latents is not None:
-                check_width(self.latents.shape[1], len(found), "the background is")
-            if self.config.align:
-                check_width(found.values.shape[1], len(found), "the suspect's responses are")
-            else:
-                check_equal_width(self.source, found)
-        except ValueError as error:
-            return str(error)
-        return None
-
-    def check_queries(self, suspect: Responses) -> None:
-        """Raises ``ValueError`` unless a suspect answered the source's query set."""
-        self.source.check_same_queries(suspect)
-
-    def fragments(
-        self, suspect: Responses
-    ) -> tuple[Float[np.ndarray, "n o"], Float[np.ndarray, "n o"]]:
-        """Computes the DNA of source and suspect (Eq. 4).
-
-        Raises:
-            ValueError: the suspect answered other queries, or cannot be read.
-        """
-        self.check_queries(suspect)
-        return self._make(read_as(self.config, suspect))
-
-    @functools.cached_property
-    def _make(self) -> Callable[[Responses], tuple[np.ndarray, np.ndarray]]:
-        return fragment_maker(self.config, self.source, self.latents)
-
-    def source_fragments(self) -> Float[np.ndarray, "n o"]:
-        """Computes the DNA of the source alone (Eq. 4).
-
-        Raises:
-            ValueError: the latents are too wide for the queries.
-        """
-        return make_source_fragments(self.config, self.source, self.latents)
-
-    def fragment_scores(self, suspect: Responses) -> Float[np.ndarray, " n"]:
-        """Computes ``f_p`` for each query: near 1 where the fragment looks homologous (Eq. 9).
-
-        Raises:
-            ValueError: as :meth:`fragments`; or a score is not finite.
-        """
-        s, t = self.fragments(suspect)
-        scores = mgmp_step.classify(self.config, self.classifier, s, t)
-        if not np.isfinite(scores).all():
-            raise ValueError(
-                f"the scores of {suspect.model or 'the suspect'} are not finite: its responses "
-                f"reach {np.abs(suspect.values).max():.3g}, far from what the pool answers"
-            )
-        return scores
-
-    def score(self, suspect: Responses) -> float:
-        """Computes the DNA score, the mean of the fragment scores, from 0 to 1.
-
-        Raises:
-            ValueError: as :meth:`fragment_scores`.
-        """
-        return float(np.mean(self.fragment_scores(suspect), dtype=np.float64))
-
-    def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Gives all that :meth:`from_arrays` needs."""
-        about = {
-            **self.settings,
-            "source": self.source.about,
-            "asks": self.asks,
-            "name": self.name,
-        }
-        flat = flatten_dict(self.classifier, sep="/")
-        arrays = {f"classifier/{k}": np.asarray(v) for k, v in flat.items()}
-        arrays["source"] = self.source.values
-        if self.latents is not None:
-            arrays["latents"] = self.latents
-        return about, arrays
-
-    @classmethod
-    def from_arrays(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> FittedMGMP:
-        """Makes it again from what :meth:`to_arrays` gave.
-
-        Raises:
-            ValueError: the weights are not finite, or not those of the config.
-        """
-        flat = {
-            name.removeprefix("classifier/"): array
-            for name, array in arrays.items()
-            if name.startswith("classifier/")
-        }
-        for name, array in flat.items():
-            if not np.isfinite(array).all():
-                raise ValueError(f"the classifier's weights {name} are not finite")
-        return cls(
-            MGMPConfig(**about["config"]),
-            Responses(arrays["source"], **about["source"]),
-            arrays.get("latents"),
-            unflatten_dict(flat, sep="/"),
-            about["asks"],
-            about["name"],
-            about["knows_siblings"],
         )

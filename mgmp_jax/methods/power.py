@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float
 
 from mgmp_jax.arrays import as_matrix
 from mgmp_jax.methods.attribution import (
     BOTH_FITS,
+    LEAST_QUERIES,
     Models,
     OtherCandidates,
     Statistic,
+    as_comparable,
     centred_scores,
     exact_p,
     source_first,
     stack_candidates,
     t_tail_p,
 )
+from mgmp_jax.responses import Responses
 
 __all__ = ["power"]
 
 
 def power(
-    source: Float[Array, "n d"] | np.ndarray,
+    source: Any,
     siblings: Models,
     suspects: Models,
     statistics: Sequence[Statistic] = BOTH_FITS,
@@ -42,7 +45,8 @@ def power(
     Args:
         source: as for :func:`sibling_test`.
         siblings: likewise; the first ones are used where fewer are asked for.
-        suspects: models of one kind; descendants for power, controls for the level.
+        suspects: models of one kind, which answer in one kind; descendants for power, controls
+            for the level.
         statistics: as for :func:`sibling_test`.
         background: likewise.
         controls: likewise. A suspect that is one of several is judged as if it were not: the
@@ -60,11 +64,21 @@ def power(
         at most ``alpha``, and ``t_p_median``.
 
     Raises:
-        ValueError: there are fewer queries or siblings than asked for, or as for
-            :func:`sibling_test`.
+        ValueError: there are fewer queries or siblings than asked for, suspects answer in several
+            kinds, or as for :func:`sibling_test`.
     """
     candidates = stack_candidates(source, siblings)
     _check_numbers(candidates, len(suspects), num_queries, num_siblings, draws)
+    kinds = {model.kind for model in suspects if isinstance(model, Responses)}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"suspects answer with {' and '.join(sorted(kinds))}; give those of one kind, or "
+            "convert the richer ones with Responses.to"
+        )
+    suspects = [as_comparable(s, source, f"suspect {i}") for i, s in enumerate(suspects)]
+    controls = [
+        as_comparable(c, source, f"control {i}", suspects[0]) for i, c in enumerate(controls)
+    ]
     rng = np.random.default_rng(seed)
 
     def scores(m: int, part: np.ndarray) -> np.ndarray:
@@ -104,6 +118,11 @@ def _check_numbers(
         raise ValueError(
             "give at least one suspect, one number of queries, one of siblings and one draw; got "
             f"{suspects}, {list(num_queries)}, {list(num_siblings)} and {draws}"
+        )
+    if min(num_queries) < LEAST_QUERIES or min(num_siblings) < 2:
+        raise ValueError(
+            f"ask at least {LEAST_QUERIES} queries and two siblings; got {min(num_queries)} and "
+            f"{min(num_siblings)}"
         )
     there = candidates.shape[0] - 1
     if max(num_queries) > candidates.shape[1] or max(num_siblings) > there:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mgmp_jax.arrays import check_varied
-from mgmp_jax.linear import check_width
+from mgmp_jax.linear import check_width, num_varying
 from mgmp_jax.methods.attribution import (
     SiblingResult,
     combine,
@@ -132,7 +132,9 @@ class FittedSiblingTest:
     asks: str = UNSEEN
     name: str = "sibling test"
     question: ClassVar[Question] = "lineage"
-    _centres: dict[str, np.ndarray] = dataclasses.field(default_factory=dict, repr=False)
+    _centres: dict[str, np.ndarray] = dataclasses.field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -158,7 +160,7 @@ class FittedSiblingTest:
                     f"cannot be converted to; record the controls' {suspect.kind}{less}"
                 )
         try:
-            check_width(suspect.values.shape[1], len(suspect), "the suspect's responses are")
+            check_width(num_varying(suspect.values), len(suspect), "the suspect's responses are")
         except ValueError as error:
             return str(error)
         return None

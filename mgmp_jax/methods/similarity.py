@@ -61,7 +61,7 @@ class FittedSimilarity:
     source: Responses
     asks: str = TRAINING
     question: ClassVar[Question] = "knowledge"
-    _last: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
+    _last: dict[str, float] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @property
     def settings(self) -> dict[str, Any]:

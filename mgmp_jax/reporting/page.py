@@ -93,7 +93,7 @@ def _context(evidence: Evidence, suspect_file: str | Path | None, frozen: str) -
 
 
 def _question(place: int, answer: Answer, evidence: Evidence) -> dict[str, Any]:
-    learned, siblings = sections.is_dna(answer, evidence), sections.knows_siblings(evidence)
+    learned, siblings = sections.has_thresholds(answer, evidence), sections.knows_siblings(evidence)
     return {
         "id": answer.question,
         "place": place,
@@ -117,7 +117,7 @@ def _numbers(answer: Answer, evidence: Evidence) -> list[tuple[str, str, str]]:
     digits, unit = sections.unit(answer, evidence)
     kind = "calibration models" if answer.question == "knowledge" else "siblings"
     rows = [("Score", words.number(answer.score, digits), unit)]
-    learned = sections.is_dna(answer, evidence)
+    learned = sections.has_thresholds(answer, evidence)
     rule = verdict_words.rule(answer, learned, evidence.threshold, evidence.level)
     if answer.p_value is None:
         rows.append(("p", "none", f"without {kind} there is no error rate"))

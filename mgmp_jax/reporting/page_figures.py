@@ -133,13 +133,13 @@ def draw_fragments(name: str, source: np.ndarray, suspect: np.ndarray) -> str | 
         return _to_svg(figure, name)
 
 
-def draw_histogram(name: str, scores: np.ndarray, threshold: float) -> str:
-    """Draws a histogram of fragment scores over :data:`BINS`, with mean and thresholds.
+def draw_histogram(name: str, scores: np.ndarray, lines: Mapping[str, float]) -> str:
+    """Draws a histogram of fragment scores over :data:`BINS`, with their mean.
 
     Args:
         name: of the figure, for the ids in it.
         scores: ``[n]``, from 0 to 1.
-        threshold: δ, drawn with its mirror image.
+        lines: scores that are marked by dotted lines, by their labels.
 
     Returns:
         An ``svg`` element.
@@ -150,7 +150,7 @@ def draw_histogram(name: str, scores: np.ndarray, threshold: float) -> str:
     with _settings():
         figure, axis = _panel(2.5)
         axis.hist(scores, BINS.tolist(), color=_SUSPECT, edgecolor=_PAPER, rwidth=0.94)
-        _mark_scores(axis, {"δ": threshold, "1 − δ": 1 - threshold})
+        _mark_scores(axis, lines)
         axis.plot(scores.mean(), 0, marker="D", color=_INK, markersize=8, clip_on=False, zorder=5)
         axis.set(xlabel="fragment score (◆ their mean)", ylabel="fragments", xlim=(-0.01, 1.01))
         return _to_svg(figure, name)

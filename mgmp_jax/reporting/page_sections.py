@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from mgmp_jax.evidence import Evidence, Fragments
+from mgmp_jax.evidence import Conditions, Evidence, Fragments
 from mgmp_jax.growth import Point
 from mgmp_jax.report import Answer
 from mgmp_jax.reporting import plain_words as words
@@ -18,7 +18,7 @@ from mgmp_jax.reporting.page_figures import (
     draw_histogram,
 )
 
-__all__ = ["Section", "figures", "is_dna", "knows_siblings", "unit"]
+__all__ = ["Section", "figures", "has_thresholds", "knows_siblings", "unit"]
 
 
 _MOST_DIGITS = 12
@@ -63,8 +63,11 @@ def unit(answer: Answer, evidence: Evidence) -> tuple[int, str]:
     if answer.question == "lineage":
         what = "standard deviations of the siblings, by which the source stands above their mean"
         return _digits(answer, 2), what
-    if is_dna(answer, evidence):
-        return _digits(answer, 4), f"DNA score, from 0 to 1; threshold δ = {evidence.threshold:g}"
+    if _is_dna(answer, evidence):
+        limit = "no threshold holds for such answers"
+        if has_thresholds(answer, evidence):
+            limit = f"threshold δ = {evidence.threshold:g}"
+        return _digits(answer, 4), f"DNA score, from 0 to 1; {limit}"
     return _digits(answer, 4), f"{answer.method}; larger is more alike"
 
 
@@ -90,24 +93,34 @@ def figures(evidence: Evidence) -> list[Section]:
         _controls(report.knowledge, evidence),
         _siblings(report.lineage, evidence),
         _fragments(evidence.fragments),
-        _histogram(evidence.fragments, evidence),
+        _histogram(evidence.fragments, report.knowledge, evidence),
         _growth(report.knowledge, evidence),
         _growth(report.lineage, evidence),
     ]
 
 
-def is_dna(answer: Answer, evidence: Evidence) -> bool:
-    """Says whether an answer is MGMP's, whose score has thresholds, unlike any other similarity's.
+def _is_dna(answer: Answer, evidence: Evidence) -> bool:
+    """Says whether an answer is MGMP's."""
+    return any("config" in one.settings for one in _conditions(answer, evidence))
+
+
+def has_thresholds(answer: Answer, evidence: Evidence) -> bool:
+    """Says whether a score has thresholds: MGMP's, of a suspect that answers as its pool does.
 
     Args:
         answer: of a method.
         evidence: that it is of.
     """
-    return any(
-        "config" in one.settings
+    asked = _conditions(answer, evidence)
+    return _is_dna(answer, evidence) and all(one.knows_kind for one in asked)
+
+
+def _conditions(answer: Answer, evidence: Evidence) -> list[Conditions]:
+    return [
+        one
         for one in evidence.conditions
         if one.method == answer.method and one.question == answer.question
-    )
+    ]
 
 
 def knows_siblings(evidence: Evidence) -> bool:
@@ -121,7 +134,7 @@ def knows_siblings(evidence: Evidence) -> bool:
 
 
 def _lines(answer: Answer, evidence: Evidence) -> dict[str, float]:
-    if not is_dna(answer, evidence):
+    if not has_thresholds(answer, evidence):
         return {}
     return {"δ": evidence.threshold, "1 − δ": 1 - evidence.threshold}
 
@@ -162,9 +175,9 @@ def _controls(answer: Answer, evidence: Evidence) -> Section:
             "controls",
             ("suspect", answer.score),
             [score for _, score in answer.others],
-            "DNA score" if is_dna(answer, evidence) else "score",
+            "DNA score" if _is_dna(answer, evidence) else "score",
             _lines(answer, evidence),
-            (0.0, 1.0) if is_dna(answer, evidence) else None,
+            (0.0, 1.0) if _is_dna(answer, evidence) else None,
         ),
         f"The suspect (diamond) scores {words.number(answer.score, digits)}. The {answer.m} "
         f"calibration models (circles, stacked where they are alike) score "
@@ -225,14 +238,21 @@ def _fragments(found: Fragments | None) -> Section:
     )
 
 
-def _histogram(found: Fragments | None, evidence: Evidence) -> Section:
+def _histogram(found: Fragments | None, answer: Answer, evidence: Evidence) -> Section:
     heading = "Scores of single fragments"
     if found is None:
         why = "No MGMP reads this suspect, so there are no fragment scores."
         return Section("histogram", heading, why)
     counts, _ = np.histogram(found.scores, BINS)
-    above = int(np.sum(found.scores >= evidence.threshold))
-    below = int(np.sum(found.scores <= 1 - evidence.threshold))
+    lines = _lines(answer, evidence)
+    caption = "No threshold holds for what this suspect answers with."
+    if lines:
+        above = int(np.sum(found.scores >= evidence.threshold))
+        below = int(np.sum(found.scores <= 1 - evidence.threshold))
+        caption = (
+            f"Of them {above:,} are at least δ = {evidence.threshold:g}, and {below:,} at most "
+            f"1 − δ = {1 - evidence.threshold:.2g}."
+        )
     mean = float(np.mean(found.scores, dtype=np.float64))
     n = len(found.scores)
     return Section(
@@ -241,10 +261,8 @@ def _histogram(found: Fragments | None, evidence: Evidence) -> Section:
         "The DNA score is the mean of these scores. Fragments of one model are not independent of "
         "each other.",
         f"Fragment scores of the suspect for {n:,} queries",
-        draw_histogram("histogram", found.scores, evidence.threshold),
-        f"The mean of {n:,} fragment scores is {words.number(mean)}. Of them {above:,} are at "
-        f"least δ = {evidence.threshold:g}, and {below:,} at most 1 − δ = "
-        f"{1 - evidence.threshold:.2g}.",
+        draw_histogram("histogram", found.scores, lines),
+        f"The mean of {n:,} fragment scores is {words.number(mean)}. {caption}",
         ("Fragment score", "Fragments", "Share"),
         tuple(
             ((f"{low:.1f} to {high:.1f}", f"{count:,}", words.percent(count / n)), False)
@@ -263,11 +281,11 @@ def _growth(answer: Answer, evidence: Evidence) -> Section:
         return Section(name, heading, f"There is nothing to show. {answer.reason}")
     if len(points) == 1:
         why = "Not shown: half of the queries or fewer are too few for this method."
-        if is_dna(answer, evidence):
+        if _is_dna(answer, evidence):
             why += " What all models share takes several queries for each of its many numbers."
         return Section(name, heading, why)
     digits, _ = unit(answer, evidence)
-    dna = is_dna(answer, evidence)
+    dna = _is_dna(answer, evidence)
     first, last = points[0], points[-1]
     lines = _lines(answer, evidence) if answer.question == "knowledge" else {"0": 0.0}
     how = "source and suspect were compared by these queries alone."

@@ -1,5 +1,7 @@
 """The test's validity is itself tested, on families of linear models for which the null holds."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -174,6 +176,28 @@ def test_combined_statistics_have_equal_weight() -> None:
     combined = attribution.combine(scores)
     np.testing.assert_allclose(combined[0], 0, atol=1e-12)
     np.testing.assert_allclose(combined[1], np.array([-1, 0, 1]) * np.sqrt(1.5) / 2)
+
+
+def test_scores_that_differ_by_rounding_alone_are_ties() -> None:
+    scores = np.array([[0.3, 0.3 + 5e-17, 0.3 - 5e-17, 0.3]])
+    assert attribution.exact_p(attribution.combine(scores)) == 1
+
+
+def test_power_takes_responses_as_the_test_does() -> None:
+    candidates, descendant, _, controls = family(jax.random.key(9), 0.5, 3, 200)
+    source, *siblings, suspect = (Responses(m, "logits", "q") for m in (*candidates, descendant))
+    controls = [Responses(control, "logits", "q") for control in controls]
+    labels = suspect.to("labels")
+    numbers: Any = {"num_queries": (200,), "num_siblings": (3,), "draws": 1}
+    (row,) = power(source, siblings, [labels], controls=controls, **numbers)
+    expected = attribution.sibling_test(source, siblings, labels, controls=controls)
+    assert row["t_p_median"] == pytest.approx(expected.t_p_value)
+    with pytest.raises(ValueError, match=r"source and suspect 0: .*different query sets"):
+        power(source, siblings, [Responses(descendant, "logits", "elsewhere")], **numbers)
+    with pytest.raises(ValueError, match="suspects answer with labels and logits"):
+        power(source, siblings, [suspect, labels], **numbers)
+    with pytest.raises(ValueError, match="at least 10 queries and two siblings; got 5 and 3"):
+        power(source, siblings, [suspect], num_queries=(5,), num_siblings=(3,))
 
 
 def test_power_counts_by_queries_and_siblings() -> None:

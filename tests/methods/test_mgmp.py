@@ -218,6 +218,23 @@ def test_what_does_not_fit_is_said(config, changes: dict, message: str) -> None:
         MGMP(config).fit(references)
 
 
+@pytest.mark.parametrize("assemble", ["addition", "concatenation"])
+def test_latents_are_not_aligned_with_themselves(assemble: Any) -> None:
+    family = Family(60)
+    embedding = Responses(family.noise(6), "embedding", "q")
+    config = PAPER_WITHOUT_GENERATOR.replace(align=True, assemble=assemble)
+    with pytest.raises(ValueError, match="latents in both: any target would look alike"):
+        MGMP(config, embedding).fit(family.references())
+
+
+def test_classes_that_nobody_names_are_not_counted_as_width() -> None:
+    family = Family(100)
+    fitted = MGMP(EXTENDED.replace(epochs=1)).fit(family.references())
+    labels = family.tuned(family.own).to("labels").values.argmax(axis=1)
+    labels[0] = 999
+    assert fitted.reads(Responses(labels, "labels", "q")) is None
+
+
 def test_widths_must_agree_without_alignment() -> None:
     family = Family(60)
     with pytest.raises(ValueError, match="6 and 5 wide; without align=True"):

@@ -132,7 +132,7 @@ def test_all_candidates_are_treated_alike() -> None:
     family = Family(300, seed=3)
     fitted, suspect = fit(family), family.tuned(family.own)
     order = np.random.default_rng(0).permutation(8)
-    permuted = dataclasses.replace(fitted, candidates=fitted.candidates[order], _centres={})
+    permuted = dataclasses.replace(fitted, candidates=fitted.candidates[order])
     scores = []
     for one in (fitted, permuted):
         found = one.test(suspect)

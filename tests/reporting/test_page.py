@@ -281,6 +281,15 @@ def test_a_similarity_has_neither_threshold_nor_examples(tmp_path: Path) -> None
     assert "No MGMP reads this suspect" in page.words
 
 
+def test_a_kind_that_mgmp_did_not_learn_from_has_no_threshold(tmp_path: Path) -> None:
+    made = make_evidence(answer("knowledge", "homologous", 0.3))
+    unknown = dataclasses.replace(made.conditions[0], kind="labels", knows_kind=False)
+    _, page = read(tmp_path, dataclasses.replace(made, conditions=(unknown,)))
+    assert "DNA score, from 0 to 1; no threshold holds for such answers" in page.words
+    assert "No threshold holds for what this suspect answers with." in page.words
+    assert "1 − δ = " not in page.words and "a no is never given" in page.words
+
+
 def test_other_methods_stand_beside_and_decide_nothing(tmp_path: Path) -> None:
     first = answer("knowledge", "not homologous", 0.04)
     beside = answer("knowledge", "homologous", 0.99)
