@@ -21,10 +21,15 @@ def answers_to(answers: Answers, name: str) -> Responses:
     """Selects a model's responses to the query set of that name, or its only ones.
 
     Raises:
-        ValueError: it answered none of that name.
+        ValueError: it answered none of that name, or these are no responses.
     """
     if isinstance(answers, Responses):
         return answers
+    if not isinstance(answers, Mapping):
+        raise ValueError(
+            f"give a model's Responses, got {type(answers).__name__}: "
+            "Responses(values, kind, queries) makes them of an array"
+        )
     if name not in answers:
         raise ValueError(
             f"the model answered the query sets {list(answers)}, but none called {name!r}; take "

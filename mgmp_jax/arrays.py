@@ -58,6 +58,8 @@ def as_numbers(values: Any, name: str = "responses") -> Shaped[np.ndarray, "..."
         ValueError: they are masked, ragged or no real numbers.
     """
     values = _refuse_masked(_unpacked(values), name)
+    if str(getattr(values, "dtype", "")) == "torch.bfloat16":
+        values = values.float()
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:

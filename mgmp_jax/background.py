@@ -72,8 +72,10 @@ class Background:
         common += [model.values for model in siblings]
         if len(of_tasks) < 2 and not common:
             raise ValueError(
-                f"the background of a pair leaves the pair's own task out, so it needs at least "
-                f"two tasks, siblings or a generator; got {len(of_tasks)} task"
+                "the background of a pair leaves the pair's own task out, so it needs at least two "
+                f"tasks, siblings or a generator; got {len(of_tasks)} task and "
+                f"{len(references.siblings)} siblings, of which {limit} coordinates for "
+                f"{len(references.source)} queries leave room for {len(siblings)}"
             )
         return cls(tuple(common), of_tasks, len(siblings))
 

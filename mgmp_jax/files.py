@@ -29,6 +29,7 @@ __all__ = [
     "read_npy",
     "read_settings",
     "replacing",
+    "walk",
     "write_arrays",
     "write_json",
 ]
@@ -54,6 +55,21 @@ def make_folder(path: str | Path) -> None:
             f"{path} cannot be a folder, as {files[0]} is a file; choose another folder"
         )
     path.mkdir(parents=True, exist_ok=True)
+
+
+def walk(folder: str | Path) -> Iterator[Path]:
+    """Gives all files and folders below a folder, through links too, each folder once.
+
+    Args:
+        folder: that is there.
+    """
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if os.path.realpath(place) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(place))
+        yield from (Path(place) / name for name in (*folders, *names))
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ class QuerySet:
         problem = _image_problem(array)
         if problem:
             raise ValueError(f"images must be uint8 [n, h, w, 3], RGB, channels last; {problem}")
-        return cls(np.ascontiguousarray(array), "images")
+        return cls(np.array(array, order="C"), "images")
 
     @classmethod
     def texts(cls, texts: Any) -> QuerySet:
@@ -62,9 +62,11 @@ class QuerySet:
             texts: a list, an array or a column of strings.
 
         Raises:
-            ValueError: there are none, or one is empty or no string.
+            ValueError: there are none, they are a table or have no order, or one is empty or no
+                string.
         """
-        if isinstance(texts, str | Mapping) or not isinstance(texts, Iterable):
+        no_list = isinstance(texts, str | Mapping | set | frozenset) or hasattr(texts, "columns")
+        if no_list or not isinstance(texts, Iterable):
             got = "one string" if isinstance(texts, str) else type(texts).__name__
             raise ValueError(f"give a list of texts, one a query; got {got}")
         texts = tuple(texts)

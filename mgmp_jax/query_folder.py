@@ -41,7 +41,8 @@ class QueryFolder:
             sets: the query sets by name.
 
         Raises:
-            FileExistsError: the folder holds query sets already; they stay as they are.
+            FileExistsError: the folder holds query sets already, or other files of their names;
+                they stay as they are.
             OSError: the disk is full or the folder cannot be written.
         """
         folder = Path(folder)
@@ -60,6 +61,11 @@ class QueryFolder:
             }
             for name, queries in sets.items()
         }
+        for name in sets:
+            if (folder / f"{name}.npz").exists() and not _is_frozen(folder, about[name]):
+                raise FileExistsError(
+                    f"{folder / name}.npz is there and holds something else; choose another folder"
+                )
         for name, queries in sets.items():
             files.write_arrays(folder / f"{name}.npz", _to_arrays(queries), about[name])
         write_sealed(folder / _FILE, {"format": _FORMAT, "created": created, "sets": about})
@@ -114,6 +120,14 @@ def _to_arrays(queries: QuerySet) -> dict[str, np.ndarray]:
         "bytes": np.frombuffer(b"".join(texts), np.uint8),
         "lengths": np.array([len(text) for text in texts], np.int64),
     }
+
+
+def _is_frozen(folder: Path, about: Mapping[str, Any]) -> bool:
+    """Says whether a file holds these queries: a freeze that was cut off is taken up."""
+    try:
+        return _read(folder, about).digest == about["digest"]
+    except (KeyError, TypeError, AttributeError, ValueError, OSError):
+        return False
 
 
 def _read(folder: Path, about: Mapping[str, Any]) -> QuerySet:

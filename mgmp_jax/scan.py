@@ -93,7 +93,7 @@ def find_suspects(paths: Sequence[str | Path]) -> list[Portion]:
 
     Raises:
         FileNotFoundError: there is no such file or folder, or nothing in a folder.
-        ValueError: none is given.
+        ValueError: none is given, or a ranking.
         ImportError: a table needs pyarrow, which is not installed.
     """
     if not paths:
@@ -104,13 +104,15 @@ def find_suspects(paths: Sequence[str | Path]) -> list[Portion]:
             raise FileNotFoundError(f"no file or folder {path}")
         within = [path]
         if path.is_dir():
-            endings = (path.rglob("*.npz"), path.rglob("*.parquet"))
-            within = sorted(one for of_one in endings for one in of_one if not _is_ranking(one))
+            answers = (one for one in files.walk(path) if one.suffix in (".npz", ".parquet"))
+            within = sorted(one for one in answers if not _is_ranking(one))
         if not within:
             raise FileNotFoundError(
                 f"no .npz of answers and no table of many (.parquet) in {path}; `mgmp record` "
                 "writes answers"
             )
+        elif _is_ranking(path):
+            raise ValueError(f"{path} is a ranking that a scan wrote; give answers")
         for one in within:
             found.setdefault(one.resolve(), one)
     return [portion for path in found.values() for portion in _portions(path)]
@@ -184,7 +186,8 @@ def rank(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         rows: of :func:`scan`.
 
     Returns:
-        The same rows with all of :data:`COLUMNS`, sorted by lineage, then by knowledge. What
+        The same rows with all of :data:`COLUMNS`, sorted by lineage, then by knowledge. Files with
+        equal contents are one suspect, which is counted once. What
         UTF-8 cannot write, as in some names of files, is there with backslashes.
     """
     ranked = [
@@ -193,10 +196,11 @@ def rank(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
     for question in _QUESTIONS:
         tested = [row for row in ranked if row[f"{question}_p_value"] is not None]
-        if tested:
-            q = stats.false_discovery_control([row[f"{question}_p_value"] for row in tested])
-            for row, value in zip(tested, q, strict=True):
-                row[f"{question}_q_value"] = float(value)
+        p = {row.get("sha256") or row["file"]: row[f"{question}_p_value"] for row in tested}
+        if p:
+            q = dict(zip(p, stats.false_discovery_control(list(p.values())), strict=True))
+            for row in tested:
+                row[f"{question}_q_value"] = float(q[row.get("sha256") or row["file"]])
     return sorted(ranked, key=_place)
 
 
@@ -251,8 +255,9 @@ def _portions(path: Path) -> Iterator[Portion]:
     if path.suffix == ".parquet":
         with contextlib.suppress(ValueError):  # reading it says why it is no table of answers
             counts = row_groups(path)
-    if not counts:
+    if not any(counts):
         yield Portion(path)
+        return
     start = 0
     for group, count in enumerate(counts):
         yield Portion(path, group, start, count)

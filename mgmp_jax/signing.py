@@ -42,7 +42,7 @@ def sign(
         ValueError: the key or a certificate cannot be read or do not belong together, a password
             and a certificate are given, or the folder is empty or has symbolic links.
         ImportError: ``model_signing`` is not installed.
-        OSError: the signature cannot be written.
+        OSError: the signature cannot be written, or another file is there.
     """
     if certificate is not None and password is not None:
         raise ValueError("a key with a certificate must have no password; decrypt the key first")
@@ -69,6 +69,8 @@ def sign(
     config.set_hashing_config(_hashing(hashing, path, beside))
     if not any(file.is_file() and file != beside for file in (path, *path.rglob("*"))):
         raise ValueError(f"{path} has no files to sign")
+    if beside.exists() and not _is_signature(beside):
+        raise FileExistsError(f"{beside} is there and is no signature; choose another place")
     with files.replacing(beside) as unfinished:
         try:
             config.sign(path, unfinished)
@@ -140,6 +142,14 @@ def _resolve(path: str | Path, signature: str | Path | None) -> tuple[Path, Path
     _check_there(whole)
     beside = whole.with_name(f"{whole.name}.sig") if signature is None else Path(signature)
     return whole, beside.resolve()
+
+
+def _is_signature(path: Path) -> bool:
+    """Says whether a file is a signature, which another may take the place of."""
+    try:
+        return "mediaType" in files.read_json(path)
+    except (ValueError, TypeError, OSError):
+        return False
 
 
 def _check_there(path: str | Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mgmp_jax import files
 from mgmp_jax.answers import Answers, answers_to
-from mgmp_jax.arrays import check_varied
+from mgmp_jax.arrays import check_varied, check_whole
 from mgmp_jax.methods import (
     MGMP,
     Fitted,
@@ -90,7 +90,7 @@ class Verifier:
                 where there are none its ``controls``, calibrate the p-values of knowledge.
             methods: by default :class:`mgmp_jax.methods.MGMP` where there is a pool, and
                 :class:`mgmp_jax.methods.SiblingTest` where there are at least two siblings.
-            seed: of whatever is drawn.
+            seed: of whatever is drawn, a whole number.
             folder: for checkpoints of trainings, which are resumed; ``None`` keeps nothing.
 
         Raises:
@@ -102,8 +102,11 @@ class Verifier:
                 f"give a ReferenceSet, got {type(references).__name__}; "
                 "ReferenceSet(source=..., pool=[...], siblings=[...], controls=[...]) makes one"
             )
+        check_whole("seed", seed, 0)
         if methods is None:
             methods = _default_methods(references)
+        if not isinstance(methods, list | tuple) or any(isinstance(m, type | str) for m in methods):
+            raise ValueError("give a list of methods, such as [MGMP(), SiblingTest()]")
         if not len(methods):
             raise ValueError(
                 "nothing can be asked: give ReferenceSet a pool for MGMP, at least two siblings "
@@ -150,11 +153,6 @@ class Verifier:
                 argument is out of range.
         """
         check_limits(threshold, level)
-        if not isinstance(suspect, Responses | Mapping):
-            raise ValueError(
-                f"give the suspect's Responses, got {type(suspect).__name__}: "
-                "Responses(values, kind, queries) makes them of an array"
-            )
         answers, name = [], ""
         for i, method in enumerate(self.methods):
             responses = answers_to(suspect, method.asks)
@@ -177,7 +175,7 @@ class Verifier:
             answers.append(dataclasses.replace(answer, **about))
         return Report(name, tuple(answers))
 
-    def calibrate(self, unrelated: Sequence[Answers]) -> Verifier:
+    def calibrate(self, unrelated: Iterable[Answers]) -> Verifier:
         """Makes the same verifier with other calibration models.
 
         Args:
@@ -188,6 +186,9 @@ class Verifier:
             ValueError: one of them did train it or is the source, gave the answers of another, or
                 answered other queries.
         """
+        if isinstance(unrelated, Responses | Mapping):
+            raise ValueError("give a list of calibration models, each with its Responses; got one")
+        unrelated = tuple(unrelated)
         for method in self.methods:
             for i, answers in enumerate(unrelated):
                 _check_responses(answers_to(answers, method.asks), method, f"calibration model {i}")
@@ -196,13 +197,14 @@ class Verifier:
             for i, responses in enumerate(given):
                 name = f"calibration model {i}"
                 self._check_new(responses, name, allowed=("controls", "calibration"))
+                check_varied(responses.values, responses.model or name)
                 for j, earlier in enumerate(given[:i]):
                     if same_answers(earlier, responses):
                         raise ValueError(
                             f"calibration models {j} and {i} give equal answers: they are one "
                             "model; leave one of them out"
                         )
-        return Verifier(self.methods, tuple(unrelated), self.known)
+        return Verifier(self.methods, unrelated, self.known)
 
     def save(self, folder: str | Path) -> None:
         """Writes ``verifier.npz`` to a folder, in place of an earlier one, whole or not at all.

@@ -46,9 +46,9 @@ def test_arrays_of_jax_and_responses_are_taken() -> None:
 def test_tensors_are_taken_or_refused_in_a_sentence() -> None:
     torch = pytest.importorskip("torch")
     np.testing.assert_array_equal(as_matrix(torch.ones(2, 1)), [[1], [1]])
-    for tensor in (torch.ones(2, 1, requires_grad=True), torch.ones(2, 1, dtype=torch.bfloat16)):
-        with pytest.raises(ValueError, match="Tensor cannot be read as one"):
-            as_matrix(tensor)
+    np.testing.assert_array_equal(as_matrix(torch.ones(2, 1, dtype=torch.bfloat16)), [[1], [1]])
+    with pytest.raises(ValueError, match="Tensor cannot be read as one"):
+        as_matrix(torch.ones(2, 1, requires_grad=True))
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -111,6 +111,7 @@ def test_images_of_another_layout_are_refused(images: np.ndarray, message: str) 
         (["a", float("nan")], "text 1 is float"),
         (["a", None], "text 1 is NoneType"),
         ({"a": 1}, "a list of texts, one a query; got dict"),
+        ({"a", "b"}, "a list of texts, one a query; got set"),
         (None, "a list of texts, one a query; got NoneType"),
         (np.array([["a", "b"]]), "text 0 is ndarray"),
     ],
@@ -118,6 +119,19 @@ def test_images_of_another_layout_are_refused(images: np.ndarray, message: str) 
 def test_what_is_no_text_is_refused(texts, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         QuerySet.texts(texts)
+
+
+def test_a_table_is_no_list_of_texts() -> None:
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="a list of texts, one a query; got DataFrame"):
+        QuerySet.texts(pandas.DataFrame({"text": ["a", "b"]}))
+
+
+def test_images_do_not_change_with_the_array_they_came_in() -> None:
+    given = np.zeros((2, 3, 3, 3), np.uint8)
+    queries = QuerySet.images(given)
+    given[:] = 7
+    assert not queries.inputs.any()
 
 
 def test_what_a_model_is_fed() -> None:

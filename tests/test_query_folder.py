@@ -32,6 +32,21 @@ def test_frozen_queries_stay_as_they_are(tmp_path: Path) -> None:
     assert len(QueryFolder.load(tmp_path).sets) == 3
 
 
+def test_a_file_that_is_no_query_set_stays_and_a_freeze_that_was_cut_off_goes_on(
+    tmp_path: Path,
+) -> None:
+    np.save(tmp_path / "x.npy", np.zeros(3))
+    (tmp_path / "x.npy").rename(tmp_path / "rows.npz")
+    with pytest.raises(FileExistsError, match=r"rows.npz is there and holds something else"):
+        QueryFolder.freeze(tmp_path, SETS)
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.npz"]
+    (tmp_path / "rows.npz").unlink()
+    QueryFolder.freeze(tmp_path, SETS)
+    (tmp_path / "queries.json").unlink()
+    QueryFolder.freeze(tmp_path, SETS)
+    assert len(QueryFolder.load(tmp_path).sets) == 3
+
+
 def test_who_asked_other_queries_gets_no_date(tmp_path: Path) -> None:
     frozen = QueryFolder.freeze(tmp_path, SETS)
     assert frozen.created_of([SETS["texts"].digest]) == frozen.created

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,15 @@ def test_names_say_what_each_model_is_for(folder: Path) -> None:
     assert [pair.task for pair in found.pool] == ["a", "b"]
     last = [one.model for one in found.pool[1].non_homologous]
     assert last == [f"pool/b/non_homologous{i}" for i in (1, 2, 10)]  # the last stands for all
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_to_folders_are_followed_and_never_in_circles(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-siblings"
+    (folder / "siblings").rename(elsewhere)
+    (folder / "siblings").symlink_to(elsewhere)
+    (elsewhere / ".again").symlink_to(elsewhere)
+    assert [one.model for one in read_references(folder).siblings] == ["siblings/0", "siblings/1"]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 import csv
+import importlib
 import importlib.util
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scipy import stats
 
-from mgmp_jax.answers import save_answers
+from mgmp_jax.answers import load_answers, save_answers
 from mgmp_jax.answers_table import save_answers_table
 from mgmp_jax.methods import SiblingTest
 from mgmp_jax.scan import COLUMNS, Portion, fewest_found, find_suspects, rank, scan, write_table
@@ -54,6 +56,32 @@ def test_every_file_is_found_once(suspects: list[Portion], tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"no .npz of answers and no table of many"):
         find_suspects([tmp_path / "empty"])
+
+
+def test_a_ranking_is_no_suspect_and_a_table_of_none_is_said(
+    verifier: Verifier, suspects: list[Portion], tmp_path: Path
+) -> None:
+    pytest.importorskip("pyarrow", reason="pip install 'mgmp_jax[cli]'")
+    ranked = rank(list(scan(verifier, suspects, tmp_path / "j")))
+    write_table(tmp_path / "r.parquet", ranked)
+    with pytest.raises(ValueError, match=r"r.parquet is a ranking that a scan wrote"):
+        find_suspects([tmp_path / "r.parquet"])
+    save_answers_table(tmp_path / "one.parquet", [load_answers(suspects[0].path)])
+    parquet = importlib.import_module("pyarrow.parquet")
+    parquet.write_table(parquet.read_table(tmp_path / "one.parquet")[:0], tmp_path / "none.parquet")
+    (row,) = scan(verifier, find_suspects([tmp_path / "none.parquet"]), tmp_path / "k")
+    assert "holds no models" in row["error"]
+
+
+def test_copies_of_a_file_are_one_suspect() -> None:
+    def row(file: str, p: float) -> dict[str, Any]:
+        return {"file": file, "sha256": file[0], "lineage_p_value": p, "knowledge_p_value": None}
+
+    once = {row["file"]: row["lineage_q_value"] for row in rank([row("a", 0.05), row("b", 0.5)])}
+    copied = rank([row("a", 0.05), row("a2", 0.05), row("a3", 0.05), row("b", 0.5)])
+    assert {one["file"]: one["lineage_q_value"] for one in copied} == {
+        **once, "a2": once["a"], "a3": once["a"]
+    }  # fmt: skip
 
 
 def test_rows_are_ranked_with_a_q_value_for_each_question(

@@ -212,6 +212,10 @@ def test_what_cannot_be_signed_is_refused(keys: Path, signed: Path, tmp_path: Pa
         sign(tmp_path / "none", keys / "mine.pem")
     with pytest.raises(FileNotFoundError, match=r"no signature at .*dna.sig"):
         check_signature(signed, public_key=keys / "mine.pub")
+    before = (keys / "mine.pem").read_bytes()
+    with pytest.raises(FileExistsError, match=r"mine.pem is there and is no signature"):
+        sign(signed, keys / "mine.pem", signature=keys / "mine.pem")
+    assert (keys / "mine.pem").read_bytes() == before
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"has no files to sign"):
         sign(tmp_path / "empty", keys / "mine.pem")

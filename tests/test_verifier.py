@@ -96,6 +96,20 @@ def test_calibration_on_models_that_trained_it_is_refused(
     )
 
 
+def test_calibration_models_come_in_any_sequence_and_are_models(
+    family: Family, verifier: Verifier
+) -> None:
+    models = [family.tuned(family.noise()) for _ in range(4)]
+    assert verifier.calibrate(iter(models)).verify(family.tuned(family.own)).knowledge.m == 4
+    with pytest.raises((ValueError, TypeError), match=r"a list of calibration models|Type-check"):
+        verifier.calibrate(models[0])  # pyright: ignore
+    with pytest.raises((ValueError, TypeError), match=r"give a model's Responses, got|Type"):
+        verifier.calibrate([models[0].values])  # pyright: ignore
+    alike = Responses(np.ones((500, 5)), "logits", family.queries)
+    with pytest.raises(ValueError, match="answers every query alike"):
+        verifier.calibrate([alike])
+
+
 def test_the_source_calibrates_nothing_and_controls_may(
     family: Family, references: ReferenceSet, verifier: Verifier
 ) -> None:
@@ -378,6 +392,12 @@ def test_arguments_are_checked(family: Family, verifier: Verifier) -> None:
     suspect = family.tuned(family.own)
     with pytest.raises(ValueError, match=r"threshold must be from 0.5 to 1, got 0.4"):
         verifier.verify(suspect, threshold=0.4)
+    with pytest.raises((ValueError, TypeError), match=r"level must be between 0 and 1, got '|Type"):
+        verifier.verify(suspect, level="0.05")  # pyright: ignore
+    with pytest.raises((ValueError, TypeError), match=r"give a list of methods|Type-check"):
+        Verifier.fit(family.references(), [MGMP])  # pyright: ignore
+    with pytest.raises((ValueError, TypeError), match=r"seed must be a whole number|Type-check"):
+        Verifier.fit(family.references(), [METHOD], seed=-1)
     with pytest.raises(ValueError, match=r"level must be between 0 and 1, got 0.0"):
         verifier.verify(suspect, level=0.0)
     with pytest.raises(ValueError, match=r"different query sets"):

@@ -34,8 +34,8 @@ def read_array_file(path: Path, rows: int) -> dict[str, np.ndarray]:
 
     Columns of a table become columns of one array ``[rows, columns]``, or words ``[rows]`` where
     there is one column of words. A first row of CSV beyond ``rows`` is its header, unless it holds
-    answers. The index that pandas writes beside a table is left out. Of CSV a row is a line, and no
-    cell holds a line break.
+    answers. The index that pandas writes beside a table is left out; a first column of another name
+    that counts the rows is refused. Of CSV a row is a line, and no cell holds a line break.
 
     Args:
         path: of a file with one of :data:`SUFFIXES`.
@@ -112,7 +112,7 @@ def _read_parquet(path: Path, rows: int) -> dict[str, np.ndarray]:
     with parquet.ParquetFile(path, read_dictionary=names if words else None) as file:
         table = file.read(columns=names)
     if not words:
-        return {"": np.stack([column.to_numpy() for column in table.columns], axis=1)}
+        return {"": _without_count(np.stack([c.to_numpy() for c in table.columns], axis=1))}
     column = table.column(0).combine_chunks()
     if column.null_count:
         raise ValueError(f"{column.null_count} of its labels are missing")
@@ -131,15 +131,23 @@ def _read_csv(path: Path, rows: int) -> dict[str, np.ndarray]:
     _check_rows(len(lines), rows)
     width = len(_cells(lines[0]))
     _check_size(rows * (width - index) * 8, rows)
+    if index:
+        _check_order([_cells(line)[0] for line in lines])
+    if width == 1 and (apart := [sep for sep in ";\t" if _is_numbers(lines[0].split(sep)[1:])]):
+        raise ValueError(f"its columns are separated by {apart[0]!r}; expected commas")
     values = np.empty((rows, width - index))
-    try:
-        for row, line in zip(values, lines, strict=True):
-            row[:] = [float(cell) for cell in _cells(line, width)[index:]]
-        return {"": values}
-    except ValueError:
-        if width - index > 1:
-            raise
-    return {"": _words([_cells(line, width)[index] for line in lines])}
+    for i, line in enumerate(lines):
+        cells = _cells(line, width)[index:]
+        if _is_numbers(cells):
+            values[i] = cells
+        elif len(cells) == 1:
+            return {"": _words([_cells(line, width)[index] for line in lines])}
+        else:
+            wrong = next(cell for cell in cells if not _is_numbers([cell]))
+            raise ValueError(
+                f"row {i + 1} holds {wrong!r}; expected numbers with points, separated by commas"
+            )
+    return {"": _without_count(values)}
 
 
 def _cells(line: str, width: int = 0) -> list[str]:
@@ -159,12 +167,32 @@ def _is_header(line: str, others: Sequence[str]) -> bool:
     row = _cells(line)
     if row == [str(i) for i in range(len(row))] and len(row) > 1:
         return True
+    return not _is_numbers(row) and row not in map(_cells, others)
+
+
+def _is_numbers(cells: Sequence[str]) -> bool:
+    """Says whether all cells are numbers, and there is one."""
     try:
-        for cell in row:
-            float(cell)
+        return bool([float(cell) for cell in cells])
     except ValueError:
-        return row not in map(_cells, others)
-    return False
+        return False
+
+
+def _check_order(index: Sequence[str]) -> None:
+    """Refuses an index that says that the rows were brought out of the order of the queries."""
+    counted = [str(i) for i in range(len(index))]
+    if index != counted and sorted(index) == sorted(counted):
+        raise ValueError(
+            "its index counts the rows in another order; sort them by it, as row i answers query i"
+        )
+
+
+def _without_count(values: np.ndarray) -> np.ndarray:
+    """Refuses a first column that counts the rows, which is no answer."""
+    count = np.arange(len(values))
+    if values.shape[1] > 1 and any((values[:, 0] == count + first).all() for first in (0, 1)):
+        raise ValueError("its first column counts the rows; leave it out, as columns are classes")
+    return values
 
 
 def _is_text(types: Any, given: Any) -> bool:

@@ -46,7 +46,8 @@ def record(
         Responses, or responses by the names of the query sets.
 
     Raises:
-        ValueError: the answers are no numbers, or not one row a query.
+        ValueError: the answers are no numbers, or not one row a query; or the function raises
+            something or ends the program.
     """
     check_whole("batch_size", batch_size, 1)
     several = isinstance(queries, Mapping)
@@ -70,7 +71,16 @@ def _ask(
     for start in range(0, len(queries), size):
         batch = queries.take(slice(start, start + size))
         inputs = list(batch.inputs) if queries.modality == "texts" else batch.inputs
-        part = as_numbers(function(inputs), f"answers of {who}")
+        try:
+            answer = function(inputs)
+        except (ValueError, OSError, ImportError):
+            raise
+        except (Exception, SystemExit) as error:  # whatever a model's own code raises
+            raise ValueError(
+                f"{who} failed at queries {start} to {start + len(batch) - 1}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        part = as_numbers(answer, f"answers of {who}")
         if not part.ndim or len(part) != len(batch):
             raise ValueError(
                 f"{who} gave an array of shape {part.shape} for {len(batch)} queries; expected one "

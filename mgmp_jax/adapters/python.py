@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ def open_model(target: str) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the target is of another form, or the file has no such name.
+        ValueError: the target is of another form, the file has no such name, or its code raises
+            something or ends the program.
     """
     path, _, name = target.rpartition(":")
     if not path.endswith(".py") or not name:
@@ -43,7 +45,8 @@ def open_model(target: str) -> Any:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[known_as] = module
-    spec.loader.exec_module(module)
+    with _saying(f"{path} cannot be run"):
+        spec.loader.exec_module(module)
     if not callable(getattr(module, name, None)):
         raise ValueError(
             f"{path} has no function {name!r}; write one without arguments that gives the model"
@@ -59,7 +62,17 @@ def open_model(target: str) -> Any:
             f"{name} in {path} needs {', '.join(needed)}; write a function without arguments that "
             "gives the model"
         )
-    return function()
+    with _saying(f"{name} in {path} gave no model"):
+        return function()
+
+
+@contextlib.contextmanager
+def _saying(what: str) -> Iterator[None]:
+    """Lets what an owner's own code raises, or its end of the program, say where it comes from."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def open_of(target: str, reads: Callable[[Any], bool], expected: str) -> Any:

@@ -6,8 +6,11 @@ homologous, or done; 3 homologous; 4 inconclusive; 2 wrong usage or input; 1 int
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from mgmp_jax.cli.command import STOPPED, WRONG_INPUT
@@ -36,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = tyro.extras.subcommand_cli_from_dict(
         VERBS, prog="mgmp", description=_ABOUT, args=arguments
     )
+    warnings.showwarning = _warn
     try:
         outcome = command.run()
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
@@ -44,8 +48,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return STOPPED
-    print(json.dumps(outcome.about, indent=1) if command.json else _printable(outcome.text))
-    return outcome.code
+    text = json.dumps(outcome.about, indent=1) if command.json else _printable(outcome.text)
+    return outcome.code if _say(text) else WRONG_INPUT
+
+
+def _say(text: str) -> bool:
+    """Prints to whatever encoding the output has, and says whether it could."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        print(f"error: the outcome cannot be printed: {error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or its end fails too
+        return False
+    return True
+
+
+def _warn(message: Warning | str, *_: object) -> None:
+    print(f"warning: {_printable(str(message))}", file=sys.stderr)
 
 
 def _printable(text: str) -> str:

@@ -36,8 +36,11 @@ class Check(Command):
         """Does all checks that were asked for."""
         if self.suspect is not None and self.verifier is None:
             raise ValueError("give --verifier, which scores the answers of --suspect again")
+        signed = self.public_key is not None or bool(self.chain)
+        if self.signature is not None and not signed:
+            raise ValueError("give --public-key or --chain, by which --signature is checked")
         done = []
-        if self.public_key is not None or self.chain:
+        if signed:
             from mgmp_jax.signing import check_signature
 
             check_signature(
@@ -60,6 +63,8 @@ class Check(Command):
         verifier = Verifier.load(folder)
         report = self.path / "report.json" if self.path.is_dir() else self.path
         if report.suffix != ".json" or not report.exists():
+            if self.suspect is not None:
+                raise ValueError(f"{self.path} is no report, so --suspect has no part in it")
             check_dna(read_dna(self.path), verifier)
             return "the verifier gives this DNA"
         if self.suspect is None:

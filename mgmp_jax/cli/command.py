@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 __all__ = [
@@ -13,6 +15,7 @@ __all__ = [
     "WRONG_INPUT",
     "Command",
     "Outcome",
+    "check_places",
 ]
 
 NOT_HOMOLOGOUS = 0
@@ -47,3 +50,30 @@ class Command:
     def run(self) -> Outcome:
         """Does what the verb says."""
         raise NotImplementedError
+
+
+def check_places(read: Iterable[Path | None], **written: Path | None) -> None:
+    """Refuses to write where something is read, or to write two things in one place.
+
+    Args:
+        read: files and folders that a verb reads.
+        written: files that it writes, by option.
+
+    Raises:
+        ValueError: a file would take the place of another, or of something in a folder that is
+            read; or a folder lies there.
+    """
+    taken = {path.resolve(): path for path in read if path is not None}
+    for option, path in written.items():
+        if path is None:
+            continue
+        place = path.resolve()
+        for other in (place, *place.parents):
+            if other in taken and (other == place or other.is_dir()):
+                raise ValueError(
+                    f"--{option} {path} would change {taken[other]}, which is given too; choose "
+                    "another place"
+                )
+        if place.is_dir():
+            raise IsADirectoryError(f"--{option} must be a file, and {path} is a folder")
+        taken[place] = path

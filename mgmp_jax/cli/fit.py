@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from mgmp_jax.cli.command import Command, Outcome
+from mgmp_jax.cli.command import Command, Outcome, check_places
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,10 @@ class Fit(Command):
         from mgmp_jax.training import console
         from mgmp_jax.verifier import Verifier
 
+        if self.seed < 0:
+            raise ValueError(f"--seed must be at least 0, got {self.seed}")
         references = read_references(self.references)
+        check_places((self.references,), out=self.out / "verifier.npz")
         if (self.out / "verifier.npz").exists():
             raise FileExistsError(
                 f"{self.out} holds a verifier already, which reports may name; choose another --out"

@@ -39,7 +39,7 @@ class Inspect(Command):
             return self._verifier()
         if self.path.suffix == ".npz":
             return self._answers()
-        if self.path.suffix == ".zip" or (self.path / "dna.json").exists():
+        if self.path.suffix.lower() == ".zip" or (self.path / "dna.json").exists():
             return self._dna()
         report = self.path / "report.json" if self.path.is_dir() else self.path
         if report.suffix == ".json" and report.exists():

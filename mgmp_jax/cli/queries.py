@@ -52,11 +52,17 @@ class FreezeQueries(Command):
         if self.seed < 0:
             raise ValueError(f"--seed must be at least 0, got {self.seed}")
         is_named = self.data in data.NUM_CLASSES and not Path(self.data).exists()
-        unseen = self.unseen or (self.data if is_named else None)
+        unseen = self.data if self.unseen is None and is_named else self.unseen
         training = self._read(self.data, "train")
         sets = {TRAINING: self._draw(self.data, training)}
         if unseen is not None:
-            drawn = self._draw(unseen, self._read(unseen, "test"), besides=training)
+            others = self._read(unseen, "test")
+            if _form(others) != _form(training):
+                raise ValueError(
+                    f"{self.data} holds {_form(training)} and --unseen {unseen} {_form(others)}: "
+                    "one model must read both; give inputs of one form"
+                )
+            drawn = self._draw(unseen, others, besides=training)
             if drawn.modality == "images":
                 drawn = QuerySet.images(halves(drawn.inputs))
             sets[UNSEEN] = drawn
@@ -102,6 +108,13 @@ class FreezeQueries(Command):
         if name in data.NUM_CLASSES and not Path(name).exists():
             return QuerySet.images(data.load(name, split, self.data_dir).inputs)
         return read_raw(name)
+
+
+def _form(queries: QuerySet) -> str:
+    """What a model must be made for to read them."""
+    if queries.modality == "texts":
+        return "texts"
+    return f"{queries.modality} of {'x'.join(map(str, queries.inputs.shape[1:]))}"
 
 
 def _raw(one: Any) -> Any:

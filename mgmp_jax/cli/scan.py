@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
-from mgmp_jax.cli.command import HOMOLOGOUS, INCONCLUSIVE, Command, Outcome
+from mgmp_jax.cli.command import HOMOLOGOUS, INCONCLUSIVE, Command, Outcome, check_places
 
 if TYPE_CHECKING:
     from mgmp_jax.verifier import Verifier
@@ -57,6 +57,7 @@ class Scan(Command):
             raise ValueError(f"--alpha must be between 0 and 1, got {self.alpha}")
         if self.out.suffix not in (".csv", ".parquet"):
             raise ValueError(f"--out must end in .csv or .parquet, got {self.out}")
+        check_places((self.verifier, *filter(Path.is_file, self.suspects)), out=self.out)
         verifier, suspects = Verifier.load(self.verifier), scan.find_suspects(self.suspects)
         count = sum(portion.count for portion in suspects)
         self._say_what_is_possible(verifier, count)

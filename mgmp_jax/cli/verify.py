@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
-from mgmp_jax.cli.command import HOMOLOGOUS, INCONCLUSIVE, NOT_HOMOLOGOUS, Command, Outcome
+from mgmp_jax.cli.command import (
+    HOMOLOGOUS,
+    INCONCLUSIVE,
+    NOT_HOMOLOGOUS,
+    Command,
+    Outcome,
+    check_places,
+)
 from mgmp_jax.cli.report import frozen_at
 
 if TYPE_CHECKING:
@@ -49,6 +56,17 @@ class Verify(Command):
         from mgmp_jax.statements import report_to_json
         from mgmp_jax.verifier import Verifier
 
+        check_places(
+            (self.verifier, self.suspect, self.queries), evidence=self.evidence, report=self.report
+        )
+        for option, path, ending in (
+            ("evidence", self.evidence, ".npz"),
+            ("report", self.report, ".html"),
+        ):
+            if path is not None and path.suffix != ending:
+                raise ValueError(f"--{option} must end in {ending}, got {path}")
+        if self.queries is not None and self.report is None:
+            raise ValueError("--queries dates the page of --report; give both, or neither")
         created = now()
         verifier, suspect = Verifier.load(self.verifier), load_answers(self.suspect)
         limits: dict[str, Any] = {"threshold": self.threshold, "level": self.level}
@@ -65,12 +83,12 @@ class Verify(Command):
         from mgmp_jax.evidence import gather_evidence
 
         evidence = gather_evidence(verifier, suspect, created=created, **limits)
+        frozen = "" if self.queries is None else frozen_at(self.queries, evidence)
         if self.evidence is not None:
             evidence.save(self.evidence)
         if self.report is not None:
             from mgmp_jax.reporting import write_page
 
-            frozen = "" if self.queries is None else frozen_at(self.queries, evidence)
             write_page(self.report, evidence, suspect_file=self.suspect, frozen=frozen)
         return evidence.report
 

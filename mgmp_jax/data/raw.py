@@ -36,7 +36,10 @@ def read_raw(path: str | Path) -> QuerySet:
         array = files.read_npy(path)
         return QuerySet.rows(array) if array.ndim == 2 else QuerySet.images(array)
     if path.suffix == ".txt":
-        lines = files.read_bytes(path).decode("utf-8-sig").splitlines()
+        try:
+            lines = files.read_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is no text in UTF-8 ({error}); convert it") from error
         return QuerySet.texts([line for line in lines if line.strip()])
     raise ValueError(
         f"{path} must be an .npy of images or rows, a folder of pictures, or a .txt of one text a "
@@ -49,13 +52,15 @@ def _read_pictures(folder: Path) -> QuerySet:
         from PIL import Image
     except ImportError as error:
         raise ImportError("pictures need Pillow: pip install 'mgmp_jax[data]'") from error
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _PICTURES)
+    paths = sorted(p for p in files.walk(folder) if p.suffix.lower() in _PICTURES)
     if not paths:
         raise FileNotFoundError(f"no pictures in {folder}: expected {', '.join(_PICTURES)}")
     pictures = []
     for path in paths:
         try:
             with Image.open(path) as picture:
+                if picture.mode[0] in "IF":
+                    raise ValueError(f"mode {picture.mode}; bring it to 8 bits a channel")
                 pictures.append(np.asarray(picture.convert("RGB")))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise ValueError(f"{path} is no readable picture: {error}") from error

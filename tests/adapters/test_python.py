@@ -89,6 +89,24 @@ def test_a_model_is_opened_by_a_line(tmp_path: Path) -> None:
             adapters.open_model(line)
 
 
+@pytest.mark.parametrize("end", ["sys.exit(0)", "raise RuntimeError('cuda oom')", "1 / 0"])
+@pytest.mark.parametrize("where", ["file", "function", "model"])
+def test_what_an_owners_code_raises_is_said_of_it(tmp_path: Path, end: str, where: str) -> None:
+    here = {"file": ("", "", end), "function": ("", end, ""), "model": (end, "", "")}[where]
+    in_model, in_function, in_file = (line or "pass" for line in here)
+    (tmp_path / "mine.py").write_text(
+        f"import sys\ndef load():\n    def model(x):\n        {in_model}\n    {in_function}\n"
+        f"    return model\n{in_file}\n"
+    )
+    said = {
+        "file": r"mine\.py cannot be run: ",
+        "function": r"load in .*mine\.py gave no model: ",
+        "model": r"m failed at queries 0 to 9: ",
+    }[where]
+    with pytest.raises(ValueError, match=said + "(SystemExit: 0|RuntimeError: cuda oom|ZeroDiv)"):
+        adapters.record(adapters.open_model(f"python:{tmp_path}/mine.py:load"), IMAGES, name="m")
+
+
 def test_progress_is_told_over_all_query_sets() -> None:
     rows = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     sets = {"training": QuerySet.rows(rows), "unseen": QuerySet.rows(rows[:4] + 1)}

@@ -1,5 +1,6 @@
 import io
 import pickle
+import re
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -240,7 +241,7 @@ def test_headers_and_the_index_of_pandas_are_left_out(tmp_path: Path) -> None:
 
 def test_columns_of_a_table_must_be_numbers(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("1,a\n" * 9)
-    with pytest.raises(ValueError, match=r"cannot be read.*could not convert"):
+    with pytest.raises(ValueError, match=r"cannot be read.*row 1 holds 'a'; expected numbers"):
         read(tmp_path / "m.csv")
     (tmp_path / "m.csv").write_text("1,2\n" * 8 + "1\n")
     with pytest.raises(ValueError, match=r"unequal numbers of columns"):
@@ -304,3 +305,29 @@ def test_safetensors_may_be_bfloat16(tmp_path: Path) -> None:
     save = pytest.importorskip("safetensors.torch", reason="pip install 'mgmp_jax[text]'")
     save.save_file({"a": torch.tensor(VALUES).bfloat16()}, tmp_path / "m.safetensors")
     np.testing.assert_allclose(read(tmp_path / "m.safetensors").values, VALUES, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,a,b\n0,2,3\n1,4,5\n2,6,7\n", "its first column counts the rows; leave it out"),
+        (",a,b\n2,2,3\n0,4,5\n1,6,7\n", "its index counts the rows in another order"),
+        ("2;3\n4;5\n6;7\n", "its columns are separated by ';'; expected commas"),
+        ("2,3\n4,\n6,7\n", "row 2 holds ''; expected numbers with points, separated by commas"),
+        ("0,5;1\n0,6;1\n0,7;1\n", "row 1 holds '5;1'; expected numbers"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    queries = QuerySet.rows(np.arange(6.0).reshape(3, 2))
+    with pytest.raises(ValueError, match=re.escape(said)):
+        adapters.record(Recorded(tmp_path / "t.csv"), queries)
+
+
+def test_a_column_of_parquet_that_counts_the_rows_is_refused(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow", reason="pip install 'mgmp_jax[text]'")
+    table = pandas.DataFrame(VALUES, columns=[f"class {i}" for i in range(4)])
+    table.reset_index().to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="its first column counts the rows; leave it out"):
+        read(tmp_path / "t.parquet")

@@ -12,45 +12,9 @@ import pytest
 from mgmp_jax.cli import main
 from mgmp_jax.query_folder import QueryFolder
 from mgmp_jax.reporting import plain_words
+from tests.cli.commands import INNOCENT, TOYS, asked, record, refused
 
 pytest.importorskip("tyro", reason="pip install 'mgmp_jax[cli]'")
-
-TOYS = Path(__file__).parents[2] / "examples" / "toy_models.py"
-REFERENCES = [
-    "source",
-    *(f"{group}/{i:02}" for group in ("siblings", "controls") for i in range(19)),
-    *(f"pool/task{i}/{side}homologous" for i in range(3) for side in ("", "non_")),
-]
-INNOCENT = [f"innocent{i}" for i in range(5, 10)]  # one in twenty is accused at the level 0.05
-
-
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of queries, references, a verifier and suspects, made by the command line."""
-    folder = tmp_path_factory.mktemp("story")
-    rng = np.random.default_rng(0)
-    for name in ("train", "test"):
-        np.save(folder / f"{name}.npy", rng.integers(0, 256, (500, 4, 4, 3), np.uint8))
-    queries = ["queries", str(folder / "train.npy"), "--unseen", str(folder / "test.npy")]
-    assert main([*queries, "--count", "400", "--out", str(folder / "queries")]) == 0
-    files = {f"references/{name}": name for name in REFERENCES}
-    files |= {f"suspects/{name}": name for name in ("stolen", *INNOCENT)}
-    for file, name in files.items():
-        assert record(folder, f"python:{TOYS}:{name}", f"{file}.npz") == 0
-    fit = ["fit", str(folder / "references"), "--out", str(folder / "verifier")]
-    assert main(fit) == 0
-    return folder
-
-
-def record(folder: Path, model: str, out: str, *more: str) -> int:
-    queries, file = str(folder / "queries"), str(folder / out)
-    return main(["record", "--model", model, "--queries", queries, "--out", file, *more])
-
-
-def asked(capsys: pytest.CaptureFixture, *arguments: object) -> tuple[int, dict]:
-    capsys.readouterr()
-    code = main([*map(str, arguments), "--json"])
-    return code, json.loads(capsys.readouterr().out)
 
 
 def test_a_stolen_model_is_homologous(story: Path, capsys) -> None:
@@ -153,15 +117,6 @@ def make_keys(folder: Path) -> tuple[Path, Path]:
         )
     )
     return private, public
-
-
-def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
-    """What is said of wrong input, in one sentence on one line."""
-    capsys.readouterr()
-    assert main(list(map(str, arguments))) == 2
-    said = capsys.readouterr()
-    assert not said.out and said.err.startswith("error: ") and said.err.count("\n") == 1
-    return said.err
 
 
 @pytest.mark.parametrize("name", ["stole", "siblings", "pool/task0/", "__file"])

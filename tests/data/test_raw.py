@@ -18,6 +18,11 @@ def test_arrays_are_images_or_rows(tmp_path: Path) -> None:
 def test_texts_are_one_a_line(tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_bytes("\ufeffein Wort\r\n\r\nzwei Wörter\n".encode())
     assert read_raw(tmp_path / "texts.txt").inputs == ("ein Wort", "zwei Wörter")
+    (tmp_path / "texts.txt").write_text("one\u2028text\ntwo\n", encoding="utf-8")
+    assert read_raw(tmp_path / "texts.txt").inputs == ("one\u2028text", "two")
+    (tmp_path / "texts.txt").write_text("one\n", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"texts.txt is no text in UTF-8 .*; convert it"):
+        read_raw(tmp_path / "texts.txt")
 
 
 def test_a_folder_of_pictures_is_read_in_the_order_of_names(tmp_path: Path) -> None:
@@ -30,6 +35,9 @@ def test_a_folder_of_pictures_is_read_in_the_order_of_names(tmp_path: Path) -> N
     assert np.array_equal(found, IMAGES[[1, 0, 2]])
     image.fromarray(IMAGES[0][:3]).save(tmp_path / "d.png")
     with pytest.raises(ValueError, match=r"d.png is 6x3 pixels, .*a.PNG 6x5; bring all to one"):
+        read_raw(tmp_path)
+    image.fromarray(np.full((5, 6), 40_000, np.uint16)).save(tmp_path / "d.png")
+    with pytest.raises(ValueError, match=r"d.png is no readable picture: mode I.*8 bits a channel"):
         read_raw(tmp_path)
     (tmp_path / "d.png").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(ValueError, match=r"d.png is no readable picture"):
