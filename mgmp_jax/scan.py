@@ -94,7 +94,7 @@ def find_suspects(paths: Sequence[str | Path]) -> list[Portion]:
     Raises:
         FileNotFoundError: there is no such file or folder, or nothing in a folder.
         ValueError: none is given, or a ranking.
-        ImportError: a table needs pyarrow, which is not installed.
+        ImportError: a table needs pyarrow.
     """
     if not paths:
         raise ValueError("give at least one file of answers, or a folder of them; got none")
@@ -159,8 +159,8 @@ def scan(
     rows: dict[str, dict[str, Any]] = {}
     head = {"format": _FORMAT, "verifier": verifier.digest, "threshold": threshold, "level": level}
     check = functools.partial(_check_head, head, journal)
-    lines = SealedLines(Path(journal), head, check, functools.partial(_take_up, rows), _REMEDY)
-    with lines:
+    take_up = functools.partial(_take_up, rows)
+    with SealedLines(Path(journal), head, check, take_up, _REMEDY) as lines:
         done = {name: row["sha256"] for name, row in rows.items() if row.get("error") is None}
         _check_all_given(done, suspects, journal)
         verify = functools.partial(
@@ -230,9 +230,8 @@ def write_table(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     elif path.suffix == ".parquet":
         pa: Any = import_framework("pyarrow", "'mgmp_jax[cli]'")
         pq: Any = import_framework("pyarrow.parquet", "'mgmp_jax[cli]'")
-        numbers = ("_score", "_p_value", "_q_value")
         fields = [
-            pa.field(name, pa.float64() if name.endswith(numbers) else pa.string())
+            pa.field(name, pa.float64() if name.endswith(("_score", "_value")) else pa.string())
             for name in COLUMNS
         ]
         with files.replacing(path) as unfinished:
@@ -295,6 +294,8 @@ def _verify_portion(
             try:
                 report = verifier.verify(answers(), threshold=threshold, level=level)
                 row["suspect"] = report.suspect
+                if any(answer.responses in verifier.known for answer in report.answers):
+                    raise ValueError("these are the answers of the source itself")
                 for question in _QUESTIONS:
                     answer = getattr(report, question)
                     row[f"{question}_verdict"] = answer.verdict
@@ -318,8 +319,7 @@ def _on_cluster(
         data: Any = importlib.import_module("ray.data")
         data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        suspects = sum(portion.count for portion, _ in tasks)
-        blocks = min(len(tasks), -(-suspects // _IN_A_TASK))
+        blocks = min(len(tasks), -(-sum(portion.count for portion, _ in tasks) // _IN_A_TASK))
         items = data.from_items(
             [{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=blocks
         )

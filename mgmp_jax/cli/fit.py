@@ -37,6 +37,11 @@ class Fit(Command):
         if self.seed < 0:
             raise ValueError(f"--seed must be at least 0, got {self.seed}")
         references = read_references(self.references)
+        if not references.pool and len(references.siblings) < 2:
+            raise ValueError(
+                f"{self.references} holds neither a pool nor two siblings: nothing can be asked; "
+                "add pool/TASK/homologous.npz and non_homologous.npz, or siblings/*.npz"
+            )
         check_places((self.references,), out=self.out / "verifier.npz")
         if (self.out / "verifier.npz").exists():
             raise FileExistsError(

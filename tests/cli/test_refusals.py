@@ -61,6 +61,11 @@ def test_options_that_would_not_be_looked_at_are_refused(story: Path, capsys, tm
     dna = ("check", tmp_path / "d.ZIP", "--verifier", story / "verifier", *suspect)
     assert "is no report, so --suspect has no part in it" in refused(capsys, *dna)
     assert asked(capsys, "inspect", tmp_path / "d.ZIP")[1]["is"] == "a DNA file"
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copy(story / "references/source.npz", bare)
+    said = refused(capsys, "fit", bare, "--out", tmp_path / "v")
+    assert "holds neither a pool nor two siblings" in said
     fit = ("fit", story / "references", "--out", tmp_path / "v", "--seed", -1)
     assert "--seed must be at least 0, got -1" in refused(capsys, *fit)
     assert not (tmp_path / "v").exists()
