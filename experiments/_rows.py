@@ -149,10 +149,19 @@ class Answering:
 
         Siblings join the background, ``negatives`` the non-homologous models of their tasks;
         latents may be given in place of the variant's generator's.
+
+        Raises:
+            ValueError: the variant cannot be fitted to this pool.
+            OSError: the folder holds another training, or a damaged one.
         """
         if not _is_fitted(folder):
             references = self._references(variant, siblings, negatives)
-            _fit_and_keep([Fit(self._method(variant, name, 0, generator), references, 0, folder)])
+            method = self._method(variant, name, 0, generator)
+            method.check(references)
+            try:
+                _fit_and_keep([Fit(method, references, 0, folder)])
+            except ValueError as error:  # of what lies in the folder, and no property of the method
+                raise OSError(f"{error}; move {folder} away, and it is fitted anew") from error
         return _load(folder)
 
     def fits(self, variant: Variant, name: str, folders: Sequence[Path]) -> list[Fit]:
@@ -339,12 +348,15 @@ def choose(answering: Answering) -> dict[str, Any]:
     left_out = ChosenMGMP(methods).left_out(references)
     found = {}
     for (name, one), method, of_pool in zip(tried.items(), methods, left_out, strict=True):
-        if of_pool.unfit is None:
+        if of_pool.unfit is not None:
+            found[name] = {"unfit": of_pool.unfit}
+        else:
             evaluated = evaluate(answering, one, [method.fit(references)])
             accuracy = float(np.mean(list(of_pool.accuracy.values())))
             about = {"loss": of_pool.mean_loss, "left_out": accuracy}
             found[name] = {**about, "accuracy": evaluated["accuracy"], "auc": evaluated["auc"]}
-    return {"chosen": min(found, key=lambda name: found[name]["loss"]), "candidates": found}
+    fit = [name for name, one in found.items() if "unfit" not in one]
+    return {"chosen": min(fit, key=lambda name: found[name]["loss"]), "candidates": found}
 
 
 def left_of_the_source(answering: Answering) -> dict[str, float]:

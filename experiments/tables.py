@@ -166,7 +166,10 @@ def rows_tables() -> str:
 def choice(results: Results) -> list[str]:
     """Gives loss on the pool and accuracy of each candidate of a row, the chosen one in bold."""
     chosen, found = results["choice"]["chosen"], results["choice"]["candidates"]
-    cells = {name: f"{one['loss']:.3f}, {one['accuracy']:.4f}" for name, one in found.items()}
+    cells = {
+        name: "not fitted" if "unfit" in one else f"{one['loss']:.3f}, {one['accuracy']:.4f}"
+        for name, one in found.items()
+    }
     return [f"**{cell}**" if name == chosen else cell for name, cell in cells.items()]
 
 

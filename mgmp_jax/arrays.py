@@ -125,7 +125,7 @@ def check_varied(values: np.ndarray, name: str) -> None:
 
 def check_whole(name: str, value: object, least: int) -> None:
     """Raises ``ValueError`` unless the value is a whole number that is large enough."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+    if type(value) is not int or value < least:
         raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
 
 

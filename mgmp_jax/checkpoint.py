@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from mgmp_jax import files
 from mgmp_jax.processes import first_alone
 
-__all__ = ["Checkpoints"]
+__all__ = ["Checkpoints", "check_finite"]
 
 
 class Checkpoints:
@@ -62,12 +62,7 @@ class Checkpoints:
             OSError: there is not enough disk space, or the disk refuses it otherwise.
         """
         tree = jax.tree.map(np.asarray, jax.device_get(tree))
-        wrong = _not_finite(tree)
-        if wrong:
-            raise FloatingPointError(
-                f"the array {wrong} holds numbers that are not finite after step {step}: the "
-                "training diverged; lower the learning rate"
-            )
+        check_finite(tree, step)
         first_alone(lambda: self._write(step, tree))
 
     def _write(self, step: int, tree: Any) -> None:
@@ -147,9 +142,10 @@ class Checkpoints:
         wrong = [name for name, digest in _digests(tree).items() if digests.get(name) != digest]
         if wrong:
             raise self._damaged(step, f"the array {wrong[0]} is not what was written")
-        not_finite = _not_finite(tree)
-        if not_finite:
-            raise self._damaged(step, f"the array {not_finite} is not finite")
+        try:
+            check_finite(tree, step)
+        except FloatingPointError as error:
+            raise self._damaged(step, str(error)) from error
 
     def _damaged(self, step: int, why: str) -> ValueError:
         return ValueError(
@@ -182,12 +178,19 @@ def _digests(tree: Any) -> dict[str, str]:
     return digests
 
 
-def _not_finite(tree: Any) -> str | None:
-    """Finds the first array that holds a number that is not finite."""
+def check_finite(tree: Any, step: int) -> None:
+    """Raises ``FloatingPointError`` where an array of a pytree holds a number that is not finite.
+
+    Args:
+        tree: of a training.
+        step: after how many steps.
+    """
     for place, leaf in jax.tree.leaves_with_path(tree):
         if jnp.issubdtype(np.asarray(leaf).dtype, np.inexact) and not np.isfinite(leaf).all():
-            return jax.tree_util.keystr(place)
-    return None
+            raise FloatingPointError(
+                f"the array {jax.tree_util.keystr(place)} holds numbers that are not finite after "
+                f"step {step}: the training diverged; lower the learning rate"
+            )
 
 
 @contextlib.contextmanager

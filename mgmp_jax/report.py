@@ -9,7 +9,7 @@ from typing import Literal
 
 from mgmp_jax.methods.protocol import Question
 
-__all__ = ["Answer", "Report", "Verdict", "conformal_p", "false_positive_bound"]
+__all__ = ["Answer", "Report", "Verdict", "conformal_p", "false_positive_bound", "one_line"]
 
 Verdict = Literal["homologous", "not homologous", "inconclusive"]
 
@@ -33,6 +33,11 @@ def conformal_p(score: float, others: Sequence[float]) -> float | None:
     if not others:
         return None
     return (1 + sum(other >= score for other in others)) / (len(others) + 1)
+
+
+def one_line(name: str) -> str:
+    """Writes out what is not printable in a name from outside, line breaks among them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def false_positive_bound(m: int) -> float:
@@ -62,6 +67,7 @@ class Answer:
         others: their names and scores, in the unit of ``score``.
         queries: the digest of the query set that was asked; empty where none was.
         responses: the digest of the suspect's responses to it.
+        beyond_siblings: whether what the source's siblings know was taken out of the question.
     """
 
     question: Question
@@ -73,6 +79,7 @@ class Answer:
     others: tuple[tuple[str, float], ...] = ()
     queries: str = ""
     responses: str = ""
+    beyond_siblings: bool = False
 
     @property
     def m(self) -> int:
@@ -138,4 +145,4 @@ class Report:
         return Answer(question, "", "inconclusive", reason)
 
     def __str__(self) -> str:
-        return f"{self.suspect or 'suspect'}\n  {self.knowledge}\n  {self.lineage}"
+        return f"{one_line(self.suspect) or 'suspect'}\n  {self.knowledge}\n  {self.lineage}"

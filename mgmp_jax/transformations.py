@@ -46,7 +46,9 @@ def prune(params: Any, share: float) -> Any:
 
 
 def to_int8(params: Any) -> Any:
-    """Rounds kernels to 8 bits, symmetrically, with one scale an output channel.
+    """Rounds kernels to 8 bits, symmetrically, with one scale for each place of the last axis.
+
+    That is one for each output channel; in attention all heads share them.
 
     Args:
         params: parameters of a model, as Flax keeps them.

@@ -305,7 +305,10 @@ class Verifier:
             if p is None and (verdict == "homologous" or not has_thresholds(method, suspect)):
                 verdict, reason = "inconclusive", "The score has no p-value."
             reason = f"{reason} {lacking}"
-        return Answer("knowledge", method.name, verdict, reason, score, p, others)
+        beyond = isinstance(method, FittedMGMP) and method.knows_siblings
+        return Answer(
+            "knowledge", method.name, verdict, reason, score, p, others, beyond_siblings=beyond
+        )
 
     def calibrating(self, asks: str, kind: ResponseKind) -> Mapping[int, Responses]:
         """Selects the calibration models' responses as a suspect of a kind gives them.

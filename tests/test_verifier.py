@@ -6,7 +6,7 @@ import pytest
 
 from mgmp_jax.methods import EXTENDED, MGMP, PAPER_WITHOUT_GENERATOR, SiblingTest, Similarity
 from mgmp_jax.references import Pair, ReferenceSet
-from mgmp_jax.report import Answer, Report, conformal_p, false_positive_bound
+from mgmp_jax.report import Answer, Report, false_positive_bound
 from mgmp_jax.responses import Responses
 from mgmp_jax.verifier import Verifier
 from tests.families import Family
@@ -96,20 +96,6 @@ def test_calibration_on_models_that_trained_it_is_refused(
     )
 
 
-def test_calibration_models_come_in_any_sequence_and_are_models(
-    family: Family, verifier: Verifier
-) -> None:
-    models = [family.tuned(family.noise()) for _ in range(4)]
-    assert verifier.calibrate(iter(models)).verify(family.tuned(family.own)).knowledge.m == 4
-    with pytest.raises((ValueError, TypeError), match=r"a list of calibration models|Type-check"):
-        verifier.calibrate(models[0])  # pyright: ignore
-    with pytest.raises((ValueError, TypeError), match=r"give a model's Responses, got|Type"):
-        verifier.calibrate([models[0].values])  # pyright: ignore
-    alike = Responses(np.ones((500, 5)), "logits", family.queries)
-    with pytest.raises(ValueError, match="answers every query alike"):
-        verifier.calibrate([alike])
-
-
 def test_the_source_calibrates_nothing_and_controls_may(
     family: Family, references: ReferenceSet, verifier: Verifier
 ) -> None:
@@ -168,50 +154,6 @@ def test_calibration_models_that_cannot_be_compared_leave_no_accusation(
     same = [Responses(np.abs(top.values.round(3)), "top-k", family.queries) for _ in range(1)]
     few = verifier.calibrate([*verifier.calibration, *same])
     assert "19 of 20 calibration models cannot be compared" in few.verify(top).knowledge.reason
-
-
-def test_no_threshold_holds_for_a_kind_that_no_model_of_the_pool_answered(
-    family: Family, references: ReferenceSet, verifier: Verifier
-) -> None:
-    stolen, innocent = family.tuned(family.own), family.tuned(family.noise())
-    method = verifier.methods[0]
-    assert method.score(stolen.to("labels")) < 0.9 <= method.score(stolen)
-    found = verifier.verify(stolen.to("labels")).knowledge
-    assert (found.verdict, found.p_value) == ("homologous", 0.05)
-    assert "learned from logits, so δ does not hold for the suspect's labels" in found.reason
-    found = verifier.verify(innocent.to("labels")).knowledge
-    assert found.verdict == "inconclusive" and found.p_value is not None
-    bare = Verifier(verifier.methods[:1], (), {})
-    found = bare.verify(stolen.to("labels")).knowledge
-    assert found.verdict == "inconclusive" and "without calibration models" in found.reason
-    pool = [
-        Pair(
-            p.task,
-            [m.to("labels") for m in p.homologous],
-            [m.to("labels") for m in p.non_homologous],
-        )
-        for p in references.pool
-    ]
-    labels = Verifier.fit(dataclasses.replace(references, pool=pool), [METHOD])
-    assert "δ does not hold" not in labels.verify(stolen.to("labels")).knowledge.reason
-    assert "δ does not hold" in labels.verify(stolen).knowledge.reason
-
-
-@pytest.mark.parametrize("others", [[0.1, np.nan], [np.inf]])
-def test_a_score_that_is_not_finite_has_no_p(others: list[float]) -> None:
-    with pytest.raises(ValueError, match="score that is not finite"):
-        conformal_p(0.5, others)
-    with pytest.raises(ValueError, match="score that is not finite, got nan"):
-        conformal_p(np.nan, [0.1])
-
-
-def test_a_verifier_with_other_calibration_models_scores_them(
-    family: Family, verifier: Verifier
-) -> None:
-    suspect = family.tuned(family.own)
-    verifier.verify(suspect)
-    few = dataclasses.replace(verifier, calibration=verifier.calibration[:4])
-    assert few.verify(suspect).knowledge.m == 4
 
 
 def test_without_calibration_there_is_no_error_rate(family: Family) -> None:

@@ -25,6 +25,7 @@ SUFFIXES = (".npy", *NAMED, ".parquet", ".csv")
 
 _LARGEST, _LARGEST_ROW = 2**31, 2**20
 _LONGEST_WORD = 1000
+_HEADERS = ("answer", "class", "label", "labels", "output", "prediction", "target")
 _LONGEST_LINE = 2**20  # of CSV; its cells take about 40 times as much while it is read
 _INSTALL = "'mgmp_jax[text]'"
 
@@ -122,8 +123,11 @@ def _read_parquet(path: Path, rows: int) -> dict[str, np.ndarray]:
 def _read_csv(path: Path, rows: int) -> dict[str, np.ndarray]:
     """Reads lines, which stay text until each becomes numbers: lists of cells are far larger."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        stripped = (line.rstrip("\r\n") for line in file)
-        lines = list(itertools.islice(filter(None, stripped), rows + 2))
+        lines = [line.rstrip("\r\n") for line in itertools.islice(file, rows + 2)]
+    while lines and not lines[-1]:
+        lines.pop()
+    if "" in lines:
+        raise ValueError(f"line {lines.index('') + 1} is empty; expected one row a query")
     index = 0
     if len(lines) == rows + 1 and _is_header(lines[0], lines[1:]):
         header, *lines = lines
@@ -141,7 +145,12 @@ def _read_csv(path: Path, rows: int) -> dict[str, np.ndarray]:
         if _is_numbers(cells):
             values[i] = cells
         elif len(cells) == 1:
-            return {"": _words([_cells(line, width)[index] for line in lines])}
+            words = [_cells(line, width)[index] for line in lines]
+            if words[0].lower() in _HEADERS or (i == 0 and _is_numbers(words[1:])):
+                raise ValueError(
+                    f"its first row {words[0]!r} looks like a header, and one answer is missing"
+                )
+            return {"": _words(words)}
         else:
             wrong = next(cell for cell in cells if not _is_numbers([cell]))
             raise ValueError(

@@ -130,7 +130,7 @@ class Client:
             StoppedError: the recording ends.
         """
         content = json.dumps(encode(self.endpoint, batch.queries)).encode()
-        url = post_url(self.endpoint)
+        url, misread = post_url(self.endpoint), False
         for attempt in range(self.endpoint.retries + 1):
             self._await_turn()
             number = self._journal.send(batch.name, batch.start, batch.stop, self.endpoint.budget)
@@ -139,7 +139,14 @@ class Client:
                 try:
                     self._journal.answer(number, decode(self.endpoint, body, len(batch.queries)))
                 except ValueError as error:
-                    raise _FailedError(self._clean(error)) from None
+                    said = self._clean(error)
+                    if misread:  # asking again and again would cost, and change nothing
+                        raise EndpointError(
+                            f"{self.endpoint.place} answered {batch} twice so that it cannot be "
+                            f"read: {said}"
+                        ) from None
+                    misread = True
+                    raise _FailedError(said) from None
                 return
             except _RefusedError as error:
                 raise EndpointError(f"{self.endpoint.place} refused {batch}: {error}") from None
@@ -174,7 +181,7 @@ class Client:
         try:
             return json.loads(raw.decode("utf-8-sig"))
         except (ValueError, RecursionError):
-            start = self._clean(raw[:200].decode("utf-8", "replace"))
+            start = self._clean(raw[:2000].decode("utf-8", "replace"))
             raise _FailedError(f"the answer is no JSON: {start!r}") from None
 
     def _check_status(self, response: Any) -> None:
@@ -188,7 +195,7 @@ class Client:
                 f"leads to: {self._clean(location)!r}"
             )
         try:
-            start = self._read(response, 800, whole=False).decode("utf-8", "replace")
+            start = self._read(response, 2000, whole=False).decode("utf-8", "replace")
         except self._httpx.TransportError:
             start = ""
         message = f"status {status}: {self._clean(start)!r}"

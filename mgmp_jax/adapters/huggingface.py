@@ -156,7 +156,13 @@ def _load(path: Path, name: str, what: str, **options: Any) -> Any:
 
 def _load_weights(path: Path, name: str) -> Any:
     model, about = _load(
-        path, name, "weights", dtype="float32", use_safetensors=True, output_loading_info=True
+        path,
+        name,
+        "weights",
+        dtype="float32",
+        use_safetensors=True,
+        output_loading_info=True,
+        attn_implementation="eager",  # whatever the folder says: it may name code on a hub
     )
     if lacking := sorted(about["missing_keys"]):
         raise ValueError(
@@ -186,7 +192,11 @@ def _of_texts(path: Path, model: Any) -> Folder:
         )
     longest = [tokenizer.model_max_length, _positions(model.config)]
     longest = min((n for n in longest if n and n < _LONGEST), default=None)
-    pads = tokenizer.pad_token is not None and model.config.pad_token_id is not None
+    pads = (  # otherwise padding would change the answers, and texts are asked one at a time
+        tokenizer.pad_token is not None
+        and tokenizer.pad_token_id == model.config.pad_token_id
+        and tokenizer.padding_side == "right"
+    )
 
     def read(texts: Any) -> Any:
         return dict(

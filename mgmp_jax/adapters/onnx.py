@@ -153,7 +153,12 @@ def _fitted(pixels: Reader, one: Any) -> Reader:
     fitted = dataclasses.replace(pixels, channels_first=channels_first, size=pixels.size or fixed)
     if "int" not in one.type:
         return fitted
-    raw = dataclasses.replace(fitted, mean=0.0, std=1.0)
+    if (np.ravel(pixels.mean) != 0).any() or (np.ravel(pixels.std) != 1).any():
+        raise ValueError(
+            f"input {one.name!r} of the ONNX model takes {one.type}, pixels as they are; leave "
+            "mean and std out"
+        )
+    raw = fitted
     return lambda images: np.rint(255 * raw(images))
 
 
@@ -182,7 +187,14 @@ def _cast(values: Any, one: Any, fixed: int) -> np.ndarray:
             f"input {one.name!r} of the ONNX model takes {one.type}; expected one of "
             f"{', '.join(_DTYPES)}: give a function instead"
         )
-    array = np.asarray(values).astype(_DTYPES[name])
+    given = np.asarray(values)
+    with np.errstate(invalid="ignore"):
+        array = given.astype(_DTYPES[name])
+    if array.dtype.kind in "iu" and not np.array_equal(array, given):
+        raise ValueError(
+            f"input {one.name!r} of the ONNX model takes {one.type}, which cannot hold the queries "
+            f"(from {given.min():.3g} to {given.max():.3g}); give a function instead"
+        )
     if fixed > len(array):
         array = np.concatenate([array, np.repeat(array[-1:], fixed - len(array), axis=0)])
     return array

@@ -26,8 +26,10 @@ class Inspect(Command):
 
     def run(self) -> Outcome:
         """Reads it, which checks it."""
+        from mgmp_jax.report import one_line
+
         about = self._read()
-        lines = [f"{name}: {value}" for name, value in about.items()]
+        lines = [f"{one_line(name)}: {one_line(str(value))}" for name, value in about.items()]
         return Outcome("\n".join(lines), about)
 
     def _read(self) -> dict[str, Any]:

@@ -66,17 +66,18 @@ class Record(Command):
             name=self.out.stem if self.name is None else self.name,
             batch_size=self.batch_size,
             progress=_show if sys.stderr.isatty() else None,
-            **self._options(),
+            **self._options(model),
         )
         save_answers(self.out, answers)
         shapes = {name: list(answers_to(answers, name).values.shape) for name in frozen.sets}
         return Outcome(f"{self.out}: {shapes}", {"file": str(self.out), "shapes": shapes})
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, model: Any) -> dict[str, Any]:
+        from mgmp_jax.adapters import http
         from mgmp_jax.adapters.pixels import Pixels
 
         options: dict[str, Any] = {}
-        if self.model.startswith(("http://", "https://")):
+        if http.reads(model):
             options["journal"] = self.out.with_name(f".{self.out.name}.journal")
         if self.mean or self.std or self.size:
             mean, std = self.mean or (0.0, 0.0, 0.0), self.std or (1.0, 1.0, 1.0)

@@ -106,11 +106,13 @@ class Scan(Command):
         return row[f"{question}_verdict"] == "homologous" and q is not None and q <= self.alpha
 
     def _line(self, row: dict[str, Any]) -> str:
+        from mgmp_jax.report import one_line
+
         if row["error"] is not None:
-            return f"{row['file']}: not verified: {row['error']}"
+            return f"{one_line(row['file'])}: not verified: {one_line(row['error'])}"
         parts = []
         for question in _QUESTIONS:
             p, q = row[f"{question}_p_value"], row[f"{question}_q_value"]
             numbers = "" if p is None else f" (p {p:.3g}, q {q:.3g})"
             parts.append(f"{question} {row[f'{question}_verdict']}{numbers}")
-        return f"{row['file']}: {'; '.join(parts)}"
+        return f"{one_line(row['file'])}: {'; '.join(parts)}"

@@ -15,7 +15,15 @@ from mgmp_jax.queries import modality_of
 if TYPE_CHECKING:
     from mgmp_jax.data.tokenizer import Tokenizer
 
-__all__ = ["NUM_CLASSES", "NUM_SUBSETS", "Examples", "class_subsets", "load", "model_inputs"]
+__all__ = [
+    "NUM_CLASSES",
+    "NUM_SUBSETS",
+    "Examples",
+    "check_name",
+    "class_subsets",
+    "load",
+    "model_inputs",
+]
 
 NUM_CLASSES = {
     "cifar10": 10,
@@ -102,6 +110,12 @@ class Examples:
         return Examples(self.inputs[chosen], new_label[self.labels[chosen]], len(classes), texts)
 
 
+def check_name(name: str) -> None:
+    """Raises ``ValueError`` unless there is a data set of this name."""
+    if name not in NUM_CLASSES:
+        raise ValueError(f"unknown data set {name!r}; choose one of {', '.join(NUM_CLASSES)}")
+
+
 def load(
     name: str,
     split: str,
@@ -138,8 +152,7 @@ def load(
         raise ValueError(f"limit must be at least 1 or None, got {limit}")
     if name in ("glyphs10", "glyphs100"):
         return glyphs.generate(name, split, limit or 10_000, classes)
-    if name not in NUM_CLASSES:
-        raise ValueError(f"unknown data set {name!r}; choose one of {', '.join(NUM_CLASSES)}")
+    check_name(name)
     if name in ("cifar10", "cifar100"):
         examples = images.load_cifar(name, split, data_dir, download=download).take(limit)
     elif tokenizer is None:

@@ -136,7 +136,7 @@ def read_prepared(name: str, split: str, data_dir: Path) -> list[dict[str, Any]]
     """
     tfds = _import_tfds()
     try:
-        source = tfds.data_source(name, split=split, data_dir=data_dir)
+        source = tfds.data_source(name, split=split, data_dir=data_dir, download=False)
         return [source[i] for i in range(len(source))]
     except ImportError as error:
         raise ImportError(_NEEDS_TFDS) from error

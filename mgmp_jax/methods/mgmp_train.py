@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mgmp_jax import files, models, training
+from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.config import MGMPConfig
 from mgmp_jax.methods import mgmp_step
 from mgmp_jax.methods.fragments import gather_pair, gather_trimmed_pair
@@ -84,6 +85,9 @@ class Training:
 def groups(trainings: Sequence[Training], together: int) -> list[list[int]]:
     """Groups the places of those that are trained at once: of one kind and without a generator.
 
+    What is done is left out of a group in which another has not begun: a stack resumes from the
+    newest state that all have.
+
     Args:
         trainings: any.
         together: how many there are in a group at most.
@@ -92,9 +96,20 @@ def groups(trainings: Sequence[Training], together: int) -> list[list[int]]:
     for i, one in enumerate(trainings):
         alone = () if one.config.generator is None else (i,)
         kinds.setdefault((one.kind, alone), []).append(i)
+    last = [
+        max(Checkpoints(one.folder / "state").steps(), default=0) if one.folder else 0
+        for one in trainings
+    ]
+    sorted_out = []
+    for alike in kinds.values():
+        done = [i for i in alike if last[i] >= trainings[i].config.epochs]
+        if any(last[i] == 0 for i in alike):
+            sorted_out += [done, [i for i in alike if i not in done]]
+        else:
+            sorted_out.append(alike)
     return [
         alike[first : first + together]
-        for alike in kinds.values()
+        for alike in sorted_out
         for first in range(0, len(alike), together)
     ]
 

@@ -71,7 +71,7 @@ def _context(evidence: Evidence, suspect_file: str | Path | None, frozen: str) -
     """All that the template shows."""
     report = evidence.report
     firsts = (report.knowledge, report.lineage)
-    siblings = sections.knows_siblings(evidence)
+    siblings = report.knowledge.beyond_siblings
     return {
         "suspect": report.suspect,
         "source": evidence.source,
@@ -93,7 +93,8 @@ def _context(evidence: Evidence, suspect_file: str | Path | None, frozen: str) -
 
 
 def _question(place: int, answer: Answer, evidence: Evidence) -> dict[str, Any]:
-    learned, siblings = sections.has_thresholds(answer, evidence), sections.knows_siblings(evidence)
+    learned = sections.has_thresholds(answer, evidence)
+    siblings = evidence.report.knowledge.beyond_siblings
     return {
         "id": answer.question,
         "place": place,

@@ -18,7 +18,7 @@ from mgmp_jax.reporting.page_figures import (
     draw_histogram,
 )
 
-__all__ = ["Section", "figures", "has_thresholds", "knows_siblings", "unit"]
+__all__ = ["Section", "figures", "has_thresholds", "unit"]
 
 
 _MOST_DIGITS = 12
@@ -121,16 +121,6 @@ def _conditions(answer: Answer, evidence: Evidence) -> list[Conditions]:
         for one in evidence.conditions
         if one.method == answer.method and one.question == answer.question
     ]
-
-
-def knows_siblings(evidence: Evidence) -> bool:
-    """Says whether the first question's method takes out what siblings share.
-
-    Args:
-        evidence: of a report.
-    """
-    asked = [one for one in evidence.conditions if one.question == "knowledge"]
-    return bool(asked) and asked[0].settings.get("knows_siblings") is True
 
 
 def _lines(answer: Answer, evidence: Evidence) -> dict[str, float]:

@@ -8,12 +8,16 @@ __all__ = ["claim", "limits"]
 
 _CLAIMS = {
     ("knowledge", "homologous"): (
-        "{suspect} answers as models do that know what {source} knows; this says nothing of descent"
+        "{suspect} answers as models do that know what {source} knows{beyond}; this says nothing "
+        "of descent"
     ),
     ("knowledge", "not homologous"): (
-        "{suspect} does not answer as models do that know what {source} knows"
+        "{suspect} does not answer as models do that know what {source} knows{beyond}"
     ),
-    ("knowledge", "inconclusive"): "whether {suspect} knows what {source} knows is left open",
+    (
+        "knowledge",
+        "inconclusive",
+    ): "whether {suspect} knows what {source} knows{beyond} is left open",
     ("lineage", "homologous"): (
         "judged by its answers, {suspect} depends on the very training run that made {source}"
     ),
@@ -42,6 +46,18 @@ _LIMITS = {
     ("lineage", "inconclusive"): _NO_EVIDENCE,
 }
 
+_BEYOND_SIBLINGS = {
+    "homologous": (
+        "It does not say how the suspect came by that knowledge, and siblings that are few leave "
+        "some of what the training data teach. The verdict is worth as much as the models that it "
+        "was learned from."
+    ),
+    "not homologous": (
+        "It does not say that the suspect has not learned from the same data, as what siblings "
+        "know is taken out. It holds for kinds of models that it was learned from."
+    ),
+}
+
 
 def claim(answer: Answer, suspect: str, source: str) -> str:
     """Says what a verdict claims, and no more; of a homologous suspect with the p-value.
@@ -51,7 +67,10 @@ def claim(answer: Answer, suspect: str, source: str) -> str:
         suspect: the name of the model that was asked about.
         source: the name of the owner's model.
     """
-    said = _CLAIMS[answer.question, answer.verdict].format(suspect=suspect, source=source)
+    beyond = " beyond what its siblings know" if answer.beyond_siblings else ""
+    said = _CLAIMS[answer.question, answer.verdict].format(
+        suspect=suspect, source=source, beyond=beyond
+    )
     if answer.verdict != "homologous":
         return said
     p = "no p-value" if answer.p_value is None else f"p = {answer.p_value:.3g}, m = {answer.m}"
@@ -64,4 +83,6 @@ def limits(answer: Answer) -> str:
     Args:
         answer: to one of the two questions.
     """
+    if answer.beyond_siblings and answer.verdict != "inconclusive":
+        return _BEYOND_SIBLINGS[answer.verdict]
     return _LIMITS[answer.question, answer.verdict]

@@ -15,7 +15,7 @@ from mgmp_jax.statements.report_json import report_from_json
 
 __all__ = ["PREDICATE_TYPE", "check_in_toto", "report_to_in_toto"]
 
-PREDICATE_TYPE = "https://github.com/mgmp-jax/mgmp_jax/report/v1"
+PREDICATE_TYPE = "https://github.com/mgmp-jax/mgmp_jax/report/v2"
 """What kind of predicate a report is, in in-toto's words."""
 
 _STATEMENT = "https://in-toto.io/Statement/v1"

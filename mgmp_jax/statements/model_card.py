@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mgmp_jax.report import Answer
+from mgmp_jax.report import Answer, one_line
 from mgmp_jax.statements.claims import claim, limits
 from mgmp_jax.statements.report_json import report_from_json
 
@@ -65,5 +65,8 @@ def _row(answer: Answer) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text on one line, in which Markdown and HTML find nothing of theirs."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", " ".join(text.split()))
+    """Text on one line, in which Markdown and HTML find nothing of theirs, nor an address."""
+    shown = one_line(" ".join(text.split()))
+    shown = re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", shown)
+    shown = re.sub(r"^([-+=]|\d+(?=[.)]))", lambda found: f"&#8203;{found[1]}", shown)
+    return re.sub(r"(?i)(?<=\w)(?=://)|(?<=www)(?=\.)|(?=@)", "&#8203;", shown)

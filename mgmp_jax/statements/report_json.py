@@ -16,7 +16,7 @@ from mgmp_jax.verdict_rules import check_limits
 
 __all__ = ["SCHEMA", "report_from_json", "report_to_json"]
 
-SCHEMA = "mgmp_jax.report.v1"
+SCHEMA = "mgmp_jax.report.v2"
 
 
 def report_to_json(
@@ -147,6 +147,7 @@ def _answer_to_json(answer: Answer) -> dict[str, Any]:
         "others": [{"name": name, "score": score} for name, score in answer.others],
         "queries": answer.queries,
         "responses": answer.responses,
+        "beyond_siblings": answer.beyond_siblings,
     }
 
 
@@ -164,6 +165,7 @@ def _answer_from_json(content: Mapping[str, Any]) -> Answer:
         tuple((_text(one, "name"), float(one["score"])) for one in content["others"]),
         _text(content, "queries"),
         _text(content, "responses"),
+        content["beyond_siblings"] is True,
     )
     p, m = answer.p_value, answer.m
     if p is not None and not (m and math.isclose(p * (m + 1), round(p * (m + 1))) and 0 < p <= 1):

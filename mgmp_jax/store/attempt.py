@@ -25,6 +25,7 @@ _SETTINGS = (
     "jax_numpy_rank_promotion",
     "jax_persistent_cache_min_compile_time_secs",
     "jax_platforms",
+    "jax_random_seed_offset",
     "jax_threefry_partitionable",
 )
 """Of JAX: what decides numbers, and where compiled code is kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from mgmp_jax import training
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.data import Examples
 from mgmp_jax.data.buckets import bucket
-from mgmp_jax.processes import first_alone
+from mgmp_jax.processes import first_alone, first_says
 from mgmp_jax.seal import write_sealed
 from mgmp_jax.store.spec import ModelSpec
 from mgmp_jax.training.recipe import classification_step
@@ -53,6 +54,9 @@ def train_group(store: ModelStore, group: Sequence[ModelSpec]) -> None:
 
     gather = training.take_trimmed if by_length else training.take
     folder = _folder(store, group)
+    if first_says(not Checkpoints(folder / "state").steps()):
+        for spec in group:
+            first_alone(functools.partial(store.forget, spec))
     training.fit(
         step,
         _joined(states, jnp),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ class ModelStore:
             ValueError: there is no such subset.
         """
         num_subsets = _num_subsets(spec)
-        subsets = datasets.class_subsets(datasets.NUM_CLASSES[spec.data], num_subsets)
+        subsets = datasets.class_subsets(_num_classes(spec), num_subsets)
         if spec.subset is None or not 0 <= spec.subset < len(subsets):
             raise ValueError(f"{spec.data} has subsets 0 to {len(subsets) - 1}, got {spec.subset}")
         return subsets[spec.subset].tolist()
@@ -147,7 +148,7 @@ class ModelStore:
         if spec.teacher is not None:
             outputs = self.module(spec.teacher).num_outputs
             return self.module(dataclasses.replace(spec, teacher=None)).clone(num_outputs=outputs)
-        whole = datasets.NUM_CLASSES[spec.data]
+        whole = _num_classes(spec)
         num_outputs = whole if spec.subset is None else len(self.classes(spec))
         options: dict[str, Any] = {"dtype": training.compute_dtype()}
         if spec.width is not None:
@@ -155,6 +156,18 @@ class ModelStore:
         if spec.tokens is not None:
             options["vocab_size"] = max(spec.tokens.vocab_size, self._table_size())
         return models.create(spec.arch, num_outputs=num_outputs, **options)
+
+    def forget(self, spec: ModelSpec) -> None:
+        """Deletes what is kept of a model that is to be trained anew: weights, answers, accuracy.
+
+        Raises:
+            OSError: the disk refuses it.
+        """
+        folder = self.folder / spec.address
+        (folder / "model.json").unlink(missing_ok=True)
+        for part in ("weights", "responses"):
+            if (folder / part).exists():
+                shutil.rmtree(folder / part)
 
     def is_trained(self, spec: ModelSpec) -> bool:
         """Says whether the model is there, trained to its end."""
@@ -184,7 +197,9 @@ class ModelStore:
             if not self.is_trained(spec):  # else another needed it; texts differ in their batches
                 plain = dataclasses.replace(spec, teacher=None)  # whose labels ask no teacher
                 alone = spec.address if spec.tokens else len(self.examples(plain, "train"))
-                kinds.setdefault((self.module(spec), spec.recipe, alone), []).append(spec)
+                taught = spec.teacher is not None and spec.answers == "probabilities"
+                kind = self.module(spec), spec.recipe, alone, taught
+                kinds.setdefault(kind, []).append(spec)
         for group in kinds.values():
             for i in range(0, len(group), together):
                 train_group(self, group[i : i + together])
@@ -280,6 +295,8 @@ class ModelStore:
         self._check_queries(spec, queries)
         epoch = spec.recipe.epochs if epoch is None else epoch
         end = f"epoch{epoch}-{queries.digest[:12]}"
+        dtype = np.dtype(training.compute_dtype()).name
+        end += "" if dtype == "float32" else f"-{dtype}"
         folder = self.folder / spec.address / "responses"
         path = folder / f"{kind}-{end}.npz"
         if first_says(path.is_file()):
@@ -332,6 +349,11 @@ class ModelStore:
         if spec.pretrained is not None:
             return initial.pretrained_variables(module, spec, self._pretrained)
         return initial.fresh_variables(module, spec.seed)
+
+
+def _num_classes(spec: ModelSpec) -> int:
+    datasets.check_name(spec.data)
+    return datasets.NUM_CLASSES[spec.data]
 
 
 def _num_subsets(spec: ModelSpec) -> int:

@@ -19,6 +19,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from mgmp_jax.checkpoint import check_finite
 from mgmp_jax.data.buckets import trim
 from mgmp_jax.processes import place
 from mgmp_jax.training.display import Display
@@ -210,6 +211,8 @@ def fit(
             if run_folder is not None:
                 run_folder.keep(row, state if epoch + 1 in kept else None)
             display.update(row)
+    if run_folder is None:
+        check_finite(jax.device_get(state), epochs)
     return state
 
 

@@ -31,7 +31,8 @@ class Recipe:
         optimizer: SGD with Nesterov momentum 0.9, or Adam.
         weight_decay: L2 penalty, added to the gradient.
         augment: of the training images.
-        frozen: how many of the lowest layers keep the weights that they start with.
+        frozen: how many of the lowest layers keep the weights that they start with. Their batch
+            norms use the batch's statistics in training, and their own when the model answers.
         checkpoints: how many along the training to keep, evenly spaced, the last included.
     """
 

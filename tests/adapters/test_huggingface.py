@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,27 @@ def test_a_folder_with_another_tokenizer_reads_the_same_texts(tmp_path: Path, be
     found = adapters.record(adapters.open_model(f"hf:{tmp_path}"), TEXTS)
     np.testing.assert_allclose(found.values, one_by_one(model, words, TEXTS.inputs), atol=1e-5)
     assert found.queries == adapters.record(bert, TEXTS).queries
+
+
+@pytest.mark.parametrize("change", [{"padding_side": "left"}, {"pad_token": "[UNK]"}], ids=str)
+def test_padding_that_would_change_answers_is_not_asked_for(tmp_path: Path, change: dict) -> None:
+    torch.manual_seed(6)
+    config = transformers.GPT2Config(
+        vocab_size=20, n_embd=16, n_layer=1, n_head=2, n_positions=40, num_labels=3, pad_token_id=0
+    )
+    transformers.GPT2ForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer(WORDS, **{"pad_token": "[PAD]", **change}).save_pretrained(tmp_path)
+    many, one = (adapters.record(tmp_path, TEXTS, batch_size=size) for size in (13, 1))
+    np.testing.assert_allclose(many.values, one.values, atol=1e-5)
+
+
+def test_code_on_a_hub_that_a_folder_names_is_not_loaded(tmp_path: Path, bert: Path) -> None:
+    shutil.copytree(bert, tmp_path / "bert")
+    path = tmp_path / "bert" / "config.json"
+    named = json.loads(path.read_text()) | {"attn_implementation": "evil/kernel"}
+    path.write_text(json.dumps(named))
+    found = adapters.record(tmp_path / "bert", TEXTS)
+    np.testing.assert_allclose(found.values, adapters.record(bert, TEXTS).values, atol=1e-6)
 
 
 def test_a_tokenizer_that_cannot_pad_is_asked_one_by_one(tmp_path: Path) -> None:

@@ -72,6 +72,18 @@ def test_the_dtype_is_read_from_the_model(dtype: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found.values, expected, rtol=1e-2, atol=2e-2)
 
 
+def test_queries_that_an_integer_input_cannot_hold_are_refused(tmp_path: Path) -> None:
+    path = linear(tmp_path / "m.onnx", ["n", 6, 5, 3], TensorProto.INT8)
+    with pytest.raises(ValueError, match=r"takes tensor\(int8\), which cannot hold the queries"):
+        adapters.record(path, IMAGES)
+    path = linear(tmp_path / "r.onnx", ["n", 4], TensorProto.INT64)
+    with pytest.raises(ValueError, match=r"takes tensor\(int64\), which cannot hold the queries"):
+        adapters.record(path, ROWS)
+    path = linear(tmp_path / "u.onnx", ["n", 6, 5, 3], TensorProto.UINT8)
+    with pytest.raises(ValueError, match=r"pixels as they are; leave mean and std out"):
+        adapters.record(path, IMAGES, pixels=Pixels(0.5, 0.5))
+
+
 def test_images_are_resized_to_what_the_model_takes_and_normalised_as_told(tmp_path: Path) -> None:
     path = linear(tmp_path / "m.onnx", ["n", 3, 6, 5])
     large = QuerySet.images(np.random.default_rng(62).integers(0, 256, (3, 12, 10, 3), np.uint8))

@@ -315,6 +315,10 @@ def test_safetensors_may_be_bfloat16(tmp_path: Path) -> None:
         ("2;3\n4;5\n6;7\n", "its columns are separated by ';'; expected commas"),
         ("2,3\n4,\n6,7\n", "row 2 holds ''; expected numbers with points, separated by commas"),
         ("0,5;1\n0,6;1\n0,7;1\n", "row 1 holds '5;1'; expected numbers"),
+        ("label\ncat\ndog\n\n", "its first row 'label' looks like a header, and one answer is m"),
+        ("class\n3\n1\n", "its first row 'class' looks like a header, and one answer is missing"),
+        ("y\n3\n1\n", "its first row 'y' looks like a header, and one answer is missing"),
+        ("cat\n\ndog\n", "line 2 is empty; expected one row a query"),
     ],
 )
 def test_a_table_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, said: str) -> None:

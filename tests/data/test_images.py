@@ -68,6 +68,19 @@ def test_download_prepares_the_official_archive_without_tensorflow(tmp_path, mon
     assert "tensorflow" not in sys.modules
 
 
+def test_nothing_is_downloaded_where_another_version_is_prepared(tmp_path, monkeypatch) -> None:
+    tfds = pytest.importorskip("tensorflow_datasets")
+    fetched = []
+    monkeypatch.setattr(
+        tfds.core.DatasetBuilder, "download_and_prepare", lambda *_, **__: fetched.append(1)
+    )
+    (tmp_path / "cifar10" / "3.0.1").mkdir(parents=True)
+    (tmp_path / "cifar10" / "3.0.1" / "dataset_info.json").write_text("{}")
+    with pytest.raises(ValueError, match="not a readable TFDS data set"):
+        data.load("cifar10", "train", tmp_path)
+    assert not fetched
+
+
 @pytest.mark.parametrize("download", [False, True])
 def test_absent_data_without_network_is_said_within_five_seconds(
     tmp_path, monkeypatch, download: bool

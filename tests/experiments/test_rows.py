@@ -46,6 +46,17 @@ def test_settings_are_chosen_on_the_pool_and_all_are_evaluated(tmp_path: Path, m
     assert plain["accuracy"] < 0.9
 
 
+def test_another_training_in_the_folder_ends_the_command(tmp_path: Path) -> None:
+    row = _rows.cifar_row(config.Args(preset="small"))
+    images = np.random.default_rng(1).integers(0, 256, (400, 32, 32, 3), dtype=np.uint8)
+    answering = Answers(ModelStore(tmp_path), row, QuerySet.images(images))
+    variant = row.variants["extended, background only"]
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "run.json").write_text('{"config": 1, "seed": 0, "arrays": ""}')
+    with pytest.raises(OSError, match=r"trained with other config and arrays.*move .*kept away"):
+        answering.fit_or_load(tmp_path / "kept", variant, "extended")
+
+
 def test_a_kept_mgmp_that_cannot_be_read_ends_the_command(tmp_path: Path) -> None:
     row = _rows.cifar_row(config.Args(preset="small"))
     images = np.random.default_rng(1).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)

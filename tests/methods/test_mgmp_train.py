@@ -141,6 +141,14 @@ def test_a_run_that_kept_every_epoch_is_resumed(
     assert sorted(path.name for path in (tmp_path / "0" / "state").iterdir()) == ["3", "6"]
 
 
+def test_what_is_done_is_not_trained_again_with_others(fits: list[Fit], tmp_path: Path) -> None:
+    placed = in_folders(fits[:3], tmp_path)
+    (first,) = fit_together(placed[:1])
+    before = (tmp_path / "0" / "metrics.jsonl").read_text()
+    assert_equal([first], fit_together(placed, together=16)[:1])
+    assert (tmp_path / "0" / "metrics.jsonl").read_text() == before
+
+
 def test_two_fits_do_not_share_a_folder(fits: list[Fit], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="each fit needs a folder of its own"):
         fit_together([dataclasses.replace(fit, folder=tmp_path) for fit in fits[:2]])

@@ -232,9 +232,10 @@ def test_the_conditions_are_stated_or_not(tmp_path: Path) -> None:
 
 
 def test_siblings_in_the_background_change_the_first_question(tmp_path: Path) -> None:
-    known = dict(HOMOLOGOUS.conditions[0].settings) | {"knows_siblings": True}
-    first = dataclasses.replace(HOMOLOGOUS.conditions[0], settings=known)
-    both = dataclasses.replace(HOMOLOGOUS, conditions=(first, HOMOLOGOUS.conditions[1]))
+    knowledge, *others = HOMOLOGOUS.report.answers
+    beyond = dataclasses.replace(knowledge, beyond_siblings=True)
+    report = dataclasses.replace(HOMOLOGOUS.report, answers=(beyond, *others))
+    both = dataclasses.replace(HOMOLOGOUS, report=report)
     _, page = read(tmp_path, both)
     assert "knows what the source knows beyond what its siblings know; sep" in page.words
     assert "the answers are not independent evidence" in page.words

@@ -77,7 +77,7 @@ def test_the_schema_refuses_what_is_none() -> None:
 def test_a_report_that_was_changed_contradicts_itself() -> None:
     content = as_json(report("homologous", "inconclusive"))
     places = [
-        (("schema",), "other", "expected 'mgmp_jax.report.v1'"),
+        (("schema",), "other", "expected 'mgmp_jax.report.v2'"),
         (("created",), "today", "created must be a time"),
         (("library",), {"name": "x"}, "KeyError"),
         (("versions",), [], "AttributeError"),

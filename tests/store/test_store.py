@@ -251,6 +251,31 @@ def test_a_model_whose_weights_were_deleted_is_trained_again(store: ModelStore, 
     assert not own.is_trained(SOURCE)
 
 
+def test_a_model_that_is_trained_anew_keeps_nothing_of_the_old(store: ModelStore, tmp_path) -> None:
+    shutil.copytree(store.folder / SOURCE.address, tmp_path / SOURCE.address)
+    own = ModelStore(tmp_path)
+    own.responses(SOURCE, QuerySet.images(np.zeros((4, 32, 32, 3), np.uint8)))
+    shutil.rmtree(tmp_path / SOURCE.address / "weights" / "2")
+    own.train([SOURCE])
+    assert own.is_trained(SOURCE)
+    assert not list((tmp_path / SOURCE.address).glob("responses/*.npz"))
+
+
+def test_a_student_and_a_model_of_labels_are_not_stacked(store: ModelStore, tmp_path) -> None:
+    shutil.copytree(store.folder / SOURCE.address, tmp_path / SOURCE.address)
+    student = dataclasses.replace(SOURCE, teacher=SOURCE, seed=7, answers="probabilities")
+    own = ModelStore(tmp_path)
+    own.train([student, dataclasses.replace(SOURCE, seed=8)], together=2)
+    assert own.is_trained(student)
+
+
+@pytest.mark.parametrize("subset", [None, 0])
+def test_an_unknown_data_set_is_said(tmp_path, subset: int | None) -> None:
+    spec = dataclasses.replace(SOURCE, data="cifar11", subset=subset)
+    with pytest.raises(ValueError, match="unknown data set 'cifar11'; choose one of cifar10"):
+        ModelStore(tmp_path).module(spec)
+
+
 @pytest.mark.parametrize("name", ["a[1]", "a\\b", "gs:"])
 def test_a_folder_that_cannot_keep_models_is_refused_at_once(tmp_path, name: str) -> None:
     with pytest.raises(ValueError, match=r"checkpoints cannot be kept in .* choose a folder"):

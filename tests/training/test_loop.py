@@ -181,12 +181,13 @@ def test_bad_lines_of_the_log_are_dropped(tmp_path) -> None:
     assert [row["epoch"] for row in rows] == [1, 3, 4]
 
 
-def test_weights_that_are_not_finite_are_not_kept(tmp_path) -> None:
+@pytest.mark.parametrize("kept", [True, False])
+def test_weights_that_are_not_finite_are_neither_kept_nor_returned(tmp_path, kept: bool) -> None:
     def ruin(params, batch_stats, batch, key):
         return 0.0 * jnp.sum(params["w"]), ({"mean": batch_stats["mean"] + jnp.inf}, {})
 
     with pytest.raises(FloatingPointError, match=r"'mean'.* not finite .*lower the learning rate"):
-        fit(step=training.make_step(ruin, OPTIMIZER), folder=tmp_path)
+        fit(step=training.make_step(ruin, OPTIMIZER), folder=tmp_path if kept else None)
 
 
 def test_the_step_is_compiled_once() -> None:
