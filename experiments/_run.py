@@ -116,10 +116,10 @@ def claim(out: Path) -> None:
 
 def _take(out: Path) -> None:
     """Locks a folder, which is made if it is not there, until this process ends."""
-    from mgmp_jax import files
+    from mgmp_jax import folders
 
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    files.make_folder(out)
+    folders.make(out)
     _MADE.extend(made)
     lock = (out / ".lock").open("a")
     try:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from mgmp_jax import files
+from mgmp_jax import folders
 from mgmp_jax.processes import first_alone
 
 __all__ = ["Checkpoints", "check_finite"]
@@ -66,7 +66,7 @@ class Checkpoints:
         first_alone(lambda: self._write(step, tree))
 
     def _write(self, step: int, tree: Any) -> None:
-        files.make_folder(self.folder)
+        folders.make(self.folder)
         self._check_space(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + 2**20)
         if step in self.steps():
             self._remove(step)

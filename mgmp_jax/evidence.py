@@ -24,7 +24,7 @@ from mgmp_jax.verifier import Verifier
 
 __all__ = ["Conditions", "Evidence", "Fragments", "gather_evidence"]
 
-_FORMAT = "mgmp_jax.evidence.v2"
+_FORMAT = "mgmp_jax.evidence.v3"
 _MOST_FRAGMENTS = 300
 
 
@@ -50,7 +50,7 @@ class Conditions:
     kind: str
     width: int
     settings: Mapping[str, Any]
-    knows_kind: bool = True
+    knows_kind: bool
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

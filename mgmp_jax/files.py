@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from mgmp_jax import folders
+
 __all__ = [
     "digest_of_arrays",
     "expand",
-    "make_folder",
     "naming",
     "parse_json",
     "parse_npy",
@@ -29,7 +30,6 @@ __all__ = [
     "read_npy",
     "read_settings",
     "replacing",
-    "walk",
     "write_arrays",
     "write_json",
 ]
@@ -37,39 +37,6 @@ __all__ = [
 _ABOUT = "about"
 _LARGEST_JSON = 64 * 2**20
 _NUMBERS_AND_STRINGS = "biufcSU"
-
-
-def make_folder(path: str | Path) -> None:
-    """Makes a folder and those above it, where they are not there.
-
-    Args:
-        path: of the folder.
-
-    Raises:
-        NotADirectoryError: it is a file, or would lie in one.
-        OSError: it cannot be made otherwise.
-    """
-    path = Path(path)
-    if files := [place for place in (path, *path.parents) if place.is_file()]:
-        raise NotADirectoryError(
-            f"{path} cannot be a folder, as {files[0]} is a file; choose another folder"
-        )
-    path.mkdir(parents=True, exist_ok=True)
-
-
-def walk(folder: str | Path) -> Iterator[Path]:
-    """Gives all files and folders below a folder, through links too, each folder once.
-
-    Args:
-        folder: that is there.
-    """
-    seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        if os.path.realpath(place) in seen:
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(place))
-        yield from (Path(place) / name for name in (*folders, *names))
 
 
 @contextlib.contextmanager
@@ -85,10 +52,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         The path to write to.
 
     Raises:
-        OSError: its folder cannot be made or written, or the disk is full; the file is named.
+        OSError: its folder cannot be made or written, or the disk is full.
     """
     path = Path(path)
-    make_folder(path.parent)
+    folders.make(path.parent)
     here = f".{path.name}.{platform.node()}-"
     _sweep(path.parent, here)
     unfinished = path.with_name(f"{here}{os.getpid()}")
@@ -120,9 +87,8 @@ def naming(path: Path, unfinished: Path | None = None) -> Iterator[None]:
 
 def _sweep(folder: Path, begins: str) -> None:
     """Deletes unfinished files of processes that are no more, named by a process each."""
-    if os.name != "posix":  # elsewhere asking for a process may end it
-        return
-    for left in folder.glob(f"{glob.escape(begins)}*"):
+    unfinished = folder.glob(f"{glob.escape(begins)}*") if os.name == "posix" else ()
+    for left in unfinished:  # elsewhere asking for a process may end it
         process = left.name.removeprefix(begins)
         with contextlib.suppress(OSError):
             if process.isdecimal() and not _is_running(int(process)):

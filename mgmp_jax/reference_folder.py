@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mgmp_jax import files
+from mgmp_jax import folders
 from mgmp_jax.answers import Answers, load_answers
 from mgmp_jax.references import Pair, ReferenceSet
 
@@ -37,7 +37,7 @@ def read_references(folder: str | Path) -> ReferenceSet:
     groups: dict[str, list[Answers]] = {"siblings": [], "controls": [], "calibration": []}
     pairs: dict[str, dict[str, list[Answers]]] = {}
     source: Answers | None = None
-    for path in sorted(files.walk(folder), key=_natural):
+    for path in sorted(folders.walk(folder), key=_natural):
         place = path.relative_to(folder).parts
         if any(part.startswith(".") for part in place):
             continue

@@ -17,7 +17,7 @@ from typing import Any
 
 from scipy import stats
 
-from mgmp_jax import files
+from mgmp_jax import files, folders
 from mgmp_jax.adapters.frameworks import import_framework
 from mgmp_jax.answers import Answers, load_answers
 from mgmp_jax.answers_table import read_group, row_groups
@@ -104,7 +104,7 @@ def find_suspects(paths: Sequence[str | Path]) -> list[Portion]:
             raise FileNotFoundError(f"no file or folder {path}")
         within = [path]
         if path.is_dir():
-            answers = (one for one in files.walk(path) if one.suffix in (".npz", ".parquet"))
+            answers = (one for one in folders.walk(path) if one.suffix in (".npz", ".parquet"))
             within = sorted(one for one in answers if not _is_ranking(one))
         if not within:
             raise FileNotFoundError(
@@ -294,8 +294,6 @@ def _verify_portion(
             try:
                 report = verifier.verify(answers(), threshold=threshold, level=level)
                 row["suspect"] = report.suspect
-                if any(answer.responses in verifier.known for answer in report.answers):
-                    raise ValueError("these are the answers of the source itself")
                 for question in _QUESTIONS:
                     answer = getattr(report, question)
                     row[f"{question}_verdict"] = answer.verdict

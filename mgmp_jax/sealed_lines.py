@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mgmp_jax import files
+from mgmp_jax import files, folders
 
 __all__ = ["OfAnotherError", "SealedLines"]
 
@@ -51,7 +51,7 @@ class SealedLines:
         read: Callable[[Any], None],
         remedy: str,
     ) -> None:
-        files.make_folder(path.parent)
+        folders.make(path.parent)
         if path.exists() and not path.is_file():
             raise ValueError(f"{path} is no regular file; choose another journal")
         self._path = path

@@ -110,9 +110,9 @@ def linear_cka(
     if unbiased:
         if len(x) < 4:
             raise ValueError(f"the unbiased estimate needs at least four queries, got {len(x)}")
-        shared = _hsic(x, y)
-        own = jnp.sqrt(_own_hsic(x)) * jnp.sqrt(_own_hsic(y))
-        shared = jnp.clip(shared, -own, own)
+        parts = [(_hsic(z, z), jnp.sum(_gram(z, z) ** 2)) for z in (x, y)]
+        own = jnp.prod(jnp.sqrt(jnp.array([jnp.where(h > 1e-4 * g, h, 0.0) for h, g in parts])))
+        shared = jnp.clip(_hsic(x, y), -own, own)
     else:
         shared = jnp.sum(_gram(x, y) ** 2)
         own = jnp.sqrt(jnp.sum(_gram(x, x) ** 2)) * jnp.sqrt(jnp.sum(_gram(y, y) ** 2))
@@ -387,12 +387,6 @@ def _hsic(x: Array, y: Array) -> Array:
     trace = jnp.sum(_gram(x, y) ** 2) - jnp.mean(own_x * own_y) / n
     sums = jnp.mean(rows_x) * jnp.mean(rows_y) / ((n - 1) * (n - 2))
     return trace + sums - 2 / (n - 2) * jnp.mean(rows_x * rows_y) / n
-
-
-def _own_hsic(x: Array) -> Array:
-    """:func:`_hsic` of responses with themselves; 0 where only rounding is left of it."""
-    found = _hsic(x, x)
-    return jnp.where(found > 1e-4 * jnp.sum(_gram(x, x) ** 2), found, 0.0)
 
 
 def _unit(responses: Array) -> Array:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
-
 from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest
 from mgmp_jax.report import Answer, Verdict
 from mgmp_jax.responses import Responses
@@ -18,14 +16,10 @@ _NO_CONTROLS = (
 
 def check_limits(threshold: float, level: float) -> None:
     """Raises ``ValueError`` unless these can be the limits of verdicts."""
-    if not (_is_number(threshold) and 0.5 <= threshold <= 1):
+    if isinstance(threshold, str) or not 0.5 <= threshold <= 1:
         raise ValueError(f"threshold must be from 0.5 to 1, got {threshold!r}")
-    if not (_is_number(level) and 0 < level < 1):
+    if isinstance(level, str) or not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real)
 
 
 def lineage_answer(method: FittedSiblingTest, suspect: Responses, level: float) -> Answer:

@@ -183,8 +183,8 @@ class Verifier:
                 Controls and calibration models of the reference set are among these.
 
         Raises:
-            ValueError: one of them did train it or is the source, gave the answers of another, or
-                answered other queries.
+            ValueError: they are no list of models' responses; one of them did train it or is the
+                source, gave the answers of another, answered other queries, or every query alike.
         """
         if isinstance(unrelated, Responses | Mapping):
             raise ValueError("give a list of calibration models, each with its Responses; got one")

@@ -56,7 +56,9 @@ def make_evidence(
         level=0.1,
         verifier="f" * 64,
         conditions=tuple(
-            Conditions(a.method, a.question, "training", 100, "logits", 10, settings[a.question])
+            Conditions(
+                a.method, a.question, "training", 100, "logits", 10, settings[a.question], True
+            )
             for a in answers
         ),
         references={"source": 1, "pool non_homologous": 5},

@@ -88,13 +88,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("below", ["", "a/b"])
-def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path, below: str) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError, match=r"cannot be a folder, as .*file is a file"):
-        files.make_folder(tmp_path / "file" / below)
-
-
 def test_json_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
     assert files.read_json(tmp_path / "b.json") == {"a": 1}

@@ -1,4 +1,7 @@
 import contextlib
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +70,15 @@ def test_folds_are_the_same_whatever_the_settings_of_jax(setting: dict) -> None:
         for name, value in setting.items():
             settings.enter_context(getattr(jax, name)(value))
         np.testing.assert_array_equal(folds_of(12), [0, 1, 3, 0, 1, 4, 3, 0, 2, 2, 1, 4])
+
+
+def test_folds_are_the_same_whatever_offset_seeds_have() -> None:
+    ask = "from mgmp_jax.linear import folds_of; print(*folds_of(12))"
+    shifted = {**os.environ, "JAX_RANDOM_SEED_OFFSET": "3"}
+    said = subprocess.run([sys.executable, "-c", ask], env=shifted, capture_output=True, text=True)
+    assert said.stdout.split() == ["0", "1", "3", "0", "1", "4", "3", "0", "2", "2", "1", "4"], (
+        said.stderr
+    )
 
 
 def test_each_block_left_out_in_turn_equals_a_regression_on_the_others() -> None:

@@ -73,13 +73,6 @@ def test_a_ranking_is_no_suspect_and_a_table_of_none_is_said(
     assert "holds no models" in row["error"]
 
 
-def test_the_source_is_no_suspect(family: Family, verifier: Verifier, tmp_path: Path) -> None:
-    save_answers(tmp_path / "own.npz", family.model(family.own, "source"))
-    (row,) = scan(verifier, find_suspects([tmp_path / "own.npz"]), tmp_path / "j")
-    assert row["error"] == "these are the answers of the source itself"
-    assert row.get("lineage_p_value") is None
-
-
 def test_copies_of_a_file_are_one_suspect() -> None:
     def row(file: str, p: float) -> dict[str, Any]:
         return {"file": file, "sha256": file[0], "lineage_p_value": p, "knowledge_p_value": None}

@@ -1,6 +1,8 @@
 """Verdicts on knowledge: where δ holds, where p decides alone, and what has no p."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -79,10 +81,6 @@ def test_calibration_models_come_in_any_sequence_and_are_models(
 ) -> None:
     models = [family.tuned(family.noise()) for _ in range(4)]
     assert verifier.calibrate(iter(models)).verify(family.tuned(family.own)).knowledge.m == 4
-    with pytest.raises((ValueError, TypeError), match=r"a list of calibration models|Type-check"):
-        verifier.calibrate(models[0])  # pyright: ignore
-    with pytest.raises((ValueError, TypeError), match=r"give a model's Responses, got|Type"):
-        verifier.calibrate([models[0].values])  # pyright: ignore
     alike = Responses(np.ones((500, 5)), "logits", family.queries)
     with pytest.raises(ValueError, match="answers every query alike"):
         verifier.calibrate([alike])
@@ -91,3 +89,41 @@ def test_calibration_models_come_in_any_sequence_and_are_models(
 def test_a_name_forges_no_verdict() -> None:
     forged = "good\n  knowledge: HOMOLOGOUS. score 1"
     assert str(Report(forged, ())).splitlines()[1].startswith("  knowledge: INCONCLUSIVE")
+
+
+def test_arguments_of_other_types_are_said_in_a_sentence_without_type_checks() -> None:
+    ask = """
+from mgmp_jax.methods import MGMP, SiblingTest
+from mgmp_jax.verifier import Verifier
+from tests.families import Family
+family = Family(60)
+references = family.references(0, siblings=3, controls=3)
+verifier = Verifier.fit(references, [SiblingTest()])
+suspect = family.tuned(family.own)
+for wrong in (
+    lambda: verifier.verify(suspect, level="0.05"),
+    lambda: verifier.calibrate(suspect),
+    lambda: verifier.calibrate([suspect.values]),
+    lambda: Verifier.fit(references, [MGMP]),
+    lambda: Verifier.fit(references, [SiblingTest()], seed=-1),
+):
+    try:
+        wrong()
+    except ValueError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True)
+    said = done.stdout.splitlines()
+    assert len(said) == 5, done.stderr
+    for line, part in zip(
+        said,
+        (
+            "level must be between 0 and 1, got '0.05'",
+            "give a list of calibration models, each with its Responses; got one",
+            "give a model's Responses, got ndarray",
+            "give a list of methods, such as [MGMP(), SiblingTest()]",
+            "seed must be a whole number, at least 0; got -1",
+        ),
+        strict=True,
+    ):
+        assert part in line

@@ -122,18 +122,18 @@ def _read_parquet(path: Path, rows: int) -> dict[str, np.ndarray]:
 
 def _read_csv(path: Path, rows: int) -> dict[str, np.ndarray]:
     """Reads lines, which stay text until each becomes numbers: lists of cells are far larger."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = [line.rstrip("\r\n") for line in itertools.islice(file, rows + 2)]
-    while lines and not lines[-1]:
-        lines.pop()
-    if "" in lines:
-        raise ValueError(f"line {lines.index('') + 1} is empty; expected one row a query")
+    with path.open(newline="\n", encoding="utf-8-sig") as file:
+        numbered = ((i, line.rstrip("\r\n")) for i, line in enumerate(file))
+        found = list(itertools.islice(((i, line) for i, line in numbered if line), rows + 2))
+    lines, last = [line for _, line in found], [i for i, _ in found][-1:]
     index = 0
     if len(lines) == rows + 1 and _is_header(lines[0], lines[1:]):
         header, *lines = lines
         index = int(_cells(header)[0] == "" and len(_cells(header)) > 1)
     _check_rows(len(lines), rows)
     width = len(_cells(lines[0]))
+    if width - index == 1 and last[0] >= len(found):
+        raise ValueError("a line between its answers is empty; expected one answer a query")
     _check_size(rows * (width - index) * 8, rows)
     if index:
         _check_order([_cells(line)[0] for line in lines])
@@ -146,7 +146,8 @@ def _read_csv(path: Path, rows: int) -> dict[str, np.ndarray]:
             values[i] = cells
         elif len(cells) == 1:
             words = [_cells(line, width)[index] for line in lines]
-            if words[0].lower() in _HEADERS or (i == 0 and _is_numbers(words[1:])):
+            named = words[0].lower() in _HEADERS and words[0] not in words[1:]
+            if len(found) == rows and (named or (i == 0 and _is_numbers(words[1:]))):
                 raise ValueError(
                     f"its first row {words[0]!r} looks like a header, and one answer is missing"
                 )

@@ -155,15 +155,10 @@ def _load(path: Path, name: str, what: str, **options: Any) -> Any:
 
 
 def _load_weights(path: Path, name: str) -> Any:
-    model, about = _load(
-        path,
-        name,
-        "weights",
-        dtype="float32",
-        use_safetensors=True,
-        output_loading_info=True,
-        attn_implementation="eager",  # whatever the folder says: it may name code on a hub
-    )
+    more: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True}
+    if b"attn_implementation" in files.read_bytes(path / "config.json"):  # may name code on a hub
+        more["attn_implementation"] = "eager"
+    model, about = _load(path, name, "weights", dtype="float32", **more)
     if lacking := sorted(about["missing_keys"]):
         raise ValueError(
             f"{path} lacks weights of the classifier that its config names: {lacking[:5]}; they "

@@ -158,8 +158,7 @@ def _fitted(pixels: Reader, one: Any) -> Reader:
             f"input {one.name!r} of the ONNX model takes {one.type}, pixels as they are; leave "
             "mean and std out"
         )
-    raw = fitted
-    return lambda images: np.rint(255 * raw(images))
+    return lambda images: np.rint(255 * fitted(images))
 
 
 def _run(session: Any, chosen: str, given: Mapping[str, Any], fixed: int) -> np.ndarray:

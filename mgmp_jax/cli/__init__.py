@@ -71,7 +71,6 @@ def _warn(message: Warning | str, *_: object) -> None:
 
 def _printable(text: str) -> str:
     """Text in which names from files cannot command a terminal."""
-    return "".join(
-        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode()
-        for one in text
-    )
+    from mgmp_jax.report import one_line
+
+    return "\n".join(map(one_line, text.split("\n")))

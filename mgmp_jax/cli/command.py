@@ -61,7 +61,8 @@ def check_places(read: Iterable[Path | None], **written: Path | None) -> None:
 
     Raises:
         ValueError: a file would take the place of another, or of something in a folder that is
-            read; or a folder lies there.
+            read.
+        IsADirectoryError: a folder lies there.
     """
     taken = {path.resolve(): path for path in read if path is not None}
     for option, path in written.items():

@@ -57,8 +57,8 @@ class Scan(Command):
             raise ValueError(f"--alpha must be between 0 and 1, got {self.alpha}")
         if self.out.suffix not in (".csv", ".parquet"):
             raise ValueError(f"--out must end in .csv or .parquet, got {self.out}")
-        check_places((self.verifier, *filter(Path.is_file, self.suspects)), out=self.out)
         verifier, suspects = Verifier.load(self.verifier), scan.find_suspects(self.suspects)
+        check_places((portion.path for portion in suspects), out=self.out)
         count = sum(portion.count for portion in suspects)
         self._say_what_is_possible(verifier, count)
         journal = self.out.with_name(self.out.name + ".journal")

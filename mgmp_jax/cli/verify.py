@@ -57,13 +57,15 @@ class Verify(Command):
         from mgmp_jax.verifier import Verifier
 
         check_places(
-            (self.verifier, self.suspect, self.queries), evidence=self.evidence, report=self.report
+            (self.verifier / "verifier.npz", self.suspect, self.queries),
+            evidence=self.evidence,
+            report=self.report,
         )
         for option, path, ending in (
             ("evidence", self.evidence, ".npz"),
             ("report", self.report, ".html"),
         ):
-            if path is not None and path.suffix != ending:
+            if path is not None and path.suffix.lower() != ending:
                 raise ValueError(f"--{option} must end in {ending}, got {path}")
         if self.queries is not None and self.report is None:
             raise ValueError("--queries dates the page of --report; give both, or neither")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mgmp_jax import files
+from mgmp_jax import files, folders
 from mgmp_jax.queries import QuerySet
 
 __all__ = ["read_raw"]
@@ -52,7 +52,7 @@ def _read_pictures(folder: Path) -> QuerySet:
         from PIL import Image
     except ImportError as error:
         raise ImportError("pictures need Pillow: pip install 'mgmp_jax[data]'") from error
-    paths = sorted(p for p in files.walk(folder) if p.suffix.lower() in _PICTURES)
+    paths = sorted(p for p in folders.walk(folder) if p.suffix.lower() in _PICTURES)
     if not paths:
         raise FileNotFoundError(f"no pictures in {folder}: expected {', '.join(_PICTURES)}")
     pictures = []

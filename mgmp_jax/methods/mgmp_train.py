@@ -85,8 +85,7 @@ class Training:
 def groups(trainings: Sequence[Training], together: int) -> list[list[int]]:
     """Groups the places of those that are trained at once: of one kind and without a generator.
 
-    What is done is left out of a group in which another has not begun: a stack resumes from the
-    newest state that all have.
+    What is done is not grouped with the rest: a stack resumes from the newest state that all have.
 
     Args:
         trainings: any.
@@ -95,21 +94,12 @@ def groups(trainings: Sequence[Training], together: int) -> list[list[int]]:
     kinds: dict[tuple, list[int]] = {}
     for i, one in enumerate(trainings):
         alone = () if one.config.generator is None else (i,)
-        kinds.setdefault((one.kind, alone), []).append(i)
-    last = [
-        max(Checkpoints(one.folder / "state").steps(), default=0) if one.folder else 0
-        for one in trainings
-    ]
-    sorted_out = []
-    for alike in kinds.values():
-        done = [i for i in alike if last[i] >= trainings[i].config.epochs]
-        if any(last[i] == 0 for i in alike):
-            sorted_out += [done, [i for i in alike if i not in done]]
-        else:
-            sorted_out.append(alike)
+        steps = [] if one.folder is None else Checkpoints(one.folder / "state").steps()
+        done = max(steps, default=0) >= one.config.epochs
+        kinds.setdefault((one.kind, alone, done), []).append(i)
     return [
         alike[first : first + together]
-        for alike in sorted_out
+        for alike in kinds.values()
         for first in range(0, len(alike), together)
     ]
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mgmp_jax import files
+from mgmp_jax import files, folders
 from mgmp_jax.checkpoint import Checkpoints
 from mgmp_jax.processes import first_alone, is_first
 from mgmp_jax.training.display import console
@@ -26,7 +26,7 @@ class RunFolder:
     def __init__(self, folder: Path) -> None:
         self._checkpoints = Checkpoints(folder / "state")
         self._metrics = folder / "metrics.jsonl"
-        first_alone(lambda: files.make_folder(folder))
+        first_alone(lambda: folders.make(folder))
 
     def resume(self, state: Any) -> tuple[int, Any]:
         """Finds where to go on: at the newest checkpoint that is sound.

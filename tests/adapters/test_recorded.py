@@ -315,10 +315,11 @@ def test_safetensors_may_be_bfloat16(tmp_path: Path) -> None:
         ("2;3\n4;5\n6;7\n", "its columns are separated by ';'; expected commas"),
         ("2,3\n4,\n6,7\n", "row 2 holds ''; expected numbers with points, separated by commas"),
         ("0,5;1\n0,6;1\n0,7;1\n", "row 1 holds '5;1'; expected numbers"),
-        ("label\ncat\ndog\n\n", "its first row 'label' looks like a header, and one answer is m"),
+        ("label\ncat\ndog\n", "its first row 'label' looks like a header, and one answer is m"),
         ("class\n3\n1\n", "its first row 'class' looks like a header, and one answer is missing"),
         ("y\n3\n1\n", "its first row 'y' looks like a header, and one answer is missing"),
-        ("cat\n\ndog\n", "line 2 is empty; expected one row a query"),
+        ("cat\n\ndog\nemu\n", "a line between its answers is empty; expected one answer a query"),
+        ("1,2\n3,4\n5,6\n\n7,8\n", "4 rows or more for 3 queries"),
     ],
 )
 def test_a_table_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -335,3 +336,18 @@ def test_a_column_of_parquet_that_counts_the_rows_is_refused(tmp_path: Path) -> 
     table.reset_index().to_parquet(tmp_path / "t.parquet")
     with pytest.raises(ValueError, match="its first column counts the rows; leave it out"):
         read(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("y\ntarget\nbackground\ntarget\n", [1, 0, 1]),
+        ("label\nother\nlabel\n", [0, 1, 0]),
+        ("cat\r\r\ndog\r\r\nemu\r\r\n", [0, 1, 2]),
+    ],
+)
+def test_words_that_may_be_answers_are_taken(tmp_path: Path, text: str, labels: list[int]) -> None:
+    (tmp_path / "t.csv").write_text(text, newline="")
+    queries = QuerySet.rows(np.arange(6.0).reshape(3, 2))
+    found = adapters.record(Recorded(tmp_path / "t.csv"), queries, kind="labels")
+    assert found.values.argmax(axis=1).tolist() == labels

@@ -49,7 +49,10 @@ def test_a_scan_does_not_write_over_its_suspects(story: Path, capsys, tmp_path: 
     table = tmp_path / "many.parquet"
     save_answers_table(table, [load_answers(story / "suspects/stolen.npz")])
     before = table.read_bytes()
-    assert "would change" in refused(capsys, "scan", story / "verifier", table, "--out", table)
+    for suspects in (table, tmp_path):
+        assert "would change" in refused(
+            capsys, "scan", story / "verifier", suspects, "--out", table
+        )
     assert table.read_bytes() == before
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,10 @@ def test_what_is_done_is_not_trained_again_with_others(fits: list[Fit], tmp_path
     placed = in_folders(fits[:3], tmp_path)
     (first,) = fit_together(placed[:1])
     before = (tmp_path / "0" / "metrics.jsonl").read_text()
-    assert_equal([first], fit_together(placed, together=16)[:1])
+    shutil.copytree(tmp_path / "0", tmp_path / "again")
+    shutil.rmtree(tmp_path / "again" / "state" / "6")  # cut off before its last epoch
+    cut_off = dataclasses.replace(placed[0], folder=tmp_path / "again")
+    assert_equal([first], fit_together([*placed, cut_off], together=16)[:1])
     assert (tmp_path / "0" / "metrics.jsonl").read_text() == before
 
 
