@@ -277,9 +277,13 @@ def of_families(experiment: str, first: str, columns: Callable[[Results], Column
 
 
 def of_each(experiment: str, first: str, columns: Callable[[Results], Columns]) -> str:
-    """Makes a table of each committed result of an experiment, the last one first."""
+    """Makes a table of each committed result of an experiment, ResNet18's first."""
     found = sorted(committed(experiment).items(), reverse=True)
-    return "\n\n".join(pivot(first, columns(results)) for _, results in found)
+    made = []
+    for _, results in found:
+        of_family = f"{SPELT[results['arch']]}, " if "arch" in results else ""
+        made.append(pivot(f"{of_family}{first}", columns(results)))
+    return "\n\n".join(made)
 
 
 def benchmarks() -> str:
