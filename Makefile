@@ -48,7 +48,10 @@ tables: $(VENV)/installed
 	$(BIN)/python experiments/tables.py
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; old = sys.version_info < (3, 11); sys.exit(old and \
+		"Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0] + \
+		"; choose another by make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); exit 1)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml
 	$(PIP) install --editable '.[experiments,report]'

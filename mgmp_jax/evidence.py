@@ -20,6 +20,7 @@ from mgmp_jax.methods.protocol import Question
 from mgmp_jax.report import Answer, Report, Verdict
 from mgmp_jax.responses import Responses
 from mgmp_jax.stamps import library_version, versions
+from mgmp_jax.verdict_rules import comparable
 from mgmp_jax.verifier import Verifier
 
 __all__ = ["Conditions", "Evidence", "Fragments", "gather_evidence"]
@@ -190,7 +191,8 @@ def gather_evidence(
     for (method, responses), answer in zip(asked, report.answers, strict=True):
         if method.question in growth:
             continue
-        unrelated = list(verifier.calibrating(method.asks, responses.kind).values())
+        models = verifier.calibrating(method.asks, responses.kind)
+        unrelated = list(comparable(method, responses, models).values())
         growth[method.question] = grow(method, responses, answer, unrelated, seed=seed)
     digests = "\n".join(sorted(verifier.known))
     of_source = sorted(digest for digest, place in verifier.known.items() if place == "source")

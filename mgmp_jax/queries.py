@@ -93,6 +93,9 @@ class QuerySet:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def __repr__(self) -> str:
+        return f"QuerySet({len(self)} {self.modality}, {self.digest[:12]})"
+
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of the raw texts, pixels or numbers in their order, the same everywhere."""

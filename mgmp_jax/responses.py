@@ -70,7 +70,7 @@ class Responses:
 
     Warns:
         UserWarning: a number far from all others is repeated, as fill values are; rows and
-            columns are named.
+            columns are named. Or logits are given that look like probabilities.
     """
 
     values: np.ndarray
@@ -107,6 +107,13 @@ class Responses:
         object.__setattr__(self, "model", model)
         if kind in ("logits", "log-probabilities", "embedding"):
             _warn_of_fill_values(matrix, name)
+        if kind == "logits" and matrix.shape[1] > 1 and _are_shares(matrix):
+            warnings.warn(
+                f"{name} are given as logits, but every row lies between 0 and 1 and sums to 1: "
+                "where they are probabilities, say so by kind='probabilities' (--kind)",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def __len__(self) -> int:
         return len(self.values)
@@ -267,6 +274,11 @@ def _check_kind(values: np.ndarray, kind: ResponseKind, name: str) -> None:
         problem = "must be one-hot rows, one 1 in each"
     if problem:
         raise ValueError(f"{name} of kind {kind!r} {problem}; choose the kind that they are")
+
+
+def _are_shares(values: np.ndarray) -> bool:
+    sums = values.sum(axis=1, dtype=np.float64)
+    return bool((values >= 0).all() and np.abs(sums - 1).max() < 1e-3)
 
 
 def _warn_of_fill_values(values: np.ndarray, name: str) -> None:

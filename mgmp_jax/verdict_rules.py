@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from mgmp_jax.linear import num_varying
 from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest
 from mgmp_jax.report import Answer, Verdict
 from mgmp_jax.responses import Responses
 
-__all__ = ["check_limits", "has_thresholds", "knowledge_verdict", "lineage_answer"]
+__all__ = [
+    "check_limits",
+    "comparable",
+    "has_thresholds",
+    "knowledge_verdict",
+    "lineage_answer",
+    "why_not_compared",
+]
 
 _NO_CONTROLS = (
     " No control was known: a source a little better than its siblings may resemble every suspect "
@@ -62,6 +72,50 @@ def lineage_answer(method: FittedSiblingTest, suspect: Responses, level: float) 
 def has_thresholds(method: Fitted, suspect: Responses) -> bool:
     """Says whether a score of a suspect is large or small by itself: MGMP's, of a kind it knows."""
     return isinstance(method, FittedMGMP) and method.knows_kind(suspect)
+
+
+def comparable(
+    method: Fitted, suspect: Responses, models: Mapping[int, Responses]
+) -> dict[int, Responses]:
+    """Selects the calibration models with whose scores a suspect's may be compared.
+
+    Where p decides alone they must answer with at least as many numbers: a wider suspect scores
+    higher, whatever it knows.
+
+    Args:
+        method: of knowledge.
+        suspect: responses that it reads.
+        models: responses of the calibration models by place, of the suspect's kind.
+    """
+    least = 0 if has_thresholds(method, suspect) else num_varying(suspect.values)
+    read = {i: model for i, model in models.items() if method.reads(model) is None}
+    return {i: model for i, model in read.items() if model.values.shape[1] >= least}
+
+
+def why_not_compared(
+    method: Fitted, suspect: Responses, models: Mapping[int, Responses], total: int
+) -> str:
+    """Says how many calibration models a suspect is not compared with, and why; or nothing.
+
+    Args:
+        method: as of :func:`comparable`.
+        suspect: likewise.
+        models: likewise.
+        total: how many calibration models there are.
+    """
+    missing = total - len(comparable(method, suspect, models))
+    if not missing:
+        return ""
+    why = next(filter(None, map(method.reads, models.values())), None)
+    if why is None and len(models) == total:
+        why = (
+            f"they answer with fewer numbers than its {num_varying(suspect.values)}, and a wider "
+            "model scores higher, whatever it knows; give calibration models as wide"
+        )
+    return (
+        f" {missing} of {total} calibration models cannot be compared with a suspect that answers "
+        f"with {suspect.kind}: {why or f'record their {suspect.kind}'}."
+    )
 
 
 def knowledge_verdict(

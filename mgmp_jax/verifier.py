@@ -25,9 +25,11 @@ from mgmp_jax.report import Answer, Report, conformal_p
 from mgmp_jax.responses import ResponseKind, Responses, can_convert
 from mgmp_jax.verdict_rules import (
     check_limits,
+    comparable,
     has_thresholds,
     knowledge_verdict,
     lineage_answer,
+    why_not_compared,
 )
 
 __all__ = ["Verifier", "kind_of"]
@@ -67,7 +69,7 @@ class Verifier:
     methods: tuple[Fitted, ...]
     calibration: tuple[Answers, ...]
     known: Mapping[str, str]
-    _scores: dict[tuple[int, str], tuple[tuple[str, float], ...]] = dataclasses.field(
+    _scores: dict[tuple[int, str], dict[int, tuple[str, float]]] = dataclasses.field(
         default_factory=dict, init=False, repr=False
     )
     _calibrating: dict[tuple[str, str], Mapping[int, Responses]] = dataclasses.field(
@@ -289,22 +291,18 @@ class Verifier:
     def _knowledge(self, number: int, suspect: Responses, threshold: float, level: float) -> Answer:
         method = self.methods[number]
         score = method.score(suspect)
-        others = self._calibration_scores(number, suspect.kind)
+        models = self.calibrating(method.asks, suspect.kind)
+        scores = self._calibration_scores(number, suspect.kind)
+        others = tuple(scores[i] for i in comparable(method, suspect, models))
         p = conformal_p(score, [other for _, other in others])
         verdict, reason = knowledge_verdict(
             method, suspect, score, p, len(others), threshold, level
         )
-        missing = len(self.calibration) - len(others)
-        if missing:
-            read = self.calibrating(method.asks, suspect.kind).values()
-            why = next(filter(None, map(method.reads, read)), f"record their {suspect.kind}")
-            lacking = (
-                f"{missing} of {len(self.calibration)} calibration models cannot be compared with "
-                f"a suspect that answers with {suspect.kind}: {why}."
-            )
-            if p is None and (verdict == "homologous" or not has_thresholds(method, suspect)):
-                verdict, reason = "inconclusive", "The score has no p-value."
-            reason = f"{reason} {lacking}"
+        lacking = why_not_compared(method, suspect, models, len(self.calibration))
+        unlike = verdict == "homologous" or not has_thresholds(method, suspect)
+        if lacking and p is None and unlike:
+            verdict, reason = "inconclusive", "The score has no p-value."
+        reason += lacking
         beyond = isinstance(method, FittedMGMP) and method.knows_siblings
         return Answer(
             "knowledge", method.name, verdict, reason, score, p, others, beyond_siblings=beyond
@@ -327,15 +325,15 @@ class Verifier:
             }
         return self._calibrating[asks, kind]
 
-    def _calibration_scores(self, number: int, kind: ResponseKind) -> tuple[tuple[str, float], ...]:
-        """Names and scores of calibration models, which answer as a suspect of a kind does."""
+    def _calibration_scores(self, number: int, kind: ResponseKind) -> dict[int, tuple[str, float]]:
+        """Names and scores of calibration models by place, which answer as a suspect of a kind."""
         if (number, kind) not in self._scores:
             method = self.methods[number]
-            self._scores[number, kind] = tuple(
-                (model.model or f"calibration model {i}", method.score(model))
+            self._scores[number, kind] = {
+                i: (model.model or f"calibration model {i}", method.score(model))
                 for i, model in self.calibrating(method.asks, kind).items()
                 if method.reads(model) is None
-            )
+            }
         return self._scores[number, kind]
 
     def _check_new(

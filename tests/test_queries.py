@@ -121,6 +121,11 @@ def test_what_is_no_text_is_refused(texts, message: str) -> None:
         QuerySet.texts(texts)
 
 
+def test_a_query_set_is_shown_in_a_line() -> None:
+    shown = repr(QuerySet.texts(["private", "words"]))
+    assert shown.startswith("QuerySet(2 texts, ") and "private" not in shown
+
+
 def test_a_table_is_no_list_of_texts() -> None:
     pandas = pytest.importorskip("pandas")
     with pytest.raises(ValueError, match="a list of texts, one a query; got DataFrame"):

@@ -1,3 +1,5 @@
+import warnings
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -203,3 +205,13 @@ def test_fill_values_are_named() -> None:
     values[:, 3] = -100
     with pytest.warns(UserWarning, match=r"2500 rows .* in 1 columns \(first \[3\]\)"):
         Responses(values, "logits", "q")
+
+
+def test_probabilities_that_are_called_logits_are_warned_of() -> None:
+    shares = np.random.default_rng(0).dirichlet(np.ones(4), size=30)
+    with pytest.warns(UserWarning, match=r"sums to 1: where they are probabilities, say so"):
+        Responses(shares, "logits", "q", "m")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Responses(shares, "probabilities", "q")
+        Responses(shares + 0.1, "logits", "q")

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from mgmp_jax.methods import EXTENDED, MGMP
+from mgmp_jax.methods import EXTENDED, MGMP, Similarity
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.report import Report, conformal_p
 from mgmp_jax.responses import Responses
@@ -57,6 +57,22 @@ def test_no_threshold_holds_for_a_kind_that_no_model_of_the_pool_answered(
     labels = Verifier.fit(dataclasses.replace(references, pool=pool), [METHOD])
     assert "δ does not hold" not in labels.verify(stolen.to("labels")).knowledge.reason
     assert "δ does not hold" in labels.verify(stolen).knowledge.reason
+
+
+def test_models_narrower_than_a_suspect_give_it_no_p_where_p_decides_alone(
+    family: Family, verifier: Verifier, references: ReferenceSet
+) -> None:
+    wide = family.tuned(family.noise(), width=9)
+    found = verifier.verify(wide.to("probabilities")).knowledge
+    assert (found.verdict, found.p_value) == ("inconclusive", None)
+    assert "they answer with fewer numbers than its 9" in found.reason
+    assert verifier.verify(wide).knowledge.p_value is not None  # δ guards it
+    similar = Verifier.fit(references, [Similarity("linear CKA")])
+    assert similar.verify(wide).knowledge.p_value is None
+    few = [family.tuned(family.noise(), width=9) for _ in range(3)]
+    more = similar.calibrate([*references.controls, *few])
+    assert more.verify(wide).knowledge.m == 3
+    assert "19 of 22 calibration models cannot be compared" in more.verify(wide).knowledge.reason
 
 
 @pytest.mark.parametrize("others", [[0.1, np.nan], [np.inf]])

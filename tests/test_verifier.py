@@ -227,6 +227,7 @@ def test_a_method_that_cannot_read_a_suspect_says_why(family: Family) -> None:
     assert "6 and 3 wide" in verifier.verify(family.tuned(family.own, 3)).knowledge.reason
 
 
+@pytest.mark.filterwarnings("ignore:.* sums to 1")
 @pytest.mark.parametrize(
     "values",
     [
@@ -239,6 +240,7 @@ def test_a_suspect_that_answers_every_query_alike_is_refused(verifier: Verifier,
         verifier.verify(Responses(values, "logits", "q"))
 
 
+@pytest.mark.filterwarnings("ignore:.* sums to 1")
 def test_degenerate_suspects_are_never_accused(family: Family, verifier: Verifier) -> None:
     rng = np.random.default_rng(99)  # not the family's seed
     source = family.model(family.own).values

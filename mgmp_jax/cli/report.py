@@ -41,6 +41,12 @@ class WriteReport(Command):
         from mgmp_jax.evidence import Evidence
         from mgmp_jax.reporting import write_page
 
+        signature = self.out.resolve().with_name(f"{self.out.resolve().name}.sig")
+        if signature.exists():
+            raise FileExistsError(
+                f"{self.out} is signed ({signature.name}) and would not be what was signed; give "
+                "another --out"
+            )
         evidence = Evidence.load(self.evidence)
         source = evidence.source or "source"
         content = statements.report_to_json(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from mgmp_jax.cli.command import (
     HOMOLOGOUS,
@@ -34,9 +34,9 @@ class Verify(Command):
     not know what the source knows; 4 where nothing can be said.
     """
 
-    verifier: Positional[Path]
+    verifier: Annotated[Positional[Path], arg(metavar="VERIFIER")]
     """Folder that `mgmp fit` made."""
-    suspect: Positional[Path]
+    suspect: Annotated[Positional[Path], arg(metavar="SUSPECT")]
     """File of answers that `mgmp record` made."""
     threshold: float = 0.9
     """The paper's δ."""
