@@ -45,7 +45,7 @@ def test_agreement_is_the_mean_over_pairs(small) -> None:
     cohort = dataclasses.replace(small, siblings=small.siblings[:2])
     labels = ([0, 1, 2, 0], [0, 1, 2, 1], [0, 2, 2, 1])
     answers = {
-        spec: Responses(np.eye(3)[given], "logits", "q")
+        spec: Responses(2 * np.eye(3)[given], "logits", "q")
         for spec, given in zip(cohort.candidates, labels, strict=True)
     }
     agreement = _scoring.agreement_of_candidates(cohort, answers)
