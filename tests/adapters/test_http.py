@@ -68,7 +68,8 @@ def test_v2_finds_name_datatype_and_layout_in_the_metadata() -> None:
                 QuerySet.images(IMAGES.inputs.transpose(0, 2, 1, 3)),
             )
         assert server.requests == 0
-        found = adapters.record(adapters.open_model(f"{line}#scale=unit"), IMAGES, batch_size=4)
+        model = adapters.open_model(f"{line}#scale=unit")
+        found = adapters.record(model, IMAGES, kind="probabilities", batch_size=4)
     tensor = server.bodies[0]["inputs"][0]
     assert (tensor["name"], tensor["datatype"], tensor["shape"]) == ("x", "FP32", [4, 3, 4, 5])
     np.testing.assert_allclose(found.values, probabilities(first / 255), rtol=1e-5)
@@ -95,7 +96,8 @@ def test_v2_without_metadata_takes_what_is_given() -> None:
         with pytest.raises(ValueError, match=r"serves no metadata of its input; give input_name"):
             adapters.record(endpoint, TEXTS)
         endpoint = dataclasses.replace(endpoint, input_name="x")
-        found = adapters.record(endpoint, {"training": TEXTS, "unseen": TEXTS.take(2)})
+        sets = {"training": TEXTS, "unseen": TEXTS.take(2)}
+        found = adapters.record(endpoint, sets, kind="probabilities")
     np.testing.assert_allclose(found["training"].values, of_texts(TEXTS.inputs), rtol=1e-5)
     assert len(found["unseen"]) == 2
 
@@ -109,7 +111,8 @@ def test_v2_metadata_that_are_refused_are_no_metadata_that_lack() -> None:
 
 def test_v2_images_of_bytes_are_sent_as_they_are() -> None:
     with Server(metadata=metadata([-1, -1, -1, 3], "UINT8")).running() as url:
-        found = adapters.record(adapters.open_model(f"{url}/v2/models/m"), IMAGES)
+        model = adapters.open_model(f"{url}/v2/models/m")
+        found = adapters.record(model, IMAGES, kind="probabilities")
     np.testing.assert_allclose(found.values, probabilities(IMAGES.inputs), rtol=1e-5)
 
 
