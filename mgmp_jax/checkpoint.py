@@ -142,10 +142,9 @@ class Checkpoints:
         wrong = [name for name, digest in _digests(tree).items() if digests.get(name) != digest]
         if wrong:
             raise self._damaged(step, f"the array {wrong[0]} is not what was written")
-        try:
-            check_finite(tree, step)
-        except FloatingPointError as error:
-            raise self._damaged(step, str(error)) from error
+        not_finite = _not_finite(tree)
+        if not_finite:
+            raise self._damaged(step, f"the array {not_finite} is not finite")
 
     def _damaged(self, step: int, why: str) -> ValueError:
         return ValueError(
@@ -185,12 +184,20 @@ def check_finite(tree: Any, step: int) -> None:
         tree: of a training.
         step: after how many steps.
     """
+    not_finite = _not_finite(tree)
+    if not_finite:
+        raise FloatingPointError(
+            f"the array {not_finite} holds numbers that are not finite after step {step}: the "
+            "training diverged; lower the learning rate"
+        )
+
+
+def _not_finite(tree: Any) -> str | None:
+    """Finds the first array that holds a number that is not finite."""
     for place, leaf in jax.tree.leaves_with_path(tree):
         if jnp.issubdtype(np.asarray(leaf).dtype, np.inexact) and not np.isfinite(leaf).all():
-            raise FloatingPointError(
-                f"the array {jax.tree_util.keystr(place)} holds numbers that are not finite after "
-                f"step {step}: the training diverged; lower the learning rate"
-            )
+            return jax.tree_util.keystr(place)
+    return None
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 from mgmp_jax import files
 
-__all__ = ["check_signature", "sign"]
+__all__ = ["check_signature", "sign", "signature_of"]
 
 
 def sign(
@@ -136,11 +136,17 @@ def check_signature(
         ) from error
 
 
+def signature_of(path: str | Path) -> Path:
+    """Gives the path at which a signature lies by default, ``PATH.sig``."""
+    whole = Path(path).resolve()
+    return whole.with_name(f"{whole.name}.sig")
+
+
 def _resolve(path: str | Path, signature: str | Path | None) -> tuple[Path, Path]:
     """The whole path of what is signed, and that of its signature."""
     whole = Path(path).resolve()
     _check_there(whole)
-    beside = whole.with_name(f"{whole.name}.sig") if signature is None else Path(signature)
+    beside = signature_of(whole) if signature is None else Path(signature)
     return whole, beside.resolve()
 
 

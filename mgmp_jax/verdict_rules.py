@@ -88,12 +88,15 @@ def comparable(
         models: responses of the calibration models by place, of the suspect's kind.
     """
     least = 0 if has_thresholds(method, suspect) else num_varying(suspect.values)
-    read = {i: model for i, model in models.items() if method.reads(model) is None}
-    return {i: model for i, model in read.items() if model.values.shape[1] >= least}
+    return {i: model for i, model in models.items() if model.values.shape[1] >= least}
 
 
 def why_not_compared(
-    method: Fitted, suspect: Responses, models: Mapping[int, Responses], total: int
+    method: Fitted,
+    suspect: Responses,
+    models: Mapping[int, Responses],
+    read: Mapping[int, Responses],
+    total: int,
 ) -> str:
     """Says how many calibration models a suspect is not compared with, and why; or nothing.
 
@@ -101,12 +104,14 @@ def why_not_compared(
         method: as of :func:`comparable`.
         suspect: likewise.
         models: likewise.
+        read: those of them that the method reads.
         total: how many calibration models there are.
     """
-    missing = total - len(comparable(method, suspect, models))
+    missing = total - len(comparable(method, suspect, read))
     if not missing:
         return ""
-    why = next(filter(None, map(method.reads, models.values())), None)
+    unread = [model for i, model in models.items() if i not in read]
+    why = method.reads(unread[0]) if unread else None
     if why is None and len(models) == total:
         why = (
             f"they answer with fewer numbers than its {num_varying(suspect.values)}, and a wider "

@@ -293,12 +293,13 @@ class Verifier:
         score = method.score(suspect)
         models = self.calibrating(method.asks, suspect.kind)
         scores = self._calibration_scores(number, suspect.kind)
-        others = tuple(scores[i] for i in comparable(method, suspect, models))
+        read = {i: models[i] for i in scores}
+        others = tuple(scores[i] for i in comparable(method, suspect, read))
         p = conformal_p(score, [other for _, other in others])
         verdict, reason = knowledge_verdict(
             method, suspect, score, p, len(others), threshold, level
         )
-        lacking = why_not_compared(method, suspect, models, len(self.calibration))
+        lacking = why_not_compared(method, suspect, models, read, len(self.calibration))
         unlike = verdict == "homologous" or not has_thresholds(method, suspect)
         if lacking and p is None and unlike:
             verdict, reason = "inconclusive", "The score has no p-value."

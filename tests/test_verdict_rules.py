@@ -7,7 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from mgmp_jax.methods import EXTENDED, MGMP, Similarity
+from mgmp_jax.evidence import gather_evidence
+from mgmp_jax.methods import (
+    EXTENDED,
+    MGMP,
+    PAPER_WITHOUT_GENERATOR,
+    FittedSimilarity,
+    Similarity,
+)
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.report import Report, conformal_p
 from mgmp_jax.responses import Responses
@@ -143,3 +150,23 @@ for wrong in (
         strict=True,
     ):
         assert part in line
+
+
+def test_calibration_models_are_read_once_for_many_suspects(
+    family: Family, references: ReferenceSet, monkeypatch
+) -> None:
+    verifier = Verifier.fit(references, [Similarity("linear CKA")])
+    verifier.verify(family.tuned(family.noise()))
+    asked, reads = [], FittedSimilarity.reads
+    monkeypatch.setattr(FittedSimilarity, "reads", lambda *a: asked.append(a) or reads(*a))
+    verifier.verify(family.tuned(family.noise()))
+    assert len(asked) == 1
+
+
+def test_evidence_of_a_suspect_that_mgmp_cannot_read_is_gathered(family: Family) -> None:
+    source = Responses(family.tuned(family.own).values, "logits", family.queries, "source")
+    references = dataclasses.replace(family.references(), source=source)
+    plain = PAPER_WITHOUT_GENERATOR.replace(epochs=1, response="logits")
+    verifier = Verifier.fit(references, [MGMP(plain)])
+    evidence = gather_evidence(verifier, family.tuned(family.own).to("labels"))
+    assert "Not read: " in evidence.report.knowledge.reason and evidence.fragments is None

@@ -40,8 +40,9 @@ class WriteReport(Command):
         from mgmp_jax import files, statements
         from mgmp_jax.evidence import Evidence
         from mgmp_jax.reporting import write_page
+        from mgmp_jax.signing import signature_of
 
-        signature = self.out.resolve().with_name(f"{self.out.resolve().name}.sig")
+        signature = signature_of(self.out)
         if signature.exists():
             raise FileExistsError(
                 f"{self.out} is signed ({signature.name}) and would not be what was signed; give "

@@ -14,28 +14,32 @@ from mgmp_jax.config import MGMPConfig
 from mgmp_jax.data.buckets import trim
 from mgmp_jax.linear import check_width, num_varying, standardise
 from mgmp_jax.references import OneQuerySet
-from mgmp_jax.responses import Responses, can_convert
+from mgmp_jax.responses import ResponseKind, Responses, can_convert
 
 __all__ = [
     "check_equal_width",
     "fragment_maker",
     "gather_pair",
     "gather_trimmed_pair",
+    "kind_read",
     "make_source_fragments",
     "pool_arrays",
     "read_as",
 ]
 
 
+def kind_read(config: MGMPConfig, kind: ResponseKind) -> ResponseKind:
+    """Names the kind as which a config reads responses; under alignment it reads any."""
+    return kind if config.align and not can_convert(kind, config.response) else config.response
+
+
 def read_as(config: MGMPConfig, responses: Responses) -> Responses:
-    """Converts responses to the kind that a config reads; under alignment it reads any.
+    """Converts responses to the kind of :func:`kind_read`.
 
     Raises:
         ValueError: they cannot be converted, and are not aligned.
     """
-    if config.align and not can_convert(responses.kind, config.response):
-        return responses
-    return responses.to(config.response)
+    return responses.to(kind_read(config, responses.kind))
 
 
 def check_equal_width(source: Responses, target: Responses) -> None:

@@ -16,7 +16,7 @@ from mgmp_jax.background import Background
 from mgmp_jax.config import EXTENDED, MGMPConfig
 from mgmp_jax.linear import check_width
 from mgmp_jax.methods import mgmp_step, mgmp_train
-from mgmp_jax.methods.fragments import pool_arrays, read_as
+from mgmp_jax.methods.fragments import kind_read, pool_arrays, read_as
 from mgmp_jax.methods.mgmp_fitted import FittedMGMP
 from mgmp_jax.methods.mgmp_train import Training
 from mgmp_jax.methods.protocol import Question
@@ -91,7 +91,7 @@ class MGMP:
             background = Background.of(behind, self.generator)
         source = read_as(config, own.source)
         models = [m for pair in own.pool for m in (*pair.homologous, *pair.non_homologous)]
-        found: set[ResponseKind] = {read_as(config, model).kind for model in models}
+        found: set[ResponseKind] = {kind_read(config, model.kind) for model in models}
         kinds = tuple(sorted(found))
         fixed = None if self.generator is None else self.generator.values
         data = pool_arrays(config, own, source, background, fixed)

@@ -17,6 +17,7 @@ from mgmp_jax.methods import mgmp_step
 from mgmp_jax.methods.fragments import (
     check_equal_width,
     fragment_maker,
+    kind_read,
     make_source_fragments,
     read_as,
 )
@@ -85,7 +86,7 @@ class FittedMGMP:
         Where it did not, a suspect's score can be compared with those of models that answer
         alike, but not with a threshold: a descendant that shows its labels only may score near 0.
         """
-        return read_as(self.config, suspect).kind in self.kinds
+        return kind_read(self.config, suspect.kind) in self.kinds
 
     def check_queries(self, suspect: Responses) -> None:
         """Raises ``ValueError`` unless a suspect answered the source's query set."""
