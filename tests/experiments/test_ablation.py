@@ -25,6 +25,8 @@ def test_variants_are_those_of_table_5_and_one_change_each() -> None:
         differ = [k for k, v in vars(variant).items() if v != first[k]]
         assert len(differ) == (2 if name == "without L_S and L_I" else 1), name
     assert longer["ten times the epochs"].epochs == 10 * first["epochs"]
+    (alone,) = ablation.make_rows(ablation.Args(part="table5"))
+    assert list(alone.variants) == list(ablation.TABLE_5)
     presets = ("demo", "small", "paper")
     rows = [row for p in presets for row in ablation.make_rows(ablation.Args(preset=p))]
     assert len({repr(row) for row in rows}) == 9
