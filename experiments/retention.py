@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from _run import address, draw_picture, open_store, results_of, run, show
+from configs.cifar import ROWS
 from configs.common import at_least_one
 from configs.retention import EVALUATION, ONE_SCALE, PLAIN, POOL, PRESETS, VARIANTS, Args
 
@@ -157,7 +158,9 @@ def main(args: Args) -> dict[str, Any]:
         }
 
     results = results_of("retention", folder, args, make)
-    draw_picture(reporting.plot_retention, folder / "retention.png", curves(results), paper=0.9193)
+    row, figures = next((n, paper) for n, (arch, *_, paper) in ROWS.items() if arch == args.arch)
+    line = {"row": row, "paper": float(figures.split()[0])}
+    draw_picture(reporting.plot_retention, folder / "retention.png", curves(results), **line)
     table = tables.pivot("fine-tuned for", tables.retention(results))
     show(table, folder, "results.json", "retention.png")
     return results

@@ -34,7 +34,8 @@ class MGMPConfig:
         align: map targets linearly into the source's coordinates first.
         context: let the classifier see, beside a pair of fragments, their product and
             :func:`mgmp_jax.dna.set_context`.
-        temperature: ``tau`` of Eq. 5 and 6.
+        temperature: ``tau`` of Eq. 5 and 6. Like the next four, of no effect without a generator
+            that is trained: nothing else has a gradient from Eq. 7.
         similarity_weight: of Eq. 5 in the loss; the paper's is 1.
         cohesion_weight: of Eq. 6 in the loss; the paper's is 1.
         weight_decay: ``lambda`` of Eq. 7.

@@ -2,8 +2,8 @@
 
 This file depends on JAX and optax only, so it can be used from any project.
 Fragments are rows: ``source``, ``homologous`` and ``non_homologous`` are ``[n, d]``
-arrays whose rows ``i`` belong to the same query. Similarities are computed in float32
-(float64 where the inputs are).
+arrays whose rows ``i`` belong to the same query, with entries below 1e38 in size. Similarities
+are computed in float32 (float64 where the fragments are).
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ def similarity_loss(
         ValueError: shapes differ or are not ``[n, d]``, or an argument is out of range.
     """
     _check(source, homologous, non_homologous, temperature, reduction, block_size)
-    s, t, n = (_normalise(x) for x in (source, homologous, non_homologous))
+    (s, t, n), tau = _prepare(source, homologous, non_homologous, temperature)
 
     def row_losses(rows: Array) -> Array:
-        positive = jnp.sum(s[rows] * t[rows], axis=-1) / temperature
-        negatives = _matmul(s[rows], n.T) / temperature
+        positive = jnp.sum(s[rows] * t[rows], axis=-1) / tau
+        negatives = _matmul(s[rows], n.T) / tau
         return jax.nn.logsumexp(negatives, axis=-1) - positive
 
     total = _sum_over_rows(row_losses, len(s), block_size)
@@ -88,11 +88,11 @@ def cohesion_loss(
     Args, Returns and Raises as in :func:`similarity_loss`.
     """
     _check(source, homologous, non_homologous, temperature, reduction, block_size)
-    models = [_normalise(x) for x in (source, homologous, non_homologous)]
+    models, tau = _prepare(source, homologous, non_homologous, temperature)
     n = len(source)
 
     def row_losses(rows: Array) -> Array:
-        similarities = [_matmul(m[rows], m.T) / temperature for m in models]
+        similarities = [_matmul(m[rows], m.T) / tau for m in models]
         pairs = jnp.logaddexp(jnp.logaddexp(similarities[0], similarities[1]), similarities[2])
         is_self = rows[:, None] == jnp.arange(n)[None, :]
         return -jnp.sum(jnp.where(is_self, 0.0, pairs), axis=-1)
@@ -164,10 +164,9 @@ def blockwise_dna_loss(
         ValueError: shapes differ or are not ``[n, d]``, or an argument is out of range.
     """
     _check(source, homologous, non_homologous, temperature, reduction, block_size)
-    sets = [_normalise(x) for x in (source, homologous, non_homologous)]
-    dtype = jnp.result_type(*sets)
-    scaled = (x.astype(dtype) / jnp.sqrt(jnp.asarray(temperature, dtype)) for x in sets)
-    n = len(sets[0])
+    sets, tau = _prepare(source, homologous, non_homologous, temperature)
+    scaled = (x / jnp.sqrt(tau) for x in sets)
+    n = len(source)
     shares = (1 / n, 1 / max(n * (n - 1), 1)) if reduction == "mean" else (1.0, 1.0)
     return _weighted_dna_loss(*scaled, shares, min(block_size, n))
 
@@ -253,7 +252,7 @@ def provenance_loss(logits: Float[Array, " m"], labels: Float[Array, " m"]) -> F
     """Mean binary cross-entropy of the provenance classifier (Eq. 8).
 
     Args:
-        logits: the classifier's outputs before the sigmoid, ``[m]``.
+        logits: the classifier's outputs before the sigmoid, ``[m]``, finite.
         labels: 1 where the pair of fragments is homologous, 0 where not, ``[m]``.
 
     Returns:
@@ -274,6 +273,14 @@ def provenance_loss(logits: Float[Array, " m"], labels: Float[Array, " m"]) -> F
 def _at_least_float32(x: Array) -> Array:
     x = jnp.asarray(x)
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+
+
+def _prepare(*fragments_and_temperature: Any) -> tuple[list[Array], Array]:
+    """Normalises all fragments, and brings them and the temperature to one type."""
+    *fragments, temperature = fragments_and_temperature
+    sets = [_normalise(x) for x in fragments]
+    dtype = jnp.result_type(*sets)
+    return [x.astype(dtype) for x in sets], jnp.asarray(temperature, dtype)
 
 
 def _normalise(x: Array) -> Array:

@@ -251,6 +251,17 @@ def test_blockwise_has_the_value_and_gradients_of_the_plain_loss(
         assert np.abs(gradients[1]).max() > 0
 
 
+@pytest.mark.parametrize(
+    "loss", [similarity_loss, cohesion_loss, dna_loss, blockwise_dna_loss], ids=lambda f: f.__name__
+)
+def test_the_fragments_decide_the_type_not_the_temperature(loss: Callable) -> None:
+    sets = [x.astype(np.float32) for x in fragments(7, 5, seed=13)]
+    with jax.enable_x64(True):
+        for tau in (0.5, np.float64(0.5), jnp.float64(0.5)):
+            assert loss(*sets, temperature=tau).dtype == jnp.float32
+        assert loss(sets[0], sets[1].astype(float), sets[2], temperature=0.5).dtype == jnp.float64
+
+
 def test_blockwise_takes_single_precision_and_one_fragment() -> None:
     sets = [x.astype(np.float32) for x in fragments(40, 6, seed=12)]
     for rows in (40, 1):

@@ -199,7 +199,7 @@ def plot_forgetting(
 
 
 def plot_retention(
-    path: str | Path, methods: Mapping[str, Mapping[str, Sequence[float]]], paper: float
+    path: str | Path, methods: Mapping[str, Mapping[str, Sequence[float]]], row: int, paper: float
 ) -> None:
     """Draws accuracy per fragment against what fine-tuning left of the source.
 
@@ -207,14 +207,15 @@ def plot_retention(
         path: of the PNG.
         methods: for each method the accuracy ``"left"`` on the source's data and the
             ``"accuracy"`` per fragment, a number for each strength of fine-tuning.
-        paper: the paper's accuracy, drawn as a line.
+        row: of the paper's Table 1.
+        paper: the paper's accuracy in that row, drawn as a line.
     """
     figure = _figure((7.2, 5.0))
     axis = figure.subplots()
     for method, marker in zip(methods, "osD^vPX*", strict=False):
         points = methods[method]
         axis.plot(points["left"], points["accuracy"], marker=marker, label=method)
-    axis.axhline(paper, color="black", linewidth=0.8, linestyle="--", label="the paper, row 1")
+    axis.axhline(paper, color="black", linewidth=0.8, linestyle="--", label=f"the paper, row {row}")
     axis.axhline(0.5, color="grey", linewidth=0.6, linestyle=":")
     axis.set(xlabel="accuracy left on the source's data", ylabel="accuracy per fragment")
     axis.set(xlim=(0, 1), ylim=(0.45, 1.02))

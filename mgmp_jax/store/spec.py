@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from typing import Any, Literal
@@ -77,7 +78,7 @@ class ModelSpec:
                     f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}"
                 )
 
-    @property
+    @functools.cached_property
     def address(self) -> str:
         """Gives a readable name, unique to the spec: the folder of the model."""
         text = json.dumps(fields(self), sort_keys=True)

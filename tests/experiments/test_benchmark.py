@@ -121,9 +121,10 @@ def test_pytorch_takes_the_same_step() -> None:
     theirs = _torch_models.dna_loss(*map(torch.tensor, sets), 0.5).item()
     assert theirs == pytest.approx(float(dna_loss(*sets, temperature=0.5)), rel=1e-5)
     torch.manual_seed(0)
-    reader, judge = _torch_models.Reader("resnet18", 2, 5), _torch_models.classifier(10, 0.0)
+    # PyTorch 2.13 damages its heap where convolutions are narrower, on CPUs without AVX-512
+    reader, judge = _torch_models.Reader("resnet18", 8, 5), _torch_models.classifier(10, 0.0)
     loss = _torch_models.mgmp_loss(reader, judge, 0.5, 1e-4)
-    frozen = [_torch_models.Reader("resnet18", 1, 5).eval() for _ in range(3)]
+    frozen = [_torch_models.Reader("resnet18", 8, 5).eval() for _ in range(3)]
     images = torch.tensor(np.random.default_rng(8).integers(0, 256, (4, 32, 32, 3), np.uint8))
     images = images.to(_torch_models.DEVICE)
     answers = _torch_models.answering(frozen)(images)
