@@ -186,17 +186,19 @@ def rank(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         rows: of :func:`scan`.
 
     Returns:
-        The same rows with all of :data:`COLUMNS`, sorted by lineage, then by knowledge. Files with
-        equal contents are one suspect, which is counted once. What
-        UTF-8 cannot write, as in some names of files, is there with backslashes.
+        The same rows with all of :data:`COLUMNS`, sorted by lineage, then by knowledge. Files of
+        equal contents are one suspect; who is not homologous has p = 1, so that q bounds the
+        others' false discoveries. What UTF-8 cannot write has backslashes.
     """
     ranked = [
         {name: _writable(cell) for name, cell in (dict.fromkeys(COLUMNS) | row).items()}
         for row in rows
     ]
     for question in _QUESTIONS:
-        tested = [row for row in ranked if row[f"{question}_p_value"] is not None]
-        p = {row.get("sha256") or row["file"]: row[f"{question}_p_value"] for row in tested}
+        value, said = f"{question}_p_value", f"{question}_verdict"
+        tested, p = [row for row in ranked if row[value] is not None], {}
+        for row in tested:
+            p[row.get("sha256") or row["file"]] = row[value] if row[said] == "homologous" else 1.0
         if p:
             q = dict(zip(p, stats.false_discovery_control(list(p.values())), strict=True))
             for row in tested:

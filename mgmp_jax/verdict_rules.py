@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 
 from mgmp_jax.linear import num_varying
@@ -47,11 +48,13 @@ def lineage_answer(method: FittedSiblingTest, suspect: Responses, level: float) 
     """
     found = method.test(suspect)
     score, p, m = found.deviations, found.p_value, found.num_siblings
+    higher = _number_above(p, m)
     if p <= level:
         verdict: Verdict = "homologous"
         reason = (
-            "It resembles the source more than its siblings; if these differ by the seed alone, it "
-            f"depends on this very training run.{'' if method.controls else _NO_CONTROLS}"
+            f"It resembles the source more than {f'all but {higher} of' if higher else 'all'} its "
+            f"{m} siblings; if these differ by the seed alone, it depends on this very training "
+            f"run, says the test with p = {p:.3g}.{'' if method.controls else _NO_CONTROLS}"
         )
     elif 1 / (m + 1) > level:
         verdict = "inconclusive"
@@ -62,8 +65,8 @@ def lineage_answer(method: FittedSiblingTest, suspect: Responses, level: float) 
     else:
         verdict = "inconclusive"
         reason = (
-            "It does not resemble the source more than its siblings, which is no evidence of "
-            "innocence: the test may lack power."
+            f"It resembles {higher} of its {m} siblings at least as much as the source, which is "
+            "no evidence of innocence: the test may lack power."
         )
     others = tuple((f"sibling {i}", float(z)) for i, z in enumerate(found.sibling_deviations))
     return Answer("lineage", method.name, verdict, reason, score, p, others)
@@ -79,16 +82,19 @@ def comparable(
 ) -> dict[int, Responses]:
     """Selects the calibration models with whose scores a suspect's may be compared.
 
-    Where p decides alone they must answer with at least as many numbers: a wider suspect scores
-    higher, whatever it knows.
+    A score also depends on how many coordinates vary between queries, whatever the model knows.
+    MGMP's rises with them, so its calibration models must have at least as many as the suspect;
+    for other similarities, which rise or fall, equally many.
 
     Args:
         method: of knowledge.
         suspect: responses that it reads.
         models: responses of the calibration models by place, of the suspect's kind.
     """
-    least = 0 if has_thresholds(method, suspect) else num_varying(suspect.values)
-    return {i: model for i, model in models.items() if model.values.shape[1] >= least}
+    width, is_like = num_varying(suspect.values), operator.eq
+    if isinstance(method, FittedMGMP):
+        is_like = operator.ge
+    return {i: model for i, model in models.items() if is_like(num_varying(model.values), width)}
 
 
 def why_not_compared(
@@ -113,9 +119,12 @@ def why_not_compared(
     unread = [model for i, model in models.items() if i not in read]
     why = method.reads(unread[0]) if unread else None
     if why is None and len(models) == total:
+        width, unlike = num_varying(suspect.values), "another number of coordinates vary than the"
+        if isinstance(method, FittedMGMP):
+            unlike = "fewer coordinates vary than the"
         why = (
-            f"they answer with fewer numbers than its {num_varying(suspect.values)}, and a wider "
-            "model scores higher, whatever it knows; give calibration models as wide"
+            f"in their answers {unlike} {width} of the suspect's, and scores depend on how many "
+            f"do, whatever a model knows; give calibration models with {width}"
         )
     return (
         f" {missing} of {total} calibration models cannot be compared with a suspect that answers "
@@ -168,7 +177,7 @@ def knowledge_verdict(
             f"{above}; without calibration models this has no error rate.{_unknown(method)}",
         )
     if p <= level:
-        higher = round(p * (m + 1)) - 1
+        higher = _number_above(p, m)
         but = f"but {higher} of " if higher else ""
         return "homologous", f"{above}, above all {but}{m} calibration models.{_unknown(method)}"
     if 1 / (m + 1) > level:
@@ -187,6 +196,11 @@ def _unknown(method: Fitted) -> str:
             "score as high."
         )
     return ""
+
+
+def _number_above(p: float, m: int) -> int:
+    """How many of ``m`` models score at least as high as the one whose p-value this is."""
+    return round(p * (m + 1)) - 1
 
 
 def _models_for(level: float) -> int:

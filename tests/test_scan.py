@@ -75,13 +75,29 @@ def test_a_ranking_is_no_suspect_and_a_table_of_none_is_said(
 
 def test_copies_of_a_file_are_one_suspect() -> None:
     def row(file: str, p: float) -> dict[str, Any]:
-        return {"file": file, "sha256": file[0], "lineage_p_value": p, "knowledge_p_value": None}
+        found = {"lineage_p_value": p, "lineage_verdict": "homologous"}
+        return {"file": file, "sha256": file[0], "knowledge_p_value": None, **found}
 
-    once = {row["file"]: row["lineage_q_value"] for row in rank([row("a", 0.05), row("b", 0.5)])}
-    copied = rank([row("a", 0.05), row("a2", 0.05), row("a3", 0.05), row("b", 0.5)])
+    once = {row["file"]: row["lineage_q_value"] for row in rank([row("a", 0.02), row("b", 0.05)])}
+    copied = rank([row("a", 0.02), row("a2", 0.02), row("a3", 0.02), row("b", 0.05)])
     assert {one["file"]: one["lineage_q_value"] for one in copied} == {
         **once, "a2": once["a"], "a3": once["a"]
     }  # fmt: skip
+
+
+def test_what_a_threshold_leaves_keeps_its_false_discovery_rate() -> None:
+    """Of 100 suspects 30 have p = 0.01 but too low a DNA score, which helps no innocent."""
+
+    def row(i: int) -> dict[str, Any]:
+        p, verdict = (0.01, "inconclusive") if i < 30 else (0.5, "inconclusive")
+        p, verdict = (0.03, "homologous") if i >= 98 else (p, verdict)
+        found = {"knowledge_p_value": p, "knowledge_verdict": verdict}
+        return {"file": str(i), "lineage_p_value": None, **found}
+
+    q = {one["file"]: one["knowledge_q_value"] for one in rank([row(i) for i in range(100)])}
+    assert stats.false_discovery_control([0.01] * 30 + [0.03] * 2 + [0.5] * 68)[31] < 0.1
+    assert q["99"] == 1.0 and q["0"] == 1.0
+    assert rank([row(98), row(99)])[0]["knowledge_q_value"] == pytest.approx(0.03)
 
 
 def test_rows_are_ranked_with_a_q_value_for_each_question(
@@ -91,7 +107,10 @@ def test_rows_are_ranked_with_a_q_value_for_each_question(
     suspects.append(Portion(tmp_path / "suspects/d.npz"))
     found = rank(list(scan(verifier, suspects, tmp_path / "j")))
     assert Path(found[0]["file"]).stem == "b" and Path(found[-1]["file"]).stem == "d"
-    p = [row["lineage_p_value"] for row in found[:3]]
+    p = [
+        row["lineage_p_value"] if row["lineage_verdict"] == "homologous" else 1.0
+        for row in found[:3]
+    ]
     assert [row["lineage_q_value"] for row in found[:3]] == pytest.approx(
         list(stats.false_discovery_control(p))
     )

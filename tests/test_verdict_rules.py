@@ -66,20 +66,49 @@ def test_no_threshold_holds_for_a_kind_that_no_model_of_the_pool_answered(
     assert "δ does not hold" in labels.verify(stolen).knowledge.reason
 
 
-def test_models_narrower_than_a_suspect_give_it_no_p_where_p_decides_alone(
+def test_models_narrower_than_a_suspect_give_it_no_p(
     family: Family, verifier: Verifier, references: ReferenceSet
 ) -> None:
-    wide = family.tuned(family.noise(), width=9)
-    found = verifier.verify(wide.to("probabilities")).knowledge
-    assert (found.verdict, found.p_value) == ("inconclusive", None)
-    assert "they answer with fewer numbers than its 9" in found.reason
-    assert verifier.verify(wide).knowledge.p_value is not None  # δ guards it
-    similar = Verifier.fit(references, [Similarity("linear CKA")])
-    assert similar.verify(wide).knowledge.p_value is None
+    for start in (family.noise(), family.own):
+        wide = family.tuned(start, width=9)
+        for suspect in (wide, wide.to("probabilities")):
+            found = verifier.verify(suspect).knowledge
+            assert (found.p_value, found.m) == (None, 0) and found.verdict != "homologous"
+    assert "fewer coordinates vary than the 9 of the suspect's" in found.reason
     few = [family.tuned(family.noise(), width=9) for _ in range(3)]
-    more = similar.calibrate([*references.controls, *few])
+    more = verifier.calibrate([*references.controls, *few])
     assert more.verify(wide).knowledge.m == 3
     assert "19 of 22 calibration models cannot be compared" in more.verify(wide).knowledge.reason
+    narrow = family.tuned(family.own, width=4)
+    assert more.verify(narrow).knowledge.m == 22
+
+
+@pytest.mark.parametrize("name", ["LEEP", "linear CKA"])
+def test_a_similarity_is_compared_among_models_of_one_width(
+    family: Family, references: ReferenceSet, name: str
+) -> None:
+    """LEEP falls with the number of classes: noise of two classes scores above all of five."""
+    verifier = Verifier.fit(references, [Similarity(name)])
+    noise = np.random.default_rng(3).normal(size=(500, 2))
+    for suspect in (noise, np.repeat(noise, 4, axis=1)):
+        found = verifier.verify(Responses(suspect, "logits", family.queries)).knowledge
+        assert (found.verdict, found.p_value) == ("inconclusive", None)
+    assert "another number of coordinates vary than the 8 of the suspect's" in found.reason
+    assert verifier.verify(family.tuned(family.noise())).knowledge.m == 19
+
+
+def test_classes_that_no_answer_names_make_no_model_wide(
+    family: Family, references: ReferenceSet
+) -> None:
+    """Of ten classes calibration models name five, and a suspect eight."""
+
+    def named(number: int, seed: int) -> Responses:
+        labels = np.random.default_rng(seed).integers(0, number, 500)
+        return Responses(np.eye(10)[labels], "labels", family.queries)
+
+    verifier = Verifier.fit(references, [METHOD]).calibrate([named(5, seed) for seed in range(19)])
+    assert verifier.verify(named(8, 20)).knowledge.m == 0
+    assert verifier.verify(named(5, 21)).knowledge.m == 19
 
 
 @pytest.mark.parametrize("others", [[0.1, np.nan], [np.inf]])

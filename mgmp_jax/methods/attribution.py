@@ -277,7 +277,8 @@ def exact_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:
         ValueError: a score is not finite.
     """
     _check_finite(scores)
-    return np.asarray(np.mean(scores >= scores[..., :1], axis=-1))
+    rounding = 1e-9 * np.max(np.abs(scores), axis=-1, keepdims=True)
+    return np.asarray(np.mean(scores >= scores[..., :1] - rounding, axis=-1))
 
 
 def t_tail_p(scores: Float[np.ndarray, "... c"]) -> Float[np.ndarray, "..."]:

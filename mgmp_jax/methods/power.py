@@ -48,7 +48,8 @@ def power(
         suspects: models of one kind, which answer in one kind; descendants for power, controls
             for the level.
         statistics: as for :func:`sibling_test`.
-        background: likewise.
+        background: likewise. :class:`mgmp_jax.methods.SiblingTest` regresses nothing out by default
+            at 256 queries or fewer, or where the others are wide: give ``"none"`` there.
         controls: likewise. A suspect that is one of several is judged as if it were not: the
             scores of all candidates change by one factor.
         num_queries: numbers of queries, drawn at random from those that were answered.

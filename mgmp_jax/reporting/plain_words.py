@@ -148,10 +148,12 @@ def sentence(knowledge: Answer, lineage: Answer, siblings: bool = False) -> str:
         "Undecided": f"whether {what} remains undecided",
     }[short_answer(knowledge)]
     where = "it depends on the source’s own training run"
+    p = lineage.p_value
+    says = "" if p is None else f"the test says, with p = {p:.3g}, that "
     second = {
         "Not asked": f"whether {where} was not asked",
         "Could not be asked": f"whether {where} could not be asked",
-        "Yes": where,
+        "Yes": f"{says}{where}",
     }.get(short_answer(lineage), f"whether {where} remains undecided")
     both = f"{first}; separately, {second}."
     if {"Yes", "No"} & {short_answer(knowledge), short_answer(lineage)}:

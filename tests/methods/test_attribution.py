@@ -141,6 +141,9 @@ def test_the_background_leaves_the_candidate_itself_out() -> None:
 def test_p_values() -> None:
     scores = np.array([[3.0, 1, 2, 3], [4, 1, 2, 3], [0, 1, 2, 3], [1, 1, 1, 1]])
     np.testing.assert_array_equal(attribution.exact_p(scores), [0.5, 0.25, 1, 1])
+    assert (
+        attribution.exact_p(np.array([0.3, 0.1 + 0.2 - 1e-12, 0.1, 0])) == 0.5
+    )  # but for rounding
     t = (4 - 2) / (1 * np.sqrt(1 + 1 / 3))
     np.testing.assert_allclose(attribution.t_tail_p(scores)[1], stats.t.sf(t, 2))
     assert attribution.t_tail_p(scores)[3] == 1  # siblings that score alike give no spread

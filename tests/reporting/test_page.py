@@ -18,6 +18,7 @@ from mgmp_jax.reporting import page_sections, plain_words, write_page
 from tests.made_evidence import DIGESTS, answer, make_evidence
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
+DEPENDS = "the test says, with p = 0.1, that it depends on the source’s own training run."
 HOMOLOGOUS = make_evidence(
     answer("knowledge", "homologous", 0.97125), answer("lineage", "homologous", 4.318)
 )
@@ -171,7 +172,7 @@ def test_ranks_are_of_all_scores_with_the_model_in_question_marked(tmp_path: Pat
         (
             "homologous",
             "If the conditions below hold, the suspect answers like a model that knows what the "
-            "source knows; separately, it depends on the source’s own training run.",
+            f"source knows; separately, {DEPENDS}",
             ["Yes", "Yes"],
         ),
         (
@@ -189,8 +190,8 @@ def test_ranks_are_of_all_scores_with_the_model_in_question_marked(tmp_path: Pat
         ),
         (
             "not asked",
-            "If the conditions below hold, whether the suspect knows what the source knows was "
-            "not asked; separately, it depends on the source’s own training run.",
+            "If the conditions below hold, whether the suspect knows what the source knows was not "
+            f"asked; separately, {DEPENDS}",
             ["Not asked", "Yes"],
         ),
         (
