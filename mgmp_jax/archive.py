@@ -10,13 +10,13 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from mgmp_jax import files
 from mgmp_jax.config import MGMPConfig
-from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest, FittedSimilarity
+from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest, FittedSimilarity, Kept
 from mgmp_jax.queries import QuerySet
 from mgmp_jax.seal import seal, unseal
 from mgmp_jax.stamps import check_time, library_version
@@ -217,7 +217,7 @@ def _describe_method(method: Fitted) -> tuple[dict[str, Any], np.ndarray | None]
         "fragments": None,
         "withheld": None,
     }
-    about |= method.settings
+    about |= cast(Kept, method).settings
     if not isinstance(method, FittedMGMP):
         return about, None
     about["responses"] = method.source.kind

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from mgmp_jax import files
 from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.growth import Point, grow
-from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest, FittedSimilarity
+from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest, FittedSimilarity, Kept
 from mgmp_jax.methods.protocol import Question
 from mgmp_jax.report import Answer, Report, Verdict
 from mgmp_jax.responses import Responses
@@ -279,7 +279,7 @@ def _conditions(method: Fitted, suspect: Responses) -> Conditions:
         n,
         suspect.kind,
         width,
-        method.settings,
+        cast(Kept, method).settings,
         not isinstance(method, FittedMGMP) or method.knows_kind(suspect),
     )
 

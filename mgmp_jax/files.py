@@ -8,6 +8,7 @@ import json
 import math
 import os
 import platform
+import threading
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -58,7 +59,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     folders.make(path.parent)
     here = f".{path.name}.{platform.node()}-"
     _sweep(path.parent, here)
-    unfinished = path.with_name(f"{here}{os.getpid()}")
+    unfinished = path.with_name(f"{here}{os.getpid()}-{threading.get_ident()}")
     try:
         with naming(path, unfinished):
             yield unfinished
@@ -86,10 +87,9 @@ def naming(path: Path, unfinished: Path | None = None) -> Iterator[None]:
 
 
 def _sweep(folder: Path, begins: str) -> None:
-    """Deletes unfinished files of processes that are no more, named by a process each."""
-    unfinished = folder.glob(f"{glob.escape(begins)}*") if os.name == "posix" else ()
-    for left in unfinished:  # elsewhere asking for a process may end it
-        process = left.name.removeprefix(begins)
+    """Deletes unfinished files, named by process and thread, of processes that are no more."""
+    for left in folder.glob(f"{glob.escape(begins)}*") if os.name == "posix" else ():
+        process = left.name.removeprefix(begins).partition("-")[0]
         with contextlib.suppress(OSError):
             if process.isdecimal() and not _is_running(int(process)):
                 left.unlink()
@@ -97,7 +97,7 @@ def _sweep(folder: Path, begins: str) -> None:
 
 def _is_running(process: int) -> bool:
     try:
-        os.kill(process, 0)
+        os.kill(process, 0)  # which may end it where there is no POSIX
     except OSError as error:  # another user's runs, but may not be asked
         return not isinstance(error, ProcessLookupError)
     return True

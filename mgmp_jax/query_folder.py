@@ -43,6 +43,7 @@ class QueryFolder:
         Raises:
             FileExistsError: the folder holds query sets already, or other files of their names;
                 they stay as they are.
+            ValueError: a name has slashes.
             OSError: the disk is full or the folder cannot be written.
         """
         folder = Path(folder)
@@ -51,6 +52,8 @@ class QueryFolder:
                 f"{folder} holds frozen queries already, which stay as they are; choose another "
                 "folder"
             )
+        if wrong := [name for name in sets if Path(name).name != name or "\\" in name]:
+            raise ValueError(f"query sets are files: name them without slashes, got {wrong[0]!r}")
         created = now()
         about = {
             name: {

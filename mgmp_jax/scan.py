@@ -99,7 +99,7 @@ def find_suspects(paths: Sequence[str | Path]) -> list[Portion]:
     if not paths:
         raise ValueError("give at least one file of answers, or a folder of them; got none")
     found: dict[Path, Path] = {}
-    for path in map(Path, paths):
+    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
         if not path.exists():
             raise FileNotFoundError(f"no file or folder {path}")
         within = [path]

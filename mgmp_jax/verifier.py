@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mgmp_jax import files
 from mgmp_jax.answers import Answers, answers_to
@@ -17,6 +17,7 @@ from mgmp_jax.methods import (
     FittedMGMP,
     FittedSiblingTest,
     FittedSimilarity,
+    Kept,
     Method,
     SiblingTest,
 )
@@ -122,6 +123,9 @@ class Verifier:
             )
             for i, method in enumerate(methods)
         ]
+        for one in fitted:
+            if one.question != "knowledge" and not isinstance(one, FittedSiblingTest):
+                raise ValueError(f"{one.name} must ask about knowledge, not {one.question!r}")
         calibration = references.calibration or references.controls
         return cls(tuple(fitted), tuple(calibration), references.digests)
 
@@ -229,8 +233,9 @@ class Verifier:
         arrays: dict[str, Any] = {}
         methods = []
         for i, method in enumerate(self.methods):
-            about, of_method = method.to_arrays()
-            methods.append({"kind": kind_of(method), **about})
+            kind = kind_of(method)
+            about, of_method = cast(Kept, method).to_arrays()
+            methods.append({"kind": kind, **about})
             arrays |= {f"methods/{i}/{name}": array for name, array in of_method.items()}
         calibration = []
         for i, answers in enumerate(self.calibration):
@@ -290,7 +295,7 @@ class Verifier:
 
     def _knowledge(self, number: int, suspect: Responses, threshold: float, level: float) -> Answer:
         method = self.methods[number]
-        score = method.score(suspect)
+        score = float(method.score(suspect))
         models = self.calibrating(method.asks, suspect.kind)
         scores = self._calibration_scores(number, suspect.kind)
         read = {i: models[i] for i in scores}
@@ -331,7 +336,7 @@ class Verifier:
         if (number, kind) not in self._scores:
             method = self.methods[number]
             self._scores[number, kind] = {
-                i: (model.model or f"calibration model {i}", method.score(model))
+                i: (model.model or f"calibration model {i}", float(method.score(model)))
                 for i, model in self.calibrating(method.asks, kind).items()
                 if method.reads(model) is None
             }

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -237,13 +238,24 @@ def test_an_array_with_another_digest_or_none_is_named(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_taken_away(tmp_path: Path) -> None:
     path = tmp_path / "a[1].json"
     killed = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
-    left = tmp_path / f".a[1].json.{platform.node()}-{int(killed.stdout)}"
+    left = [
+        tmp_path / f".a[1].json.{platform.node()}-{int(killed.stdout)}{thread}"
+        for thread in ("", "-123")
+    ]
     kept = [
         tmp_path / f".a[1].json.{platform.node()}-{os.getppid()}",  # it is running
         tmp_path / f".a[1].json.elsewhere-{int(killed.stdout)}",
         tmp_path / f".b.json.{platform.node()}-{int(killed.stdout)}",
     ]
-    for one in (left, *kept):
+    for one in (*left, *kept):
         one.touch()
     files.write_json(path, {})
     assert sorted(tmp_path.iterdir()) == sorted([path, *kept])
+
+
+def test_threads_that_write_one_file_leave_it_whole(tmp_path: Path) -> None:
+    path, arrays = tmp_path / "a.npz", [np.full(20_000, i) for i in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda x: files.write_arrays(path, {"x": x}, {}), arrays * 10))
+    assert len(set(files.read_arrays(path)[0]["x"])) == 1
+    assert list(tmp_path.iterdir()) == [path]

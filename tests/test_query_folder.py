@@ -25,6 +25,13 @@ def test_frozen_queries_are_read_as_they_were(tmp_path: Path) -> None:
     assert found.sets["texts"].inputs == SETS["texts"].inputs
 
 
+@pytest.mark.parametrize("name", ["../evil", "a/b", "a\\b"])
+def test_query_sets_are_files_of_the_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="name them without slashes, got"):
+        QueryFolder.freeze(tmp_path / "queries", {name: SETS["rows"]})
+    assert not list(tmp_path.iterdir())
+
+
 def test_frozen_queries_stay_as_they_are(tmp_path: Path) -> None:
     QueryFolder.freeze(tmp_path, SETS)
     with pytest.raises(FileExistsError, match=r"stay as they are; choose another folder"):

@@ -1,9 +1,12 @@
 """Verdicts on knowledge: where δ holds, where p decides alone, and what has no p."""
 
 import dataclasses
+import json
 import subprocess
 import sys
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -18,6 +21,8 @@ from mgmp_jax.methods import (
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.report import Report, conformal_p
 from mgmp_jax.responses import Responses
+from mgmp_jax.similarities import linear_cka
+from mgmp_jax.statements.report_json import report_to_json
 from mgmp_jax.verifier import Verifier
 from tests.families import Family
 
@@ -199,3 +204,46 @@ def test_evidence_of_a_suspect_that_mgmp_cannot_read_is_gathered(family: Family)
     verifier = Verifier.fit(references, [MGMP(plain)])
     evidence = gather_evidence(verifier, family.tuned(family.own).to("labels"))
     assert "Not read: " in evidence.report.knowledge.reason and evidence.fragments is None
+
+
+class Mine:
+    """A method of somebody else, which has what the docs ask for and no more."""
+
+    name, asks = "mine", ""
+
+    def __init__(self, question: str = "knowledge") -> None:
+        self.question = question
+
+    def fit(self, references: ReferenceSet, *, seed: int = 0, folder: object = None) -> "Mine":
+        self.source = references.source
+        return self
+
+    def check_queries(self, suspect: Responses) -> None: ...
+
+    def reads(self, suspect: Responses) -> str | None:
+        return None
+
+    def score(self, suspect: Responses) -> jax.Array:
+        return linear_cka(self.source.values, suspect.values)
+
+
+def test_an_own_method_is_reported_but_not_saved_and_asks_about_knowledge(
+    family: Family, references: ReferenceSet, tmp_path: Path
+) -> None:
+    verifier = Verifier.fit(references, [Mine()])
+    found = verifier.verify(family.tuned(family.own))
+    assert type(found.knowledge.score) is type(found.knowledge.p_value) is float
+    assert hash(found) and json.dumps(report_to_json(found, created="2026-01-01T00:00:00+00:00"))
+    with pytest.raises(ValueError, match="Mine is no method that a verifier can save"):
+        verifier.save(tmp_path)
+    with pytest.raises(ValueError, match="mine must ask about knowledge, not 'lineage'"):
+        Verifier.fit(references, [Mine("lineage")])
+
+
+def test_no_setting_of_jax_changes_what_mgmp_says(family: Family, references: ReferenceSet) -> None:
+    few = dataclasses.replace(references, pool=references.pool[:2], controls=())
+    method, suspect = MGMP(EXTENDED.replace(epochs=1)), family.tuned(family.own)
+    scores = [Verifier.fit(few, [method]).verify(suspect).knowledge.score]
+    with jax.default_prng_impl("rbg"):
+        scores.append(Verifier.fit(few, [method]).verify(suspect).knowledge.score)
+    assert scores[0] == scores[1]

@@ -70,7 +70,7 @@ def _ask(
     width: tuple[int, ...] | None = None
     for start in range(0, len(queries), size):
         batch = queries.take(slice(start, start + size))
-        inputs = list(batch.inputs) if queries.modality == "texts" else batch.inputs
+        inputs = list(batch.inputs) if queries.modality == "texts" else batch.inputs.copy()
         try:
             answer = function(inputs)
         except (ValueError, OSError, ImportError):
@@ -80,7 +80,7 @@ def _ask(
                 f"{who} failed at queries {start} to {start + len(batch) - 1}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        part = as_numbers(answer, f"answers of {who}")
+        part = np.array(as_numbers(answer, f"answers of {who}"))  # whose memory may be used again
         if not part.ndim or len(part) != len(batch):
             raise ValueError(
                 f"{who} gave an array of shape {part.shape} for {len(batch)} queries; expected one "

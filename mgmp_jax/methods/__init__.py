@@ -4,7 +4,7 @@ from mgmp_jax.config import EXTENDED, PAPER, PAPER_WITHOUT_GENERATOR, MGMPConfig
 from mgmp_jax.methods.choice import CANDIDATES, ChosenMGMP, LeftOut
 from mgmp_jax.methods.mgmp import MGMP, Fit, fit_together
 from mgmp_jax.methods.mgmp_fitted import FittedMGMP
-from mgmp_jax.methods.protocol import Fitted, Method
+from mgmp_jax.methods.protocol import Fitted, Kept, Method
 from mgmp_jax.methods.sibling_test import FittedSiblingTest, SiblingTest
 from mgmp_jax.methods.similarity import FittedSimilarity, Similarity
 
@@ -20,6 +20,7 @@ __all__ = [
     "FittedMGMP",
     "FittedSiblingTest",
     "FittedSimilarity",
+    "Kept",
     "LeftOut",
     "MGMPConfig",
     "Method",

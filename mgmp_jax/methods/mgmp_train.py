@@ -63,7 +63,7 @@ class Training:
             ValueError: the folder holds another training, or ``generator_params`` do not fit.
         """
         width, inputs = self.data["source"].shape[-1], self.data.get("inputs")
-        variables = mgmp_step.init(self.config, inputs, width, jax.random.key(self.seed))
+        variables = mgmp_step.init(self.config, inputs, width, self._key)
         if self.generator_params is not None:
             _start_generator(variables, self.config, self.generator_params)
         if self.folder is not None:
@@ -79,7 +79,11 @@ class Training:
     @property
     def key(self) -> Any:
         """The PRNG key of dropout."""
-        return jax.random.fold_in(jax.random.key(self.seed), 1)
+        return jax.random.fold_in(self._key, 1)
+
+    @property
+    def _key(self) -> Any:
+        return jax.random.key(self.seed, impl="threefry2x32")  # whatever JAX's settings are
 
 
 def groups(trainings: Sequence[Training], together: int) -> list[list[int]]:

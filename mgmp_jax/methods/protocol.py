@@ -11,7 +11,7 @@ import numpy as np
 from mgmp_jax.references import ReferenceSet
 from mgmp_jax.responses import Responses
 
-__all__ = ["Fitted", "Method", "Question"]
+__all__ = ["Fitted", "Kept", "Method", "Question"]
 
 Question = Literal["knowledge", "lineage"]
 """Does the suspect know what the source knows, or does it depend on the source's own training
@@ -35,11 +35,6 @@ class Fitted(Protocol):
         """The name of the query set that it asks."""
         ...
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What it was made with, as JSON holds it; for reports."""
-        ...
-
     def check_queries(self, suspect: Responses) -> None:
         """Raises ``ValueError`` unless a suspect answered the query set that it was fitted on."""
         ...
@@ -56,12 +51,22 @@ class Fitted(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class Kept(Fitted, Protocol):
+    """A fitted method that a verifier can save, of this library."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was made with, as JSON holds it; for reports."""
+        ...
+
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Gives all that :meth:`from_arrays` needs: what JSON holds, and arrays by name."""
         ...
 
     @classmethod
-    def from_arrays(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Fitted:
+    def from_arrays(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Kept:
         """Makes it again."""
         ...
 

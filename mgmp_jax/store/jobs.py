@@ -2,7 +2,8 @@
 
     from mgmp_jax.store import ModelStore, jobs
 
-    jobs.train(ModelStore("models"), specs, jobs=4)
+    if __name__ == "__main__":  # the processes import the script that starts them
+        jobs.train(ModelStore("models"), specs, jobs=4)
 
 The models are a graph of independent trainings: a model comes after those that it starts or
 learns from. However many processes train them, and on whatever machine of one kind, the models are
@@ -72,6 +73,7 @@ def train(
         raise ValueError(f"jobs must be at least 1, got {jobs}")
     if num_gpus < 0:
         raise ValueError(f"num_gpus must be at least 0, got {num_gpus}")
+    specs = list(specs)
     plan = Plan(store, specs)
     _load_data(store, plan)
     number = min(best_number() if jobs is None else jobs, len(plan.needs))

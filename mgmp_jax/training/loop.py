@@ -191,7 +191,11 @@ def fit(
     scan = jax.default_backend() != "cpu" if scan is None else scan
     run_folder = None if folder is None else _run_folder(folder)
     first, state = (0, state) if run_folder is None else run_folder.resume(state)
-    if first >= epochs:
+    if first > epochs:
+        raise ValueError(
+            f"{folder} holds a training of {first} epochs, not {epochs}; choose another folder"
+        )
+    if first == epochs:
         return state
     mesh = _mesh_for(_batch_size(gather, data, order(first), scan), mesh, scan)
     # A copy, since the compiled epoch takes the memory of the state that it is given.

@@ -104,6 +104,12 @@ def test_a_model_that_was_there_already_is_said_to_be(by_two: ModelStore) -> Non
     assert attempt(by_two, SOURCE) == Outcome(text="nothing left to train")
 
 
+def test_specs_may_come_from_a_generator(by_two: ModelStore) -> None:
+    more = dataclasses.replace(STRANGERS[0], seed=8)
+    jobs.train(by_two, (spec for spec in [SOURCE, more]), jobs=1)
+    assert by_two.is_trained(more)
+
+
 def test_wrong_numbers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
         jobs.train(ModelStore(tmp_path), ALL, jobs=0)

@@ -87,6 +87,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, cut: st
             file.write('{"epoch": 4, "unfinished": true}\n')
     resumed = fit(folder=tmp_path / "cut")
     chex.assert_trees_all_equal(whole, resumed)
+    with pytest.raises(ValueError, match="holds a training of 6 epochs, not 3; choose another"):
+        fit(epochs=3, folder=tmp_path / "cut")
     rows = [
         [json.loads(line) for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
         for run in ("whole", "cut")
