@@ -15,7 +15,7 @@ core. With other numbers the last bits differ.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import jax
 
@@ -42,7 +42,7 @@ def best_number() -> int:
 
 def train(
     store: ModelStore,
-    specs: Sequence[ModelSpec],
+    specs: Iterable[ModelSpec],
     *,
     jobs: int | None = None,
     cluster: str | None = None,

@@ -336,9 +336,10 @@ def test_rematerialisation_and_padding_change_nothing() -> None:
         return jnp.sum(module.apply({"params": params}, tokens, train=False) ** 2)
 
     grads = gradients(plain, variables["params"], tokens)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-5)  # some are 40
     for module, given in (
         (remat, tokens),
         (plain, jnp.pad(tokens, ((0, 0), (0, 7)))),
     ):
         other = gradients(module, variables["params"], given)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), grads, other)
+        jax.tree.map(close, grads, other)
