@@ -275,10 +275,11 @@ def _at_least_float32(x: Array) -> Array:
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 
-def _prepare(*fragments_and_temperature: Any) -> tuple[list[Array], Array]:
+def _prepare(
+    source: Array, homologous: Array, non_homologous: Array, temperature: Any
+) -> tuple[list[Array], Array]:
     """Normalises all fragments, and brings them and the temperature to one type."""
-    *fragments, temperature = fragments_and_temperature
-    sets = [_normalise(x) for x in fragments]
+    sets = [_normalise(x) for x in (source, homologous, non_homologous)]
     dtype = jnp.result_type(*sets)
     return [x.astype(dtype) for x in sets], jnp.asarray(temperature, dtype)
 

@@ -102,6 +102,7 @@ def why_not_compared(
     suspect: Responses,
     models: Mapping[int, Responses],
     read: Mapping[int, Responses],
+    compared: int,
     total: int,
 ) -> str:
     """Says how many calibration models a suspect is not compared with, and why; or nothing.
@@ -111,9 +112,10 @@ def why_not_compared(
         suspect: likewise.
         models: likewise.
         read: those of them that the method reads.
+        compared: how many :func:`comparable` selects of these.
         total: how many calibration models there are.
     """
-    missing = total - len(comparable(method, suspect, read))
+    missing = total - compared
     if not missing:
         return ""
     unread = [model for i, model in models.items() if i not in read]

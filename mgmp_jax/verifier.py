@@ -301,10 +301,9 @@ class Verifier:
         read = {i: models[i] for i in scores}
         others = tuple(scores[i] for i in comparable(method, suspect, read))
         p = conformal_p(score, [other for _, other in others])
-        verdict, reason = knowledge_verdict(
-            method, suspect, score, p, len(others), threshold, level
-        )
-        lacking = why_not_compared(method, suspect, models, read, len(self.calibration))
+        m = len(others)
+        verdict, reason = knowledge_verdict(method, suspect, score, p, m, threshold, level)
+        lacking = why_not_compared(method, suspect, models, read, m, len(self.calibration))
         unlike = verdict == "homologous" or not has_thresholds(method, suspect)
         if lacking and p is None and unlike:
             verdict, reason = "inconclusive", "The score has no p-value."

@@ -207,7 +207,7 @@ def test_both_verdicts_are_said_in_one_sentence(
 ) -> None:
     text, page = read(tmp_path, ALL[name])
     assert sentence in page.words
-    assert re.findall(r'badge [\w-]+"><strong>([^<]+)', text) == badges
+    assert re.findall(r'class="badge [\w-]+"><strong>([^<]+)', text) == badges
 
 
 def test_least_p_and_its_bound_are_said_only_of_who_beat_all_others(tmp_path: Path) -> None:
