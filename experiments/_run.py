@@ -108,9 +108,13 @@ def claim(out: Path) -> None:
     out = out.resolve()
     if not first_says(out in _CLAIMED):
         first_alone(lambda: _take(out))
-    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(out / ".jax_cache"))
-    jax.config.update("jax_compilation_cache_dir", cache)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    cache = {
+        "jax_compilation_cache_dir": str(out / ".jax_cache"),
+        "jax_persistent_cache_min_compile_time_secs": 0.5,
+    }
+    for setting, value in cache.items():
+        if setting.upper() not in os.environ:
+            jax.config.update(setting, value)
     logging.getLogger("absl").setLevel(logging.ERROR)
 
 

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from mgmp_jax import files
 from mgmp_jax.answers import Answers, answers_to
 from mgmp_jax.growth import Point, grow
+from mgmp_jax.kinds import Question
 from mgmp_jax.methods import Fitted, FittedMGMP, FittedSiblingTest, FittedSimilarity, Kept
-from mgmp_jax.methods.protocol import Question
 from mgmp_jax.report import Answer, Report, Verdict
 from mgmp_jax.responses import Responses
 from mgmp_jax.stamps import library_version, versions

@@ -1,8 +1,12 @@
-"""The kinds of responses, apart so that command lines read them without importing NumPy."""
+"""The kinds of responses and of questions: no module here imports NumPy."""
 
 from typing import Literal
 
-__all__ = ["ResponseKind"]
+__all__ = ["Question", "ResponseKind"]
+
+Question = Literal["knowledge", "lineage"]
+"""Does the suspect know what the source knows, or does it depend on the source's own training
+run?"""
 
 ResponseKind = Literal[
     "logits", "log-probabilities", "probabilities", "embedding", "top-k", "labels"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from mgmp_jax.methods.protocol import Question
+from mgmp_jax.kinds import Question
 
 __all__ = ["Answer", "Report", "Verdict", "conformal_p", "false_positive_bound", "one_line"]
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from mgmp_jax.answers import answers_to
 from mgmp_jax.config import EXTENDED, PAPER_WITHOUT_GENERATOR, MGMPConfig
+from mgmp_jax.kinds import Question
 from mgmp_jax.methods.fragments import check_equal_width, read_as
 from mgmp_jax.methods.mgmp import MGMP, Fit, fit_together
 from mgmp_jax.methods.mgmp_fitted import FittedMGMP
-from mgmp_jax.methods.protocol import Question
 from mgmp_jax.references import Pair, ReferenceSet
 from mgmp_jax.training import console
 

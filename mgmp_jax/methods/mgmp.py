@@ -14,12 +14,12 @@ from mgmp_jax import models
 from mgmp_jax.arrays import check_whole
 from mgmp_jax.background import Background
 from mgmp_jax.config import EXTENDED, MGMPConfig
+from mgmp_jax.kinds import Question
 from mgmp_jax.linear import check_width
 from mgmp_jax.methods import mgmp_step, mgmp_train
 from mgmp_jax.methods.fragments import kind_read, pool_arrays, read_as
 from mgmp_jax.methods.mgmp_fitted import FittedMGMP
 from mgmp_jax.methods.mgmp_train import Training
-from mgmp_jax.methods.protocol import Question
 from mgmp_jax.queries import TRAINING, QuerySet
 from mgmp_jax.references import OneQuerySet, ReferenceSet
 from mgmp_jax.responses import ResponseKind, Responses

@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float
 
 from mgmp_jax.config import MGMPConfig
+from mgmp_jax.kinds import Question
 from mgmp_jax.linear import check_width, num_varying
 from mgmp_jax.methods import mgmp_step
 from mgmp_jax.methods.fragments import (
@@ -21,7 +22,6 @@ from mgmp_jax.methods.fragments import (
     make_source_fragments,
     read_as,
 )
-from mgmp_jax.methods.protocol import Question
 from mgmp_jax.queries import TRAINING
 from mgmp_jax.responses import ResponseKind, Responses
 

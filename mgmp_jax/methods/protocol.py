@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from mgmp_jax.kinds import Question
 from mgmp_jax.references import ReferenceSet
 from mgmp_jax.responses import Responses
 
-__all__ = ["Fitted", "Kept", "Method", "Question"]
-
-Question = Literal["knowledge", "lineage"]
-"""Does the suspect know what the source knows, or does it depend on the source's own training
-run?"""
+__all__ = ["Fitted", "Kept", "Method"]
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mgmp_jax.arrays import check_varied
+from mgmp_jax.kinds import Question
 from mgmp_jax.linear import check_width, num_varying
 from mgmp_jax.methods.attribution import (
     SiblingResult,
@@ -21,7 +22,6 @@ from mgmp_jax.methods.attribution import (
     t_tail_p,
 )
 from mgmp_jax.methods.candidates import Candidates, RegressedOut
-from mgmp_jax.methods.protocol import Question
 from mgmp_jax.queries import UNSEEN
 from mgmp_jax.references import ReferenceSet
 from mgmp_jax.responses import ResponseKind, Responses, can_convert

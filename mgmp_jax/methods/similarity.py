@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mgmp_jax.methods.protocol import Question
+from mgmp_jax.kinds import Question
 from mgmp_jax.queries import TRAINING
 from mgmp_jax.references import ReferenceSet
 from mgmp_jax.responses import Responses

@@ -6,7 +6,7 @@ import datetime
 import unicodedata
 from typing import Any
 
-from mgmp_jax.methods.protocol import Question
+from mgmp_jax.kinds import Question
 from mgmp_jax.report import Answer
 
 __all__ = [

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from mgmp_jax import files
-from mgmp_jax.methods.protocol import Question
+from mgmp_jax.kinds import Question
 from mgmp_jax.report import Answer, Report, Verdict
 from mgmp_jax.stamps import check_time, library_version, versions
 from mgmp_jax.verdict_rules import check_limits

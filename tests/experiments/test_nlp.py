@@ -1,6 +1,7 @@
 """experiments/nlp.py: its rows, its arguments, and a whole run of tiny models."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 from _rows import Row
 from configs import nlp as config
 
+from mgmp_jax import models
 from mgmp_jax.data import NUM_CLASSES, text
 from mgmp_jax.data.tokenizer import Tokens
+from mgmp_jax.models.transformer import Transformer
 from mgmp_jax.store import ModelStore
 
 TOKENS = Tokens("vocabulary", 100, 64)
@@ -118,6 +121,7 @@ def test_a_whole_run_and_the_same_again(tmp_path: Path, monkeypatch, few_epochs)
         mgmp={"epochs": 1, "batch_size": 20},
     )
     monkeypatch.setitem(config.PRESETS, "demo", tiny)
+    monkeypatch.setitem(models._MODELS, "distilbert", functools.partial(Transformer, depth=2))
     args = config.Args(preset="demo", pool_subsets=(3, 6), eval_subsets=(1,), out=tmp_path)
     (results,) = nlp.main(args)
     assert {len(m["evaluation"]) for m in results["methods"].values()} == {2}

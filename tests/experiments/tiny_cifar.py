@@ -17,8 +17,9 @@ PRESETS["demo"] = dataclasses.replace(
     PRESETS["demo"],
     widths={"alexnet": 2},
     examples=(400, 60),
-    source=(6, 20, 0.02),
-    target=(3, 10, 0.02),
+    source=(2, 20, 0.02),
+    target=(2, 10, 0.02),
+    checkpoints=2,
     num_queries=400,
     generator=("alexnet", 2, (1, 40, 0.05)),
     mgmp={"epochs": 2, "batch_size": 100},
@@ -27,8 +28,8 @@ PRESETS["demo"] = dataclasses.replace(
 _generate = glyphs.generate
 glyphs.generate = lambda name, split, n, of: _generate(name, split, min(n, 1000), of)
 _rows.DRAWN = 30
-_variants.EXTENDED = _variants.EXTENDED.replace(epochs=10)
-_variants.PAPER_WITHOUT_GENERATOR = _variants.PAPER_WITHOUT_GENERATOR.replace(epochs=20)
+_variants.EXTENDED = _variants.EXTENDED.replace(epochs=5)
+_variants.PAPER_WITHOUT_GENERATOR = _variants.PAPER_WITHOUT_GENERATOR.replace(epochs=5)
 
 if __name__ == "__main__":
     run(cifar.main, Args)
