@@ -3,7 +3,8 @@
 This file depends on JAX and optax only, so it can be used from any project.
 Fragments are rows: ``source``, ``homologous`` and ``non_homologous`` are ``[n, d]``
 arrays whose rows ``i`` belong to the same query, with entries below 1e38 in size. Similarities
-are computed in float32 (float64 where the fragments are).
+are computed in float32 (float64 where the fragments are). Rows that are sharded along explicit
+mesh axes are gathered first; inside ``jax.shard_map`` the losses are those of its part.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.core import Tracer
+from jax.sharding import NamedSharding, PartitionSpec
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -176,9 +178,10 @@ def _weighted_dna_loss(
     s: Array, t: Array, other: Array, shares: tuple[float, float], block_size: int
 ) -> Array:
     """Adds Eq. 5 and Eq. 6, each as a sum times its share, for similarities ``s @ t.T``."""
+    sets = s, t, other
     (similarity, cohesion), _ = jax.lax.scan(
-        lambda sums, rows: (_add(sums, _block((s, t, other), rows)[0]), None),
-        (jnp.zeros((), s.dtype), jnp.zeros((), s.dtype)),
+        lambda sums, rows: (_add(sums, _block(sets, rows)[0]), None),
+        (_zero(sets), _zero(sets)),
         _blocks(len(s), block_size),
     )
     return shares[0] * (similarity - jnp.sum(s * t)) - shares[1] * cohesion
@@ -197,8 +200,8 @@ def _loss_and_gradients(
         own = s[jnp.minimum(rows, n - 1)]
         return (_add(sums, new), columns + _matmul(negatives.T, own)), by_row
 
-    zero = jnp.zeros((), s.dtype)
-    carry = (zero, zero), jnp.zeros_like(s)
+    zero = _zero(sets)
+    carry = (zero, zero), zero + jnp.zeros_like(s)
     ((similarity, cohesion), columns), by_row = jax.lax.scan(
         add_block, carry, _blocks(n, block_size)
     )
@@ -231,6 +234,12 @@ def _block(sets: tuple[Array, Array, Array], rows: Array) -> tuple[Any, Any]:
     inverse = jnp.where(is_pair, 1 / of_pair, 0.0)
     shares = jnp.where(is_row, negatives / total, 0.0), [x * inverse for x in pairs]
     return (similarity, cohesion), shares
+
+
+def _zero(sets: tuple[Array, Array, Array]) -> Array:
+    """0, varying over the mesh axes of ``jax.shard_map`` that the fragments vary over."""
+    s, t, other = sets
+    return jnp.sum(s[:0]) + jnp.sum(t[:0]) + jnp.sum(other[:0])
 
 
 def _blocks(n: int, block_size: int) -> Array:
@@ -279,9 +288,16 @@ def _prepare(
     source: Array, homologous: Array, non_homologous: Array, temperature: Any
 ) -> tuple[list[Array], Array]:
     """Normalises all fragments, and brings them and the temperature to one type."""
-    sets = [_normalise(x) for x in (source, homologous, non_homologous)]
+    sets = [_normalise(_gather(x)) for x in (source, homologous, non_homologous)]
     dtype = jnp.result_type(*sets)
     return [x.astype(dtype) for x in sets], jnp.asarray(temperature, dtype)
+
+
+def _gather(x: Array) -> Array:
+    """Gathers what is sharded along explicit mesh axes: every fragment meets every other."""
+    sharding = jax.typeof(jnp.asarray(x)).sharding
+    is_sharded = any(axis is not None for axis in sharding.spec)
+    return jax.reshard(x, NamedSharding(sharding.mesh, PartitionSpec())) if is_sharded else x
 
 
 def _normalise(x: Array) -> Array:

@@ -3,12 +3,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from mgmp_jax.losses import (
     blockwise_dna_loss,
@@ -279,6 +281,29 @@ def test_blockwise_memory_is_linear_in_the_number_of_fragments() -> None:
         return compiled.memory_analysis().temp_size_in_bytes
 
     assert temporary(8192) < 4.5 * temporary(2048)
+
+
+@pytest.mark.parametrize("block_size", [None, 5])
+@pytest.mark.parametrize("loss", [dna_loss, blockwise_dna_loss], ids=lambda f: f.__name__)
+def test_sharded_fragments_give_the_same(loss: Callable, block_size: int | None) -> None:
+    chosen = {} if block_size is None else {"block_size": block_size}
+    gradients = jax.value_and_grad(functools.partial(loss, temperature=0.5, **chosen), (0, 1, 2))
+    sets = [x.astype(np.float32) for x in fragments(12, 5, seed=14)]
+    expected, rows = gradients(*sets), PartitionSpec("data")
+    for kind in (AxisType.Auto, AxisType.Explicit):
+        mesh = jax.make_mesh((1,), ("data",), axis_types=(kind,))
+        sharded = jax.device_put(sets, NamedSharding(mesh, rows))
+        chex.assert_trees_all_close(jax.jit(gradients)(*sharded), expected, atol=1e-5)
+        with jax.set_mesh(mesh):
+            chex.assert_trees_all_close(jax.jit(gradients)(*sharded), expected, atol=1e-5)
+    of_part = jax.shard_map(
+        lambda *parts: jax.tree.map(jnp.atleast_1d, gradients(*parts)),
+        mesh=mesh,
+        in_specs=rows,
+        out_specs=rows,
+    )
+    value, slopes = jax.jit(of_part)(*sharded)
+    chex.assert_trees_all_close((np.asarray(value)[0], slopes), expected, atol=1e-5)
 
 
 def test_blockwise_says_what_is_wrong() -> None:

@@ -226,10 +226,14 @@ def _epoch_runner(
     """``(state, data, index) -> (state, metrics [steps])``, what is common to epochs bound."""
     is_partial = isinstance(step, jax.tree_util.Partial)
     function, numbers = (step.func, step.args) if is_partial else (step, ())
-    if jax.process_count() > 1:
-        key, numbers = place((key, numbers), NamedSharding(mesh, PartitionSpec()))
+    key, numbers = place((key, numbers), NamedSharding(mesh, PartitionSpec()))
     run_epoch = _compiled_epoch(function, gather, mesh, scan)
-    return lambda state, data, index: run_epoch(state, data, index, key, numbers)
+
+    def run_on_mesh(state: TrainState, data: Any, index: Any) -> tuple[TrainState, Metrics]:
+        with jax.set_mesh(mesh):  # whatever mesh the caller has set
+            return run_epoch(state, data, index, key, numbers)
+
+    return run_on_mesh
 
 
 _AHEAD = 4

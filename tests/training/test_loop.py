@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import AxisType
 
 from mgmp_jax import models, training
 
@@ -224,6 +225,14 @@ def test_scan_and_single_steps_give_the_same(monkeypatch) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     by_scan = fit(step=training.make_step(loss_fn, OPTIMIZER))
     chex.assert_trees_all_close(by_step, by_scan, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("scan", [False, True])
+def test_a_mesh_that_the_caller_has_set_changes_nothing(kind: AxisType, scan: bool) -> None:
+    alone = fit(scan=scan)
+    with jax.set_mesh(jax.make_mesh((1,), ("theirs",), axis_types=(kind,))):
+        chex.assert_trees_all_equal(fit(scan=scan), alone)
 
 
 def test_order_is_a_permutation_decided_by_seed_and_epoch() -> None:
