@@ -1,8 +1,8 @@
-"""The kinds of responses and of questions: no module here imports NumPy."""
+"""Kinds of responses and of questions, apart so that command lines do not wait for NumPy."""
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
-__all__ = ["Question", "ResponseKind"]
+__all__ = ["Question", "ResponseKind", "check_is_kind"]
 
 Question = Literal["knowledge", "lineage"]
 """Does the suspect know what the source knows, or does it depend on the source's own training
@@ -12,3 +12,13 @@ ResponseKind = Literal[
     "logits", "log-probabilities", "probabilities", "embedding", "top-k", "labels"
 ]
 """What the numbers are that a model answers with."""
+
+
+def check_is_kind(kind: Any) -> None:
+    """Refuses what is no kind of responses.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if kind not in get_args(ResponseKind):
+        raise ValueError(f"kind must be one of {get_args(ResponseKind)}, got {kind!r}")

@@ -7,14 +7,14 @@ import functools
 import hashlib
 import warnings
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import scipy.special
 
 from mgmp_jax import files
 from mgmp_jax.arrays import as_matrix, as_numbers
-from mgmp_jax.kinds import ResponseKind
+from mgmp_jax.kinds import ResponseKind, check_is_kind
 from mgmp_jax.queries import QuerySet
 
 __all__ = ["FLOOR", "ResponseKind", "Responses", "can_convert"]
@@ -46,7 +46,7 @@ def can_convert(given: ResponseKind, wanted: ResponseKind) -> bool:
         ValueError: there is no such kind.
     """
     for kind in (given, wanted):
-        _check_is_kind(kind)
+        check_is_kind(kind)
     return given == wanted or wanted in _FURTHER_DOWN[given]
 
 
@@ -82,7 +82,7 @@ class Responses:
         self, values: Any, kind: ResponseKind, queries: QuerySet | str, model: str = ""
     ) -> None:
         name = f"responses of {model!r}" if model else "responses"
-        _check_is_kind(kind)
+        check_is_kind(kind)
         if not isinstance(queries, QuerySet | str):
             raise ValueError(
                 "queries must be the QuerySet that was asked, or its digest; got "
@@ -218,11 +218,6 @@ class Responses:
                 f"{path} is not a readable responses file ({error}); expected the format "
                 f"{_FORMAT}: delete it and take the responses again"
             ) from error
-
-
-def _check_is_kind(kind: Any) -> None:
-    if kind not in get_args(ResponseKind):
-        raise ValueError(f"kind must be one of {get_args(ResponseKind)}, got {kind!r}")
 
 
 def _of_labels(values: Any, name: str) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mgmp_jax.adapters.batches import Queries
 from mgmp_jax.answers import Answers
-from mgmp_jax.responses import ResponseKind
+from mgmp_jax.kinds import ResponseKind, check_is_kind
 
 __all__ = ["ADAPTERS", "Queries", "open_model", "record"]
 
@@ -54,10 +54,11 @@ def record(
         Responses, or responses by the names of the query sets.
 
     Raises:
-        ValueError: no adapter reads such a model, the right one has no such option, or the answers
-            are no numbers, one row a query.
+        ValueError: there is no such kind, no adapter reads such a model, the right one has no such
+            option, or the answers are no numbers, one row a query.
         ImportError: the model's framework is not installed; the message says what to install.
     """
+    check_is_kind(kind)
     for module in map(importlib.import_module, ADAPTERS.values()):
         if module.reads(model):
             known = inspect.signature(module.record).parameters

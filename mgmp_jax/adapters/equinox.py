@@ -19,10 +19,14 @@ _PIXELS = Pixels()
 
 
 def reads(model: Any) -> bool:
-    """Says whether a model is an Equinox module, or a pair of one and its ``equinox.nn.State``."""
+    """Says whether a model is an Equinox module, or a pair of one and its ``equinox.nn.State``.
+
+    A function in ``equinox.filter_jit`` is none: it takes a batch.
+    """
     if isinstance(model, tuple) and len(model) == 2:
         return reads(model[0]) and is_of(model[1], "equinox", "State")
-    return is_of(model, "equinox", "Module")
+    wrapped: Any = getattr(model, "__wrapped__", model)
+    return all(is_of(one, "equinox", "Module") for one in (model, wrapped))
 
 
 def record(

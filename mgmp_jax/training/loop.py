@@ -173,7 +173,8 @@ def fit(
         folder: for ``metrics.jsonl`` and checkpoints (``state/``), or one for each of a stack of
             models; ``None`` keeps nothing.
         keep_every: epochs from one checkpoint to the next; there is always one after the last.
-        on_epoch: called as ``(epochs done, state)`` after each epoch, before its checkpoint.
+        on_epoch: called as ``(epochs done, state)`` after each epoch, before its checkpoint. The
+            next epoch takes the state's memory: copy what is to last.
         mesh: devices over which the batch is split, by default those of :func:`data_mesh`. Where
             several processes train together (:func:`mgmp_jax.training.start_processes`), every one
             gives the same arguments and gets the same state; the first writes.

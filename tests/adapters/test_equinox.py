@@ -76,3 +76,12 @@ def test_a_model_is_opened_by_a_line(tmp_path: Path) -> None:
     assert adapters.record(model, ROWS).values.shape == (11, 3)
     with pytest.raises(ValueError, match=r"gave a builtins.function; expected an equinox.Module"):
         adapters.open_model(f"equinox:{path}:other")
+
+
+def test_a_compiled_function_takes_a_batch_a_compiled_module_one_query() -> None:
+    function = eqx.filter_jit(lambda rows: rows - rows.mean(axis=0, keepdims=True))
+    found = adapters.record(function, ROWS)
+    np.testing.assert_allclose(found.values, ROWS.inputs - ROWS.inputs.mean(axis=0), atol=1e-5)
+    module = eqx.nn.Linear(4, 3, key=jax.random.key(4))
+    compiled = adapters.record(eqx.filter_jit(module), ROWS)
+    np.testing.assert_allclose(compiled.values, adapters.record(module, ROWS).values, atol=1e-5)

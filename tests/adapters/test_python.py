@@ -1,3 +1,4 @@
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,12 @@ def test_answers_that_are_none_are_refused(answer, message: str) -> None:
 def test_what_nobody_reads_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no adapter reads a builtins.int; give a function"):
         adapters.record(3, IMAGES)
+
+
+def test_a_kind_that_there_is_not_is_refused_before_anything_is_asked() -> None:
+    unchecked = inspect.unwrap(adapters.record)  # as a user has it
+    with pytest.raises(ValueError, match=r"kind must be one of .* got 'scores'"):
+        unchecked(lambda _: pytest.fail("asked"), IMAGES, kind="scores")
 
 
 def test_options_of_other_adapters_are_refused() -> None:
