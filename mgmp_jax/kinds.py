@@ -15,10 +15,6 @@ ResponseKind = Literal[
 
 
 def check_is_kind(kind: Any) -> None:
-    """Refuses what is no kind of responses.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Raises a ``ValueError`` unless ``kind`` is a :data:`ResponseKind`."""
     if kind not in get_args(ResponseKind):
         raise ValueError(f"kind must be one of {get_args(ResponseKind)}, got {kind!r}")

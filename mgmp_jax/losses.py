@@ -4,12 +4,12 @@ This file depends on JAX and optax only, so it can be used from any project.
 Fragments are rows: ``source``, ``homologous`` and ``non_homologous`` are ``[n, d]``
 arrays whose rows ``i`` belong to the same query, with entries below 1e38 in size. Similarities
 are computed in float32 (float64 where the fragments are). Rows that are sharded along explicit
-mesh axes are gathered first; inside ``jax.shard_map`` the losses are those of its part.
+mesh axes are gathered first; inside ``jax.shard_map`` each device gets the loss of its own rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -167,7 +167,7 @@ def blockwise_dna_loss(
     """
     _check(source, homologous, non_homologous, temperature, reduction, block_size)
     sets, tau = _prepare(source, homologous, non_homologous, temperature)
-    scaled = (x / jnp.sqrt(tau) for x in sets)
+    scaled = (x / jnp.sqrt(tau) + _zero(sets) for x in sets)
     n = len(source)
     shares = (1 / n, 1 / max(n * (n - 1), 1)) if reduction == "mean" else (1.0, 1.0)
     return _weighted_dna_loss(*scaled, shares, min(block_size, n))
@@ -236,10 +236,10 @@ def _block(sets: tuple[Array, Array, Array], rows: Array) -> tuple[Any, Any]:
     return (similarity, cohesion), shares
 
 
-def _zero(sets: tuple[Array, Array, Array]) -> Array:
-    """0, varying over the mesh axes of ``jax.shard_map`` that the fragments vary over."""
+def _zero(sets: Iterable[Array]) -> Array:
+    """Makes a 0 that varies over every mesh axis of ``jax.shard_map`` that fragments vary over."""
     s, t, other = sets
-    return jnp.sum(s[:0]) + jnp.sum(t[:0]) + jnp.sum(other[:0])
+    return 0 * (s[0, 0] + t[0, 0] + other[0, 0])
 
 
 def _blocks(n: int, block_size: int) -> Array:

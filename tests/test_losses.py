@@ -287,7 +287,8 @@ def test_blockwise_memory_is_linear_in_the_number_of_fragments() -> None:
 @pytest.mark.parametrize("loss", [dna_loss, blockwise_dna_loss], ids=lambda f: f.__name__)
 def test_sharded_fragments_give_the_same(loss: Callable, block_size: int | None) -> None:
     chosen = {} if block_size is None else {"block_size": block_size}
-    gradients = jax.value_and_grad(functools.partial(loss, temperature=0.5, **chosen), (0, 1, 2))
+    plain = functools.partial(loss, temperature=0.5, **chosen)
+    gradients = jax.value_and_grad(plain, (0, 1, 2))
     sets = [x.astype(np.float32) for x in fragments(12, 5, seed=14)]
     expected, rows = gradients(*sets), PartitionSpec("data")
     for kind in (AxisType.Auto, AxisType.Explicit):
@@ -296,14 +297,19 @@ def test_sharded_fragments_give_the_same(loss: Callable, block_size: int | None)
         chex.assert_trees_all_close(jax.jit(gradients)(*sharded), expected, atol=1e-5)
         with jax.set_mesh(mesh):
             chex.assert_trees_all_close(jax.jit(gradients)(*sharded), expected, atol=1e-5)
-    of_part = jax.shard_map(
-        lambda *parts: jax.tree.map(jnp.atleast_1d, gradients(*parts)),
-        mesh=mesh,
-        in_specs=rows,
-        out_specs=rows,
-    )
-    value, slopes = jax.jit(of_part)(*sharded)
-    chex.assert_trees_all_close((np.asarray(value)[0], slopes), expected, atol=1e-5)
+        whole = jax.device_put(sets, NamedSharding(mesh, PartitionSpec()))
+        np.testing.assert_allclose(plain(*whole), expected[0], rtol=1e-5)
+    for second in (rows, PartitionSpec()):
+        specs = (rows, second, rows)
+        of_part = jax.shard_map(
+            lambda *parts: jax.tree.map(jnp.atleast_1d, gradients(*parts)),
+            mesh=mesh,
+            in_specs=specs,
+            out_specs=(rows, specs),
+        )
+        given = jax.device_put(sets, [NamedSharding(mesh, spec) for spec in specs])
+        value, slopes = jax.jit(of_part)(*given)
+        chex.assert_trees_all_close((np.asarray(value)[0], slopes), expected, atol=1e-5)
 
 
 def test_blockwise_says_what_is_wrong() -> None:

@@ -21,12 +21,13 @@ _PIXELS = Pixels()
 def reads(model: Any) -> bool:
     """Says whether a model is an Equinox module, or a pair of one and its ``equinox.nn.State``.
 
-    A function in ``equinox.filter_jit`` is none: it takes a batch.
+    A function in ``equinox.filter_jit`` is neither: it is asked in batches.
     """
     if isinstance(model, tuple) and len(model) == 2:
         return reads(model[0]) and is_of(model[1], "equinox", "State")
-    wrapped: Any = getattr(model, "__wrapped__", model)
-    return all(is_of(one, "equinox", "Module") for one in (model, wrapped))
+    is_bound = hasattr(model, "__self__")  # a method of a module, which takes one query, too
+    wrapped: Any = model if is_bound else getattr(model, "__wrapped__", model)
+    return is_of(model, "equinox", "Module") and (wrapped is model or reads(wrapped))
 
 
 def record(

@@ -14,13 +14,15 @@ import warnings
 from collections.abc import Sequence
 
 from mgmp_jax.cli.command import STOPPED, WRONG_INPUT
+from mgmp_jax.stamps import library_version
 
 __all__ = ["main"]
 
 _ABOUT = """Was this model trained starting from that one? From responses alone.
 
 queries, record, fit, verify: freeze what is asked, record what each model answers, fit a verifier
-to the models that you know, verify a suspect. Each verb shows an example with --help."""
+to the models that you know, verify a suspect. Each verb shows an example with --help, and --version
+is answered, too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: of the command line; by default those that the process was given.
     """
+    if [*(sys.argv[1:] if arguments is None else arguments)] == ["--version"]:
+        print(library_version())
+        return 0
     try:
         import tyro
     except ImportError:
@@ -36,9 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_INPUT
     from mgmp_jax.cli.verbs import VERBS
 
-    command = tyro.extras.subcommand_cli_from_dict(
-        VERBS, prog="mgmp", description=_ABOUT, args=arguments
-    )
+    try:
+        command = tyro.extras.subcommand_cli_from_dict(
+            VERBS, prog="mgmp", description=_ABOUT, args=arguments
+        )
+    except BrokenPipeError:  # of --help, whose reader has seen enough
+        _close_output()
+        return WRONG_INPUT
     warnings.showwarning = _warn
     try:
         outcome = command.run()
@@ -60,9 +69,14 @@ def _say(text: str) -> bool:
         print(text, flush=True)
     except OSError as error:
         print(f"error: the outcome cannot be printed: {error}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or its end fails too
+        _close_output()
         return False
     return True
+
+
+def _close_output() -> None:
+    """Sends to nowhere what is still to be printed, or the end of the process fails too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _warn(message: Warning | str, *_: object) -> None:

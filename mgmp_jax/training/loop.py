@@ -163,7 +163,8 @@ def fit(
 
     Args:
         step: from :func:`make_step`; compiled once for each function object. Arguments of a
-            :class:`jax.tree_util.Partial` come before the state, and are not compiled in.
+            :class:`jax.tree_util.Partial` come before the state, and are not compiled in; every
+            device has them whole.
         state: the state before the first epoch.
         data: a pytree of arrays.
         order: ``epoch -> indices [steps, ...]``, a pytree; the largest names each example.
@@ -174,7 +175,7 @@ def fit(
             models; ``None`` keeps nothing.
         keep_every: epochs from one checkpoint to the next; there is always one after the last.
         on_epoch: called as ``(epochs done, state)`` after each epoch, before its checkpoint. The
-            next epoch takes the state's memory: copy what is to last.
+            next epoch takes the state's memory: copy what you want to keep.
         mesh: devices over which the batch is split, by default those of :func:`data_mesh`. Where
             several processes train together (:func:`mgmp_jax.training.start_processes`), every one
             gives the same arguments and gets the same state; the first writes.
@@ -230,11 +231,11 @@ def _epoch_runner(
     key, numbers = place((key, numbers), NamedSharding(mesh, PartitionSpec()))
     run_epoch = _compiled_epoch(function, gather, mesh, scan)
 
-    def run_on_mesh(state: TrainState, data: Any, index: Any) -> tuple[TrainState, Metrics]:
-        with jax.set_mesh(mesh):  # whatever mesh the caller has set
+    def run_by_itself(state: TrainState, data: Any, index: Any) -> tuple[TrainState, Metrics]:
+        with jax.set_mesh(None):  # whatever mesh the caller has set
             return run_epoch(state, data, index, key, numbers)
 
-    return run_on_mesh
+    return run_by_itself
 
 
 _AHEAD = 4
@@ -258,12 +259,13 @@ def _compiled_epoch(
 
         def run_steps(state: TrainState, data: Any, index: Any, key: Any, numbers: Any):
             steps = len(jax.tree.leaves(index)[0])
+            on_devices = any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(data))
             rows = []
             for i in range(steps):
                 if i >= _AHEAD:
                     jax.block_until_ready(rows[i - _AHEAD])
                 batch = gather(data, jax.tree.map(lambda x, i=i: x[i], index))
-                batch = place(batch, split) if several else batch
+                batch = place(batch, split) if several or on_devices else batch
                 state, metrics = compiled(state, batch, key, numbers)
                 rows.append(metrics)
             return state, jax.tree.map(lambda *leaves: np.stack(leaves), *rows)

@@ -80,8 +80,21 @@ def test_a_model_is_opened_by_a_line(tmp_path: Path) -> None:
 
 def test_a_compiled_function_takes_a_batch_a_compiled_module_one_query() -> None:
     function = eqx.filter_jit(lambda rows: rows - rows.mean(axis=0, keepdims=True))
-    found = adapters.record(function, ROWS)
-    np.testing.assert_allclose(found.values, ROWS.inputs - ROWS.inputs.mean(axis=0), atol=1e-5)
-    module = eqx.nn.Linear(4, 3, key=jax.random.key(4))
-    compiled = adapters.record(eqx.filter_jit(module), ROWS)
-    np.testing.assert_allclose(compiled.values, adapters.record(module, ROWS).values, atol=1e-5)
+    for model in (function, eqx.filter_jit(function)):
+        found = adapters.record(model, ROWS)
+        expected = ROWS.inputs - ROWS.inputs.mean(axis=0)
+        np.testing.assert_allclose(found.values, expected, atol=1e-5)
+
+    class Scaled(eqx.Module):
+        linear: eqx.nn.Linear
+
+        def embed(self, row: jax.Array) -> jax.Array:
+            return self.linear(row / jax.numpy.linalg.norm(row))
+
+    module = Scaled(eqx.nn.Linear(4, 3, key=jax.random.key(4)))
+    expected = np.stack([module.embed(row) for row in ROWS.inputs])
+    for model in (module.embed, eqx.filter_jit(module.embed)):
+        np.testing.assert_allclose(adapters.record(model, ROWS).values, expected, atol=1e-5)
+    compiled = adapters.record(eqx.filter_jit(module.linear), ROWS)
+    expected = np.stack([module.linear(row) for row in ROWS.inputs])
+    np.testing.assert_allclose(compiled.values, expected, atol=1e-5)

@@ -117,6 +117,20 @@ def test_a_folder_is_used_by_one_command_at_a_time(
     lock.close()
 
 
+def test_what_xla_compiled_is_kept_where_the_environment_says(
+    monkeypatch, tmp_path: Path, claims
+) -> None:
+    chosen = {}
+    monkeypatch.setattr("jax.config.update", chosen.__setitem__)
+    names = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    _run.claim(tmp_path)
+    assert not set(names) & set(chosen)  # those of the tests
+    for name in names:
+        monkeypatch.delenv(name.upper())
+    _run.claim(tmp_path)
+    assert [chosen[name] for name in names] == [str(tmp_path.resolve() / ".jax_cache"), 0.5]
+
+
 def test_a_command_without_data_says_what_else_there_is_and_leaves_nothing_behind(
     monkeypatch, tmp_path: Path, claims
 ) -> None:
