@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from mgmp_jax.adapters.batches import Queries
 from mgmp_jax.answers import Answers
 from mgmp_jax.kinds import ResponseKind, check_is_kind
+from mgmp_jax.queries import QuerySet
 
 __all__ = ["ADAPTERS", "Queries", "open_model", "record"]
 
@@ -54,11 +56,17 @@ def record(
         Responses, or responses by the names of the query sets.
 
     Raises:
-        ValueError: there is no such kind, no adapter reads such a model, the right one has no such
-            option, or the answers are no numbers, one row a query.
+        ValueError: there is no such kind, the queries are none, no adapter reads such a model, the
+            right one has no such option, or the answers are no numbers, one row a query.
         ImportError: the model's framework is not installed; the message says what to install.
     """
     check_is_kind(kind)
+    for one in queries.values() if isinstance(queries, Mapping) else [queries]:
+        if not isinstance(one, QuerySet):
+            raise ValueError(
+                f"queries must be a QuerySet, or several by name; got {type(one).__name__}: "
+                "QuerySet.images(x), QuerySet.texts(x) or QuerySet.rows(x) makes one"
+            )
     for module in map(importlib.import_module, ADAPTERS.values()):
         if module.reads(model):
             known = inspect.signature(module.record).parameters

@@ -73,6 +73,12 @@ def test_what_nobody_reads_is_refused() -> None:
         adapters.record(3, IMAGES)
 
 
+@pytest.mark.parametrize("queries", [IMAGES.inputs, {"training": IMAGES.inputs}])
+def test_arrays_are_no_queries(queries) -> None:
+    with pytest.raises(ValueError, match=r"must be a QuerySet, .* got ndarray: QuerySet.images"):
+        inspect.unwrap(adapters.record)(means, queries)
+
+
 def test_a_kind_that_there_is_not_is_refused_before_anything_is_asked() -> None:
     unchecked = inspect.unwrap(adapters.record)  # as a user has it
     with pytest.raises(ValueError, match=r"kind must be one of .* got 'scores'"):
