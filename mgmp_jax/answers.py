@@ -28,7 +28,8 @@ def answers_to(answers: Answers, name: str) -> Responses:
     if not isinstance(answers, Mapping):
         raise ValueError(
             f"give a model's Responses, got {type(answers).__name__}: "
-            "Responses(values, kind, queries) makes them of an array"
+            "adapters.record(model, queries) takes them of a model, load_answers(path) of a file, "
+            "Responses(values, kind, queries) of an array"
         )
     if name not in answers:
         raise ValueError(

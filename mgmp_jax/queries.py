@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -48,6 +49,10 @@ class QuerySet:
             ValueError: they are of another dtype, range or layout; the message says how to
                 convert them.
         """
+        if isinstance(images, str | os.PathLike):
+            raise ValueError(
+                f"images must be an array; np.load({str(images)!r}) reads an .npy file"
+            )
         array = as_numbers(images, "images")
         problem = _image_problem(array)
         if problem:

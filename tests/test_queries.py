@@ -94,6 +94,7 @@ def test_images_come_in_lists_and_in_arrays_of_jax() -> None:
         (IMAGES.astype(np.int64) - 300, "from -300 .*before normalisation"),
         ([IMAGES[0], IMAGES[0, :4]], "images must be one array.*unequal length"),
         (None, "images must be real numbers"),
+        ("train.npy", r"images must be an array; np.load\('train.npy'\) reads an .npy file"),
     ],
 )
 def test_images_of_another_layout_are_refused(images: np.ndarray, message: str) -> None:

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mgmp_jax.adapters.batches import Queries
+from mgmp_jax.adapters.pixels import Pixels
 from mgmp_jax.answers import Answers
 from mgmp_jax.kinds import ResponseKind, check_is_kind
 from mgmp_jax.queries import QuerySet
 
-__all__ = ["ADAPTERS", "Queries", "open_model", "record"]
+__all__ = ["ADAPTERS", "Pixels", "Queries", "open_model", "record"]
 
 ADAPTERS = {
     "http": "mgmp_jax.adapters.http",
@@ -72,9 +73,11 @@ def record(
             known = inspect.signature(module.record).parameters
             unknown = [option for option in options if option not in known]
             if unknown:
+                more = "; Pixels(mean=..., std=..., size=...) is given as pixels="
                 raise ValueError(
                     f"a {type(model).__qualname__} is asked without {', '.join(unknown)}; its "
                     f"options are those of {module.__name__}.record"
+                    f"{more if {'mean', 'std', 'size'}.intersection(unknown) else ''}"
                 )
             return module.record(
                 model, queries, kind=kind, name=name, batch_size=batch_size, **options

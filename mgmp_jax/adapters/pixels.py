@@ -26,7 +26,8 @@ class Pixels:
         channels_first: ``[b, 3, h, w]`` rather than ``[b, h, w, 3]``.
 
     Raises:
-        ValueError: a standard deviation or a size is not above 0, or these are not three numbers.
+        ValueError: a standard deviation or a size is not above 0, a mean or standard deviation is
+            above 1, or these are not three numbers.
     """
 
     mean: float | tuple[float, float, float] = 0.0
@@ -43,7 +44,12 @@ class Pixels:
                 f"mean must be finite and std above 0, for pixels from 0 to 1; got {self.mean!r} "
                 f"and {self.std!r}"
             )
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+        if not (np.max(np.abs(self.mean)) <= 1 and np.max(self.std) <= 1):
+            raise ValueError(
+                f"mean and std are of pixels from 0 to 1, so they are at most 1: divide those of "
+                f"pixels from 0 to 255 by 255; got {self.mean!r} and {self.std!r}"
+            )
+        if self.size is not None and (np.shape(self.size) != (2,) or min(self.size) < 1):
             raise ValueError(f"size must be height and width in pixels, got {self.size!r}")
 
     def __call__(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b _ _ _"]:

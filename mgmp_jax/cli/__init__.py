@@ -67,6 +67,8 @@ def _say(text: str) -> bool:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         print(text, flush=True)
+    except BrokenPipeError:  # its reader has seen enough
+        _close_output()
     except OSError as error:
         print(f"error: the outcome cannot be printed: {error}", file=sys.stderr)
         _close_output()

@@ -16,6 +16,7 @@ __all__ = [
     "Command",
     "Outcome",
     "check_places",
+    "check_unsigned",
 ]
 
 NOT_HOMOLOGOUS = 0
@@ -78,3 +79,19 @@ def check_places(read: Iterable[Path | None], **written: Path | None) -> None:
         if place.is_dir():
             raise IsADirectoryError(f"--{option} must be a file, and {path} is a folder")
         taken[place] = path
+
+
+def check_unsigned(path: Path) -> None:
+    """Refuses to change what is signed.
+
+    Raises:
+        FileExistsError: its signature lies beside it.
+    """
+    from mgmp_jax.signing import signature_of
+
+    signature = signature_of(path)
+    if signature.exists():
+        raise FileExistsError(
+            f"{path} is signed ({signature.name}) and would not be what was signed; choose another "
+            "place"
+        )

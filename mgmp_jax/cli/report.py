@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from mgmp_jax.cli.command import Command, Outcome
+from mgmp_jax.cli.command import Command, Outcome, check_unsigned
 
 if TYPE_CHECKING:
     from mgmp_jax.evidence import Evidence
@@ -40,14 +40,8 @@ class WriteReport(Command):
         from mgmp_jax import files, statements
         from mgmp_jax.evidence import Evidence
         from mgmp_jax.reporting import write_page
-        from mgmp_jax.signing import signature_of
 
-        signature = signature_of(self.out)
-        if signature.exists():
-            raise FileExistsError(
-                f"{self.out} is signed ({signature.name}) and would not be what was signed; give "
-                "another --out"
-            )
+        check_unsigned(self.out)
         evidence = Evidence.load(self.evidence)
         source = evidence.source or "source"
         content = statements.report_to_json(

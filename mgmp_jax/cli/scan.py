@@ -25,9 +25,9 @@ class Scan(Command):
     mgmp scan verifier/ suspects/ --out scan.parquet
 
     Rerun to resume. Each question has a q-value of its own: a p-value adjusted for all suspects by
-    Benjamini and Hochberg. Found is a suspect with the verdict homologous and a q-value of at most
-    --alpha. Exit code 3 where one is found, to either question; 4 where none is and a file could
-    not be verified; else 0.
+    Benjamini and Hochberg, where each that is not homologous counts as p = 1. Found is a suspect
+    with the verdict homologous and a q-value of at most --alpha. Exit code 3 where one is found, to
+    either question; 4 where none is and a file could not be verified; else 0.
     """
 
     verifier: Positional[Path]

@@ -15,6 +15,7 @@ from mgmp_jax.cli.command import (
     Command,
     Outcome,
     check_places,
+    check_unsigned,
 )
 from mgmp_jax.cli.report import frozen_at
 
@@ -67,6 +68,8 @@ class Verify(Command):
         ):
             if path is not None and path.suffix.lower() != ending:
                 raise ValueError(f"--{option} must end in {ending}, got {path}")
+            if path is not None:
+                check_unsigned(path)
         if self.queries is not None and self.report is None:
             raise ValueError("--queries dates the page of --report; give both, or neither")
         created = now()
@@ -87,12 +90,25 @@ class Verify(Command):
         evidence = gather_evidence(verifier, suspect, created=created, **limits)
         frozen = "" if self.queries is None else frozen_at(self.queries, evidence)
         if self.evidence is not None:
+            if self.evidence.exists():
+                _check_same_suspect(self.evidence, evidence.report.suspect)
             evidence.save(self.evidence)
         if self.report is not None:
             from mgmp_jax.reporting import write_page
 
             write_page(self.report, evidence, suspect_file=self.suspect, frozen=frozen)
         return evidence.report
+
+
+def _check_same_suspect(path: Path, suspect: str) -> None:
+    """Refuses to put evidence in the place of another suspect's, or of something else."""
+    from mgmp_jax.evidence import Evidence
+
+    earlier = Evidence.load(path).report.suspect
+    if earlier != suspect:
+        raise FileExistsError(
+            f"{path} is the evidence on {earlier!r}; choose another --evidence for {suspect!r}"
+        )
 
 
 def exit_code(report: Report) -> int:

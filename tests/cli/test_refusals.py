@@ -83,6 +83,33 @@ def test_query_sets_of_two_forms_are_refused(story: Path, capsys, tmp_path: Path
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_neither_what_is_signed_nor_evidence_on_another_is_written_over(
+    story: Path, capsys, tmp_path: Path
+) -> None:
+    stolen, innocent = (story / f"suspects/{name}.npz" for name in ("stolen", "innocent5"))
+    kept, verify = tmp_path / "kept.npz", ("verify", story / "verifier")
+    for _ in range(2):  # the same once more, as after an interruption
+        assert asked(capsys, *verify, stolen, "--evidence", kept)[0] == 3
+    before = kept.read_bytes()
+    said = refused(capsys, *verify, innocent, "--evidence", kept)
+    assert "kept.npz is the evidence on 'stolen'; choose another --evidence for 'innocent5'" in said
+    for name, option in (("kept.npz", "--evidence"), ("page.html", "--report")):
+        (tmp_path / f"{name}.sig").touch()
+        said = refused(capsys, *verify, stolen, option, tmp_path / name)
+        assert f"is signed ({name}.sig) and would not be what was signed" in said
+    assert kept.read_bytes() == before and not (tmp_path / "page.html").exists()
+
+
+def test_a_reader_who_has_seen_enough_changes_no_verdict(story: Path) -> None:
+    verify = ["verify", str(story / "verifier"), str(story / "suspects/stolen.npz"), "--json"]
+    command = [sys.executable, "-m", "mgmp_jax.cli", *verify]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (3, "")
+
+
 def test_a_verdict_is_printed_to_every_output_or_its_loss_is_said(story: Path) -> None:
     verify = ["verify", str(story / "verifier"), str(story / "suspects/stolen.npz")]
     command = [sys.executable, "-m", "mgmp_jax.cli", *verify]
