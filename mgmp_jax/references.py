@@ -72,6 +72,11 @@ class ReferenceSet:
     calibration: Sequence[Answers] = ()
     queries: QuerySet | Mapping[str, QuerySet] | None = None
 
+    def __repr__(self) -> str:
+        parts = "siblings", "controls", "calibration"
+        counts = "".join(f", {len(getattr(self, part))} {part}" for part in parts)
+        return f"ReferenceSet({len(self.pool)} pairs{counts})"
+
     def __post_init__(self) -> None:
         for name in ("siblings", "controls", "calibration", "pool"):
             given = getattr(self, name)

@@ -77,6 +77,10 @@ class Verifier:
         default_factory=dict, init=False, repr=False
     )
 
+    def __repr__(self) -> str:
+        methods = ", ".join(method.name for method in self.methods)
+        return f"Verifier({methods}; {len(self.calibration)} calibration models)"
+
     @classmethod
     def fit(
         cls,
@@ -231,13 +235,11 @@ class Verifier:
 
     def _contents(self) -> tuple[dict[str, Any], dict[str, Any]]:
         arrays: dict[str, Any] = {}
-        methods = []
+        methods, calibration = [], []
         for i, method in enumerate(self.methods):
-            kind = kind_of(method)
             about, of_method = cast(Kept, method).to_arrays()
-            methods.append({"kind": kind, **about})
+            methods.append({"kind": kind_of(method), **about})
             arrays |= {f"methods/{i}/{name}": array for name, array in of_method.items()}
-        calibration = []
         for i, answers in enumerate(self.calibration):
             named = {"": answers} if isinstance(answers, Responses) else answers
             calibration.append({name: r.about for name, r in named.items()})

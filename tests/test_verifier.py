@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,17 @@ def test_a_disguised_descendant_is_homologous(family: Family, verifier: Verifier
     suspect = disguise(family.tuned(family.own).values)
     report = verifier.verify(Responses(suspect, "logits", family.queries))
     assert (report.knowledge.verdict, report.lineage.verdict) == ("homologous", "homologous")
+
+
+def test_references_and_verifiers_are_shown_in_a_line(
+    references: ReferenceSet, verifier: Verifier
+) -> None:
+    assert re.fullmatch(
+        r"ReferenceSet\(\d+ pairs, \d+ siblings, \d+ controls, 0 calibration\)", repr(references)
+    )
+    assert re.fullmatch(
+        r"Verifier\(MGMP, .*sibling test.*; \d+ calibration models\)", repr(verifier)
+    )
 
 
 def test_an_innocent_is_not(family: Family, verifier: Verifier) -> None:
