@@ -73,7 +73,9 @@ def record(
             known = inspect.signature(module.record).parameters
             unknown = [option for option in options if option not in known]
             if unknown:
-                more = "; Pixels(mean=..., std=..., size=...) is given as pixels="
+                more = (
+                    "; give pixels=Pixels(mean=..., std=..., size=...)" if "pixels" in known else ""
+                )
                 raise ValueError(
                     f"a {type(model).__qualname__} is asked without {', '.join(unknown)}; its "
                     f"options are those of {module.__name__}.record"

@@ -25,6 +25,8 @@ def reads(model: Any) -> bool:
     """
     if isinstance(model, tuple) and len(model) == 2:
         return reads(model[0]) and is_of(model[1], "equinox", "State")
+    if type(model).__name__ == "_VmapWrapper":  # of equinox.filter_vmap, so it takes a batch
+        return False
     is_bound = hasattr(model, "__self__")  # a method of a module, which takes one query, too
     wrapped: Any = model if is_bound else getattr(model, "__wrapped__", model)
     return is_of(model, "equinox", "Module") and (wrapped is model or reads(wrapped))

@@ -27,7 +27,7 @@ class Pixels:
 
     Raises:
         ValueError: a standard deviation or a size is not above 0, a mean or standard deviation is
-            above 1, or these are not three numbers.
+            above 2, or these are not three numbers.
     """
 
     mean: float | tuple[float, float, float] = 0.0
@@ -44,9 +44,9 @@ class Pixels:
                 f"mean must be finite and std above 0, for pixels from 0 to 1; got {self.mean!r} "
                 f"and {self.std!r}"
             )
-        if not (np.max(np.abs(self.mean)) <= 1 and np.max(self.std) <= 1):
+        if np.max(np.abs(self.mean)) > 2 or np.max(self.std) > 2:
             raise ValueError(
-                f"mean and std are of pixels from 0 to 1, so they are at most 1: divide those of "
+                f"mean and std are of pixels from 0 to 1, so hardly above 1: divide those of "
                 f"pixels from 0 to 255 by 255; got {self.mean!r} and {self.std!r}"
             )
         if self.size is not None and (np.shape(self.size) != (2,) or min(self.size) < 1):

@@ -32,8 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; by default those that the process was given.
     """
     if [*(sys.argv[1:] if arguments is None else arguments)] == ["--version"]:
-        print(library_version())
-        return 0
+        return 0 if _say(library_version()) else WRONG_INPUT
     try:
         import tyro
     except ImportError:
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except BrokenPipeError:  # of --help, whose reader has seen enough
         _close_output()
-        return WRONG_INPUT
+        return 0
     warnings.showwarning = _warn
     try:
         outcome = command.run()

@@ -82,16 +82,18 @@ def check_places(read: Iterable[Path | None], **written: Path | None) -> None:
 
 
 def check_unsigned(path: Path) -> None:
-    """Refuses to change what is signed.
+    """Refuses to change what is signed, or to add to it.
 
     Raises:
-        FileExistsError: its signature lies beside it.
+        FileExistsError: a signature lies beside it, or beside a folder that it is in.
     """
     from mgmp_jax.signing import signature_of
 
-    signature = signature_of(path)
-    if signature.exists():
-        raise FileExistsError(
-            f"{path} is signed ({signature.name}) and would not be what was signed; choose another "
-            "place"
-        )
+    place = path.resolve()
+    for signed in (place, *place.parents[:-1]):  # the last one has no name
+        signature = signature_of(signed)
+        if signature.exists():
+            raise FileExistsError(
+                f"{signed} is signed ({signature.name}) and would not be what was signed; choose "
+                "another place"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,6 +75,8 @@ class Verify(Command):
             raise ValueError("--queries dates the page of --report; give both, or neither")
         created = now()
         verifier, suspect = Verifier.load(self.verifier), load_answers(self.suspect)
+        if self.evidence is not None and self.evidence.exists():
+            _check_same_name(self.evidence, suspect)
         limits: dict[str, Any] = {"threshold": self.threshold, "level": self.level}
         if self.evidence is None and self.report is None:
             report = verifier.verify(suspect, **limits)
@@ -90,8 +93,6 @@ class Verify(Command):
         evidence = gather_evidence(verifier, suspect, created=created, **limits)
         frozen = "" if self.queries is None else frozen_at(self.queries, evidence)
         if self.evidence is not None:
-            if self.evidence.exists():
-                _check_same_suspect(self.evidence, evidence.report.suspect)
             evidence.save(self.evidence)
         if self.report is not None:
             from mgmp_jax.reporting import write_page
@@ -100,14 +101,22 @@ class Verify(Command):
         return evidence.report
 
 
-def _check_same_suspect(path: Path, suspect: str) -> None:
-    """Refuses to put evidence in the place of another suspect's, or of something else."""
+def _check_same_name(path: Path, suspect: Answers) -> None:
+    """Refuses to put evidence in the place of that on a suspect of another name, or of whatever."""
     from mgmp_jax.evidence import Evidence
 
-    earlier = Evidence.load(path).report.suspect
-    if earlier != suspect:
+    models = suspect.values() if isinstance(suspect, Mapping) else (suspect,)
+    name = next(iter(models)).model
+    try:
+        earlier = Evidence.load(path).report.suspect
+    except ValueError as error:
         raise FileExistsError(
-            f"{path} is the evidence on {earlier!r}; choose another --evidence for {suspect!r}"
+            f"{path} is there, and no evidence that can be read ({error}); delete it, or choose "
+            "another --evidence"
+        ) from error
+    if earlier != name:
+        raise FileExistsError(
+            f"{path} is the evidence on {earlier!r}; choose another --evidence for {name!r}"
         )
 
 

@@ -164,9 +164,10 @@ def fit(
     Args:
         step: from :func:`make_step`; compiled once for each function object. Arguments of a
             :class:`jax.tree_util.Partial` come before the state, and are not compiled in; every
-            device has them whole.
+            device has them whole. No mesh is set while it runs, nor in ``on_epoch``: shardings
+            name theirs.
         state: the state before the first epoch.
-        data: a pytree of arrays.
+        data: a pytree of arrays, not sharded along explicit mesh axes.
         order: ``epoch -> indices [steps, ...]``, a pytree; the largest names each example.
         epochs: how many there are in all.
         key: a PRNG key, or several for a stack of models.
@@ -207,7 +208,7 @@ def fit(
         data = place(data, whole)
     run_epoch = _epoch_runner(step, gather, mesh, scan, key)
     kept = {*range(keep_every, epochs, keep_every), epochs}
-    with Display(name, epochs, first) as display:
+    with jax.set_mesh(None), Display(name, epochs, first) as display:
         for epoch in range(first, epochs):
             start, index = time.perf_counter(), order(epoch)
             state, metrics = run_epoch(state, data, index)
@@ -231,11 +232,7 @@ def _epoch_runner(
     key, numbers = place((key, numbers), NamedSharding(mesh, PartitionSpec()))
     run_epoch = _compiled_epoch(function, gather, mesh, scan)
 
-    def run_by_itself(state: TrainState, data: Any, index: Any) -> tuple[TrainState, Metrics]:
-        with jax.set_mesh(None):  # whatever mesh the caller has set
-            return run_epoch(state, data, index, key, numbers)
-
-    return run_by_itself
+    return lambda state, data, index: run_epoch(state, data, index, key, numbers)
 
 
 _AHEAD = 4

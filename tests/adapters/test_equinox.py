@@ -95,6 +95,8 @@ def test_a_compiled_function_takes_a_batch_a_compiled_module_one_query() -> None
     expected = np.stack([module.embed(row) for row in ROWS.inputs])
     for model in (module.embed, eqx.filter_jit(module.embed)):
         np.testing.assert_allclose(adapters.record(model, ROWS).values, expected, atol=1e-5)
+    vectorised = adapters.record(eqx.filter_jit(eqx.filter_vmap(module.embed)), ROWS)
+    np.testing.assert_allclose(vectorised.values, expected, atol=1e-5)
     compiled = adapters.record(eqx.filter_jit(module.linear), ROWS)
     expected = np.stack([module.linear(row) for row in ROWS.inputs])
     np.testing.assert_allclose(compiled.values, expected, atol=1e-5)

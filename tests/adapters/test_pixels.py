@@ -46,7 +46,7 @@ def test_resizing_is_that_of_pillow_but_for_its_rounding() -> None:
         ({"mean": float("nan")}, r"mean must be finite"),
         (
             {"mean": (123.7, 116.3, 103.5)},
-            r"at most 1: divide those of pixels from 0 to 255 by 255",
+            r"hardly above 1: divide those of pixels from 0 to 255 by 255",
         ),
         ({"size": 64}, r"size must be height and width|tuple"),
         ({"size": (0, 4)}, r"size must be height and width"),

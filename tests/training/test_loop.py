@@ -330,7 +330,7 @@ def fit(data, mean, scan):
     start = training.create_state({"params": {"w": jnp.zeros((1, 3))}}, optimizer)
     state = training.fit(training.make_step(loss_fn, optimizer), start, data, epochs=2, scan=scan,
         order=lambda epoch: training.epoch_order(128, 32, 0, epoch), key=jax.random.key(0),
-        mesh=ours)
+        mesh=ours, on_epoch=lambda epoch, state: state.params["w"] * 2)
     return np.asarray(state.params["w"])
 for scan in (False, True):
     for mean in (jnp.mean, mean_on_theirs):
