@@ -237,8 +237,9 @@ class Verifier:
         arrays: dict[str, Any] = {}
         methods, calibration = [], []
         for i, method in enumerate(self.methods):
+            kind = kind_of(method)
             about, of_method = cast(Kept, method).to_arrays()
-            methods.append({"kind": kind_of(method), **about})
+            methods.append({"kind": kind, **about})
             arrays |= {f"methods/{i}/{name}": array for name, array in of_method.items()}
         for i, answers in enumerate(self.calibration):
             named = {"": answers} if isinstance(answers, Responses) else answers
@@ -261,10 +262,9 @@ class Verifier:
             NotADirectoryError: it is a file.
             ValueError: it is damaged, in whatever way.
         """
-        path = Path(folder) / _FILE
         if Path(folder).is_file():
             raise NotADirectoryError(f"{folder} is a file; give the folder of a verifier")
-        if not path.exists():
+        if not (path := Path(folder) / _FILE).exists():
             raise FileNotFoundError(f"no verifier in {folder}: it would hold {_FILE}")
         arrays, about = files.read_arrays(path)
         try:
