@@ -167,7 +167,8 @@ def blockwise_dna_loss(
     """
     _check(source, homologous, non_homologous, temperature, reduction, block_size)
     sets, tau = _prepare(source, homologous, non_homologous, temperature)
-    scaled = (x / jnp.sqrt(tau) + _zero(sets) for x in sets)
+    zero = _zero(sets)
+    scaled = (x / jnp.sqrt(tau) + zero for x in sets)
     n = len(source)
     shares = (1 / n, 1 / max(n * (n - 1), 1)) if reduction == "mean" else (1.0, 1.0)
     return _weighted_dna_loss(*scaled, shares, min(block_size, n))

@@ -73,13 +73,11 @@ def record(
             known = inspect.signature(module.record).parameters
             unknown = [option for option in options if option not in known]
             if unknown:
-                more = (
-                    "; give pixels=Pixels(mean=..., std=..., size=...)" if "pixels" in known else ""
-                )
+                is_of_pixels = "pixels" in known and {"mean", "std", "size"}.intersection(unknown)
                 raise ValueError(
                     f"a {type(model).__qualname__} is asked without {', '.join(unknown)}; its "
                     f"options are those of {module.__name__}.record"
-                    f"{more if {'mean', 'std', 'size'}.intersection(unknown) else ''}"
+                    f"{'; give pixels=Pixels(mean=..., std=..., size=...)' if is_of_pixels else ''}"
                 )
             return module.record(
                 model, queries, kind=kind, name=name, batch_size=batch_size, **options

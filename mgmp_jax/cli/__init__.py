@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Sequence
 
 from mgmp_jax.cli.command import STOPPED, WRONG_INPUT
-from mgmp_jax.stamps import library_version
 
 __all__ = ["main"]
 
@@ -32,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; by default those that the process was given.
     """
     if [*(sys.argv[1:] if arguments is None else arguments)] == ["--version"]:
+        from mgmp_jax.stamps import library_version
+
         return 0 if _say(library_version()) else WRONG_INPUT
     try:
         import tyro

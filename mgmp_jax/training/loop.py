@@ -231,7 +231,6 @@ def _epoch_runner(
     function, numbers = (step.func, step.args) if is_partial else (step, ())
     key, numbers = place((key, numbers), NamedSharding(mesh, PartitionSpec()))
     run_epoch = _compiled_epoch(function, gather, mesh, scan)
-
     return lambda state, data, index: run_epoch(state, data, index, key, numbers)
 
 
