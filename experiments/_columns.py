@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 from configs.cohort import DEFAULT_TEST
@@ -213,11 +214,15 @@ def robustness(results: Results) -> Columns:
 
 
 def retention(results: Results) -> Columns:
-    """Makes a column of each strength of fine-tuning in a retention run, means over families."""
+    """Makes a column of each strength of fine-tuning in a retention run: means over families,
+    with their standard deviation where there are several.
+    """
 
     def column(families: Sequence[Results]) -> dict[str, str]:
         def mean(cell: Callable[[Results], float], form: str = ".3f") -> str:
-            return f"{sum(map(cell, families)) / len(families):{form}}"
+            found = [cell(family) for family in families]
+            spread = f" ± {stdev(found):{form}}" if len(found) > 1 else ""
+            return f"{fmean(found):{form}}{spread}"
 
         cells = {
             name: mean(lambda family, k=key: sum(family[k].values()) / len(family[k]))

@@ -5,16 +5,19 @@
 
 A well-trained source is fine-tuned on ten tasks, at several strengths from hardly begun to much.
 For each strength MGMP learns from five tasks and is evaluated on the other five: with and without
-generator at equally many steps, with all logits at one scale, and extended. Beside each stand the
-source's accuracy that is left in the descendants and their accuracy on their own task, the
-accuracy on the pool's own models, and how large latents and responses are. Rerun to resume.
+generator at equally many steps, of logits, log-probabilities and logits at one scale, and extended.
+Beside each stand the source's accuracy that is left in the descendants and their accuracy on their
+own task, the accuracy on the pool's own models, and how large latents and responses are. Rerun to
+resume.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,15 +126,20 @@ def compare_weights(store: ModelStore, source: ModelSpec, suspect: ModelSpec) ->
 
 
 def curves(results: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
-    """Gathers the points of the picture: means over tasks and families, by method."""
+    """Gathers the points of the picture: means over tasks and families, with their spread."""
     drawn: dict[str, dict[str, list[float]]] = {}
     for families in results["strengths"].values():
-        left = np.mean([[*family["left_of_the_source"].values()] for family in families])
+        left, own = (
+            float(np.mean([[*family[key].values()] for family in families]))
+            for key in ("left_of_the_source", "own_task")
+        )
         for name in families[0]["methods"]:
-            curve = drawn.setdefault(name, {"left": [], "accuracy": []})
-            curve["left"].append(float(left))
             accuracies = [family["methods"][name]["accuracy"] for family in families]
-            curve["accuracy"].append(float(np.mean(accuracies)))
+            spread = stdev(accuracies) if len(accuracies) > 1 else 0.0
+            point = {"left": left, "own": own, "accuracy": fmean(accuracies), "spread": spread}
+            curve = drawn.setdefault(name, {})
+            for key, value in point.items():
+                curve.setdefault(key, []).append(value)
     return drawn
 
 
@@ -159,8 +167,9 @@ def main(args: Args) -> dict[str, Any]:
 
     results = results_of("retention", folder, args, make)
     row, figures = next((n, paper) for n, (arch, *_, paper) in ROWS.items() if arch == args.arch)
-    line = {"row": row, "paper": float(figures.split()[0])}
-    draw_picture(reporting.plot_retention, folder / "retention.png", curves(results), **line)
+    paper = tuple(map(float, re.findall(r"0\.\d+(?= ±)", figures)))
+    lines = {"row": row, "paper": paper}
+    draw_picture(reporting.plot_retention, folder / "retention.png", curves(results), **lines)
     table = tables.pivot("fine-tuned for", tables.retention(results))
     show(table, folder, "results.json", "retention.png")
     return results

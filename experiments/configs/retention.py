@@ -17,12 +17,14 @@ POOL, EVALUATION = (3, 6, 8, 9, 5), (1, 2, 4, 7, 0)
 PLAIN = "without generator"
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     PLAIN: ("paper, without generator", {}),
+    f"{PLAIN}, log-probabilities": ("paper, without generator", {"response": "log-probabilities"}),
     "paper": ("paper", {}),
     "paper, z bounded": ("paper", {"bound_latents": True}),
     f"{PLAIN}, four times the steps": ("paper, without generator", {"times_epochs": 4}),
     "extended": ("extended, background only", {}),
 }
-"""The variant of a row, and what of it is changed. The first two take equally many steps."""
+"""The variant of a row, and what of it is changed. Those of *paper* take equally many steps, unless
+they say otherwise; the second differs from *paper* by the generator alone."""
 
 ONE_SCALE = f"{PLAIN}, logits of one scale"
 """The first variant, where all models' logits are brought to a mean square of one."""

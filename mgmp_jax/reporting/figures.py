@@ -199,28 +199,37 @@ def plot_forgetting(
 
 
 def plot_retention(
-    path: str | Path, methods: Mapping[str, Mapping[str, Sequence[float]]], row: int, paper: float
+    path: str | Path,
+    methods: Mapping[str, Mapping[str, Sequence[float]]],
+    row: int,
+    paper: tuple[float, float],
 ) -> None:
-    """Draws accuracy per fragment against what fine-tuning left of the source.
+    """Draws accuracy per fragment against what fine-tuning left of the source, and what it taught.
 
     Args:
         path: of the PNG.
-        methods: for each method the accuracy ``"left"`` on the source's data and the
-            ``"accuracy"`` per fragment, a number for each strength of fine-tuning.
+        methods: for each method the descendants' accuracy on the source's data, ``"left"``, and on
+            their own task, ``"own"``, and the ``"accuracy"`` per fragment with its ``"spread"`` (a
+            standard deviation, 0 where it was measured once), a number for each strength of
+            fine-tuning.
         row: of the paper's Table 1.
-        paper: the paper's accuracy in that row, drawn as a line.
+        paper: the paper's accuracy in that row with and without generator, drawn as lines.
     """
-    figure = _figure((7.2, 5.0))
-    axis = figure.subplots()
-    for method, marker in zip(methods, "osD^vPX*", strict=False):
-        points = methods[method]
-        axis.plot(points["left"], points["accuracy"], marker=marker, label=method)
-    axis.axhline(paper, color="black", linewidth=0.8, linestyle="--", label=f"the paper, row {row}")
-    axis.axhline(0.5, color="grey", linewidth=0.6, linestyle=":")
-    axis.set(xlabel="accuracy left on the source's data", ylabel="accuracy per fragment")
-    axis.set(xlim=(0, 1), ylim=(0.45, 1.02))
-    axis.spines[["top", "right"]].set_visible(False)
-    _legend_below(figure, axis, markerscale=1.0)
+    figure = _figure((9.6, 5.0))
+    axes = figure.subplots(1, 2, sharey=True)
+    labels = {"left": "accuracy left on the source's data", "own": "accuracy on the own task"}
+    for axis, (x, label) in zip(axes, labels.items(), strict=True):
+        for (method, points), marker in zip(methods.items(), "osD^vPX*", strict=False):
+            bars = {"yerr": points["spread"], "elinewidth": 0.8, "capsize": 2}
+            axis.errorbar(points[x], points["accuracy"], marker=marker, label=method, **bars)
+        for accuracy, line, which in zip(paper, ("--", "-."), ("with", "without"), strict=True):
+            named = f"the paper, row {row}, {which} generator"
+            axis.axhline(accuracy, color="black", linewidth=0.8, linestyle=line, label=named)
+        axis.axhline(0.5, color="grey", linewidth=0.6, linestyle=":")
+        axis.set(xlabel=label, xlim=(0, 1), ylim=(0.45, 1.02))
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("accuracy per fragment")
+    _legend_below(figure, axes[0], markerscale=1.0)
     _save(figure, path, None)
 
 

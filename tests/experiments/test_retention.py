@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import retention
+import tables
 from configs import retention as config
 
 
@@ -35,6 +36,34 @@ def test_alexnets_are_trained_and_fine_tuned_three_times_as_long() -> None:
     for of_resnet, of_alexnet in zip(rows.values(), slower.values(), strict=True):
         for one, other in zip(of_resnet.specs, of_alexnet.specs, strict=True):
             assert 3 * one.recipe.epochs == other.recipe.epochs
+
+
+def family(left: float, accuracy: float) -> dict:
+    """What was measured of one family with one strength."""
+    method = {"accuracy": accuracy, "on_pool": 1.0, "rms_z": None, "rms_y": 2.0}
+    return {
+        "left_of_the_source": {"subset 1": left, "subset 2": left},
+        "own_task": {"subset 1": 0.5},
+        "own_task_from_scratch": {"subset 1": 0.6},
+        "independence_p": {"homologous": {"subset 1": 0.01}, "non_homologous": {"subset 1": 0.5}},
+        "methods": {"paper": method},
+    }
+
+
+def test_families_give_means_and_their_spread() -> None:
+    one = {"1 epoch": [family(0.5, 0.7)]}
+    two = {"1 epoch": [family(0.4, 0.6), family(0.6, 0.8)]}
+    assert retention.curves({"strengths": one})["paper"]["spread"] == [0]
+    drawn = retention.curves({"strengths": two})["paper"]
+    assert drawn["left"] == drawn["own"] == pytest.approx([0.5])
+    assert drawn["accuracy"] == pytest.approx([0.7])
+    assert drawn["spread"] == pytest.approx([0.02**0.5])
+    columns = [tables.retention({"strengths": found})["1 epoch"] for found in (one, two)]
+    assert [cells["paper"] for cells in columns] == [
+        "0.700 (1.000)",
+        "0.700 ± 0.141 (1.000 ± 0.000)",
+    ]
+    assert columns[1]["left of the source"] == "0.500 ± 0.141"
 
 
 @pytest.mark.slow
