@@ -1,4 +1,4 @@
-"""Columns of the tables that come from a cohort, or from strengths of fine-tuning."""
+"""Columns of tables: what of one committed result fills which cells."""
 
 from __future__ import annotations
 
@@ -57,6 +57,25 @@ def suspects(results: Results) -> Columns:
         queries: {group: f"{t['first']}/{t['models']}" for group, t in one["suspects"].items()}
         for queries, one in results["sibling_test"].items()
     }
+
+
+def false_firsts(results: Results) -> Columns:
+    """Makes the columns of suspects that did not come from the source: how many put it first.
+
+    In brackets is the exact interval of 95 %, by kind of queries and kind of suspect.
+    """
+    columns: Columns = {}
+    for queries, one in results["sibling_test"].items():
+        counts: dict[str, list[int]] = {}
+        for group, found in one["suspects"].items():
+            kind = group.removesuffix(", head kept").removesuffix(", new head")
+            if kind != "homologous":
+                first, models = counts.get(kind, (0, 0))
+                counts[kind] = [first + found["first"], models + found["models"]]
+        for kind, (first, models) in counts.items():
+            low, high = reporting.clopper_pearson(first, models)
+            columns.setdefault(kind, {})[queries] = f"{first}/{models} ({low:.2f} to {high:.2f})"
+    return columns
 
 
 def by_controls(results: Results) -> Columns:
@@ -254,3 +273,25 @@ def retention(results: Results) -> Columns:
         return cells
 
     return {strength: column(families) for strength, families in results["strengths"].items()}
+
+
+def stage(results: Results) -> Columns:
+    """Makes the columns of a cross-validation: what was compared on pool tasks."""
+    found = results["variants"].items()
+    spans = {v: (min(one["by_task"]), max(one["by_task"])) for v, one in found}
+    return {
+        "accuracy": {v: f"{one['accuracy']:.3f}" for v, one in found},
+        "least to most": {v: f"{least:.2f} to {most:.2f}" for v, (least, most) in spans.items()},
+        "AUC": {v: f"{one['auc']:.1f}" for v, one in found},
+    }
+
+
+def accuracies(results: Results) -> Columns:
+    """Makes the columns of a figure of forgetting: accuracies, first and last."""
+    return {
+        data: {
+            panel: f"{one[data][0]:.2f} → {one[data][-1]:.2f}"
+            for panel, one in results["panels"].items()
+        }
+        for data in ("source data", "target data")
+    }

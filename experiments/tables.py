@@ -17,9 +17,11 @@ from _columns import (
     Columns,
     Results,
     above_half,
+    accuracies,
     by_controls,
     comparison,
     conditions,
+    false_firsts,
     kinds_of_queries,
     late,
     level,
@@ -28,6 +30,7 @@ from _columns import (
     retention,
     robustness,
     siblings,
+    stage,
     statistics,
     students,
     suspects,
@@ -178,9 +181,8 @@ def left(results: Results) -> str:
     shares = results.get("left_of_the_source")
     if shares is None:
         return "not measured"
-    if not shares:
-        return "new last layers"
-    return f"{fmean(shares.values()):.2f} of {next(iter(results['models'].values()))['train']:.2f}"
+    whole = f"{next(iter(results['models'].values()))['train']:.2f}"
+    return f"{fmean(shares.values()):.2f} of {whole}" if shares else f"new last layers ({whole})"
 
 
 def own_task(results: Results) -> str:
@@ -214,17 +216,6 @@ def variants(results: Results) -> Columns:
     return {name: cells for name, cells in columns.items() if cells}
 
 
-def stage(results: Results) -> Columns:
-    """Makes the columns of a cross-validation: what was compared on pool tasks."""
-    found = results["variants"].items()
-    spans = {v: (min(one["by_task"]), max(one["by_task"])) for v, one in found}
-    return {
-        "accuracy": {v: f"{one['accuracy']:.3f}" for v, one in found},
-        "least to most": {v: f"{least:.2f} to {most:.2f}" for v, (least, most) in spans.items()},
-        "AUC": {v: f"{one['auc']:.1f}" for v, one in found},
-    }
-
-
 def stages() -> str:
     """Makes the table of each committed cross-validation."""
     return "\n\n".join(
@@ -232,17 +223,6 @@ def stages() -> str:
         + pivot("variant", stage(results))
         for name, results in committed("crossvalidate").items()
     )
-
-
-def accuracies(results: Results) -> Columns:
-    """Makes the columns of a figure of forgetting: accuracies, first and last."""
-    return {
-        data: {
-            panel: f"{one[data][0]:.2f} → {one[data][-1]:.2f}"
-            for panel, one in results["panels"].items()
-        }
-        for data in ("source data", "target data")
-    }
 
 
 def weights() -> str:
@@ -273,6 +253,16 @@ def of_families(experiment: str, first: str, columns: Callable[[Results], Column
         for family, results in by_family(experiment).items()
         for name, cells in columns(results).items()
     }
+    return pivot(first, found)
+
+
+def of_families_by_line(experiment: str, first: str, columns: Callable[[Results], Columns]) -> str:
+    """Makes the same table with families beneath each other instead of side by side."""
+    found: Columns = {}
+    for family, results in by_family(experiment).items():
+        for name, cells in columns(results).items():
+            lines = {f"{family}: {line}": cell for line, cell in cells.items()}
+            found.setdefault(name, {}).update(lines)
     return pivot(first, found)
 
 
@@ -339,6 +329,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "weights": weights,
     "comparison": partial(of_families, "compare", "method", comparison),
     "suspects": partial(of_families, "compare", "suspects", suspects),
+    "false firsts": partial(of_families_by_line, "compare", "queries", false_firsts),
     "controls": partial(of_families, "compare", "suspects", by_controls),
     "statistics": partial(of_families, "compare", "statistic, regressed out", statistics),
     "level": partial(of_families, "compare", "queries", level),

@@ -93,3 +93,19 @@ def test_the_candidate_that_a_row_chose_is_in_bold() -> None:
     }
     cells = tables.choice({"choice": {"chosen": "plain", "candidates": found}})
     assert cells == ["0.500, 0.9000", "**0.041, 0.9800**"]
+
+
+def test_first_places_of_what_did_not_come_from_the_source_have_intervals(monkeypatch) -> None:
+    groups = {
+        "homologous, head kept": {"first": 5, "models": 5},
+        "cousin descendant, head kept": {"first": 1, "models": 5},
+        "cousin descendant, new head": {"first": 0, "models": 5},
+    }
+    found = {"sibling_test": {"unseen images": {"suspects": groups}}}
+    cells = {"cousin descendant": {"unseen images": "1/10 (0.00 to 0.45)"}}
+    assert tables.false_firsts(found) == cells
+    monkeypatch.setattr(tables, "by_family", lambda _: {"A": found, "B": found})
+    assert tables.PARTS["false firsts"]().splitlines()[2:] == [
+        "| A: unseen images | 1/10 (0.00 to 0.45) |",
+        "| B: unseen images | 1/10 (0.00 to 0.45) |",
+    ]
