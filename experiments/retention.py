@@ -24,7 +24,7 @@ import numpy as np
 from _run import address, draw_picture, open_store, results_of, run, show
 from configs.cifar import ROWS
 from configs.common import at_least_one
-from configs.retention import EVALUATION, ONE_SCALE, PLAIN, POOL, PRESETS, VARIANTS, Args
+from configs.retention import EVALUATION, ONE_SCALE, POOL, PRESETS, VARIANTS, Args
 
 if TYPE_CHECKING:
     from _rows import Answering, Row
@@ -81,10 +81,10 @@ def measure(row: Row, store: ModelStore, folder: Path) -> dict[str, Any]:
     queries = store.queries(row.source, count=row.num_queries)
     answering, found = Answering(store, row, queries), {}
     swapped = dataclasses.replace(answering, row=dataclasses.replace(row, evaluation=row.pool))
-    kinds = {name: (answering, swapped) for name in row.variants}
-    kinds[ONE_SCALE] = (Scaled(store, row, queries), Scaled(store, swapped.row, queries))
+    scaled = Scaled(store, row, queries), Scaled(store, swapped.row, queries)
+    kinds = {name: (answering, swapped) for name in row.variants} | dict.fromkeys(ONE_SCALE, scaled)
     for name, (asking, on_pool) in kinds.items():
-        variant = row.variants[PLAIN if name == ONE_SCALE else name]
+        variant = row.variants[ONE_SCALE.get(name, name)]
         place = folder / address(name, [row.source, row.pool, variant])
         method = asking.fit_or_load(place, variant, name)
         summary, of_pool = (evaluate(a, variant, [method]) for a in (asking, on_pool))

@@ -26,8 +26,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 """The variant of a row, and what of it is changed. Those of *paper* take equally many steps, unless
 they say otherwise; the second differs from *paper* by the generator alone."""
 
-ONE_SCALE = f"{PLAIN}, logits of one scale"
-"""The first variant, where all models' logits are brought to a mean square of one."""
+ONE_SCALE = {f"{name}, logits of one scale": name for name in (PLAIN, "paper")}
+"""Variants that are also fitted where all models' logits are brought to a mean square of one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
