@@ -22,7 +22,8 @@ class Inspect(Command):
     """
 
     path: Positional[Path]
-    """Frozen queries, recorded answers, a verifier, evidence, a DNA file or a report."""
+    """Frozen queries, recorded answers or a folder of them, a verifier, evidence, a DNA file or a
+    report."""
 
     def run(self) -> Outcome:
         """Reads it, which checks it."""
@@ -39,6 +40,8 @@ class Inspect(Command):
             return self._queries()
         if (self.path / "verifier.npz").exists():
             return self._verifier()
+        if (self.path / "source.npz").exists():
+            return self._references()
         if self.path.suffix == ".npz":
             return self._answers()
         if self.path.suffix.lower() == ".zip" or (self.path / "dna.json").exists():
@@ -86,6 +89,20 @@ class Inspect(Command):
         }
         counts = {"models known": len(verifier.known), "calibration": len(verifier.calibration)}
         return {"is": "a verifier", **methods, **counts}
+
+    def _references(self) -> dict[str, Any]:
+        from mgmp_jax.reference_folder import read_references
+
+        found = read_references(self.path)
+        tasks = {
+            f"task {pair.task}": f"{len(pair.homologous)} homologous, "
+            f"{len(pair.non_homologous)} non-homologous"
+            for pair in found.pool
+        }
+        groups = {
+            name: len(getattr(found, name)) for name in ("siblings", "controls", "calibration")
+        }
+        return {"is": "a folder of recorded answers", **tasks, **groups}
 
     def _answers(self) -> dict[str, Any]:
         from mgmp_jax import files

@@ -186,6 +186,17 @@ def test_files_say_what_they_are(story: Path, capsys, path: str, what: str) -> N
     assert main(["inspect", str(TOYS)]) == 2
 
 
+def test_a_reference_folder_says_what_each_model_is_for(story: Path, capsys) -> None:
+    about = asked(capsys, "inspect", story / "references")[1]
+    assert about == {
+        "is": "a folder of recorded answers",
+        **{f"task task{i}": "1 homologous, 1 non-homologous" for i in range(3)},
+        "siblings": 19,
+        "controls": 19,
+        "calibration": 0,
+    }
+
+
 def test_the_first_method_of_a_question_is_the_one_that_is_inspected(
     story: Path, capsys, tmp_path: Path
 ) -> None:
