@@ -244,7 +244,7 @@ def retention(results: Results) -> Columns:
             return f"{fmean(found):{form}}{spread}"
 
         cells = {
-            name: mean(lambda family, k=key: sum(family[k].values()) / len(family[k]))
+            name: mean(lambda family, k=key: fmean(family[k].values()))
             for name, key in (
                 ("left of the source", "left_of_the_source"),
                 ("own task", "own_task"),

@@ -5,10 +5,10 @@
 
 A well-trained source is fine-tuned on ten tasks, at several strengths from hardly begun to much.
 For each strength MGMP learns from five tasks and is evaluated on the other five: with and without
-generator at equally many steps, of logits, log-probabilities and logits at one scale, and extended.
-Beside each stand the source's accuracy that is left in the descendants and their accuracy on their
-own task, the accuracy on the pool's own models, and how large latents and responses are. Rerun to
-resume.
+generator at equally many steps, and extended; once more with the logits of all models at one scale,
+and without generator by log-probabilities. Beside each stand the source's accuracy that is left in
+the descendants and their accuracy on their own task, the accuracy on the pool's own models, and how
+large latents and responses are. Rerun to resume.
 """
 
 from __future__ import annotations
@@ -135,8 +135,9 @@ def curves(results: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
         )
         for name in families[0]["methods"]:
             accuracies = [family["methods"][name]["accuracy"] for family in families]
-            spread = stdev(accuracies) if len(accuracies) > 1 else 0.0
-            point = {"left": left, "own": own, "accuracy": fmean(accuracies), "spread": spread}
+            point = {"left": left, "own": own, "accuracy": fmean(accuracies)}
+            if len(accuracies) > 1:
+                point["spread"] = stdev(accuracies)
             curve = drawn.setdefault(name, {})
             for key, value in point.items():
                 curve.setdefault(key, []).append(value)
@@ -152,7 +153,7 @@ def main(args: Args) -> dict[str, Any]:
 
     families = [make_rows(args, i) for i in range(at_least_one("families", args.families))]
     store, rows = open_store(args), [row for family in families for row in family.values()]
-    folder = args.out / address(rows[0].name, rows)
+    folder = args.out / address(rows[0].name, [rows, ONE_SCALE])
 
     def make() -> dict[str, Any]:
         train_models(list(dict.fromkeys(spec for row in rows for spec in row.specs)), store, args)

@@ -257,7 +257,9 @@ def of_families(experiment: str, first: str, columns: Callable[[Results], Column
 
 
 def of_families_by_line(experiment: str, first: str, columns: Callable[[Results], Columns]) -> str:
-    """Makes the same table with families beneath each other instead of side by side."""
+    """Makes a table of the columns of all committed results of an experiment, with a line for each
+    family and row.
+    """
     found: Columns = {}
     for family, results in by_family(experiment).items():
         for name, cells in columns(results).items():

@@ -24,7 +24,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "extended": ("extended, background only", {}),
 }
 """The variant of a row, and what of it is changed. Those of *paper* take equally many steps, unless
-they say otherwise; the second differs from *paper* by the generator alone."""
+they say otherwise; *without generator, log-probabilities* is *paper* but for the generator."""
 
 ONE_SCALE = {f"{name}, logits of one scale": name for name in (PLAIN, "paper")}
 """Variants that are also fitted where all models' logits are brought to a mean square of one."""

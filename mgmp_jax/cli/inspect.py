@@ -11,7 +11,11 @@ from tyro.conf import Positional
 from mgmp_jax.cli.command import Command, Outcome
 
 if TYPE_CHECKING:
+    from mgmp_jax.answers import Answers
     from mgmp_jax.report import Report
+
+REFERENCES = ("source.npz", "pool", "siblings", "controls", "calibration")
+"""What only a folder of recorded answers holds."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,7 @@ class Inspect(Command):
             return self._queries()
         if (self.path / "verifier.npz").exists():
             return self._verifier()
-        if (self.path / "source.npz").exists():
+        if any((self.path / name).exists() for name in REFERENCES):
             return self._references()
         if self.path.suffix == ".npz":
             return self._answers()
@@ -99,22 +103,31 @@ class Inspect(Command):
             f"{len(pair.non_homologous)} non-homologous"
             for pair in found.pool
         }
-        groups = {
-            name: len(getattr(found, name)) for name in ("siblings", "controls", "calibration")
+        return {
+            "is": "a folder of recorded answers",
+            **_of_answers(found.source, "source"),
+            **tasks,
+            "siblings": len(found.siblings),
+            "controls": len(found.controls),
+            "calibration": len(found.calibration),
         }
-        return {"is": "a folder of recorded answers", **tasks, **groups}
 
     def _answers(self) -> dict[str, Any]:
         from mgmp_jax import files
         from mgmp_jax.answers import load_answers
         from mgmp_jax.evidence import Evidence
-        from mgmp_jax.responses import Responses
 
         if "evidence" in str(files.read_arrays(self.path)[1].get("format")):
             return {"is": "evidence", **_of_report(Evidence.load(self.path).report)}
-        answers = load_answers(self.path)
-        named = {"answers": answers} if isinstance(answers, Responses) else answers
-        return {"is": "recorded answers", **{name: repr(one) for name, one in named.items()}}
+        return {"is": "recorded answers", **_of_answers(load_answers(self.path), "answers")}
+
+
+def _of_answers(answers: Answers, name: str) -> dict[str, str]:
+    """Shows answers by the names of their query sets, those of a single one by another name."""
+    from mgmp_jax.responses import Responses
+
+    named = {name: answers} if isinstance(answers, Responses) else answers
+    return {name: repr(one) for name, one in named.items()}
 
 
 def _of_report(report: Report) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ __all__ = [
     "plot_fragments",
     "plot_grid",
     "plot_ratios",
+    "plot_retention",
     "plot_scores",
 ]
 
@@ -209,8 +211,8 @@ def plot_retention(
     Args:
         path: of the PNG.
         methods: for each method the descendants' accuracy on the source's data, ``"left"``, and on
-            their own task, ``"own"``, and the ``"accuracy"`` per fragment with its ``"spread"`` (a
-            standard deviation, 0 where it was measured once), a number for each strength of
+            their own task, ``"own"``, the ``"accuracy"`` per fragment and, where it was measured
+            several times, its ``"spread"`` (a standard deviation): a number for each strength of
             fine-tuning.
         row: of the paper's Table 1.
         paper: the paper's accuracy in that row with and without generator, drawn as lines.
@@ -219,8 +221,8 @@ def plot_retention(
     axes = figure.subplots(1, 2, sharey=True)
     labels = {"left": "accuracy left on the source's data", "own": "accuracy on the own task"}
     for axis, (x, label) in zip(axes, labels.items(), strict=True):
-        for (method, points), marker in zip(methods.items(), "osD^vPX*", strict=False):
-            bars = {"yerr": points["spread"], "elinewidth": 0.8, "capsize": 2}
+        for (method, points), marker in zip(methods.items(), itertools.cycle("osD^vPX*")):
+            bars = {"yerr": points.get("spread"), "elinewidth": 0.8, "capsize": 2}
             axis.errorbar(points[x], points["accuracy"], marker=marker, label=method, **bars)
         for accuracy, line, which in zip(paper, ("--", "-."), ("with", "without"), strict=True):
             named = f"the paper, row {row}, {which} generator"

@@ -188,6 +188,8 @@ def test_files_say_what_they_are(story: Path, capsys, path: str, what: str) -> N
 
 def test_a_reference_folder_says_what_each_model_is_for(story: Path, capsys) -> None:
     about = asked(capsys, "inspect", story / "references")[1]
+    for asks in ("training", "unseen"):
+        assert about.pop(asks).startswith("Responses('source', logits, [400, 6], queries ")
     assert about == {
         "is": "a folder of recorded answers",
         **{f"task task{i}": "1 homologous, 1 non-homologous" for i in range(3)},
@@ -195,6 +197,12 @@ def test_a_reference_folder_says_what_each_model_is_for(story: Path, capsys) -> 
         "controls": 19,
         "calibration": 0,
     }
+
+
+def test_a_reference_folder_without_a_source_is_told_so(tmp_path: Path, capsys) -> None:
+    (tmp_path / "siblings").mkdir()
+    assert main(["inspect", str(tmp_path)]) == 2
+    assert f"no source.npz in {tmp_path}; expected source.npz, pool/" in capsys.readouterr().err
 
 
 def test_the_first_method_of_a_question_is_the_one_that_is_inspected(

@@ -100,12 +100,18 @@ def test_first_places_of_what_did_not_come_from_the_source_have_intervals(monkey
         "homologous, head kept": {"first": 5, "models": 5},
         "cousin descendant, head kept": {"first": 1, "models": 5},
         "cousin descendant, new head": {"first": 0, "models": 5},
+        "independent, a sibling itself": {"first": 1, "models": 19},
     }
     found = {"sibling_test": {"unseen images": {"suspects": groups}}}
-    cells = {"cousin descendant": {"unseen images": "1/10 (0.00 to 0.45)"}}
+    cells = {
+        "cousin descendant": {"unseen images": "1/10 (0.00 to 0.45)"},
+        "independent, a sibling itself": {"unseen images": "1/19 (0.00 to 0.26)"},
+    }
     assert tables.false_firsts(found) == cells
     monkeypatch.setattr(tables, "by_family", lambda _: {"A": found, "B": found})
-    assert tables.PARTS["false firsts"]().splitlines()[2:] == [
-        "| A: unseen images | 1/10 (0.00 to 0.45) |",
-        "| B: unseen images | 1/10 (0.00 to 0.45) |",
+    assert tables.PARTS["false firsts"]().splitlines() == [
+        "| queries | cousin descendant | independent, a sibling itself |",
+        "| --- | --- | --- |",
+        "| A: unseen images | 1/10 (0.00 to 0.45) | 1/19 (0.00 to 0.26) |",
+        "| B: unseen images | 1/10 (0.00 to 0.45) | 1/19 (0.00 to 0.26) |",
     ]
