@@ -341,7 +341,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "stages": stages,
     "students": partial(of_each, "students", "students", students),
     "conditions": partial(of_each, "students", "students", conditions),
-    "late": partial(of_families, "late", "shared epochs", late),
+    "late": partial(of_families_by_line, "late", "shared epochs", late),
     "siblings": partial(of_families, "siblings", "queries, siblings", siblings),
     "siblings, nothing regressed out": partial(
         of_families, "siblings", "queries, siblings", partial(siblings, way="both fits, none")
