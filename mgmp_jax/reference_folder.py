@@ -67,6 +67,13 @@ def read_references(folder: str | Path) -> ReferenceSet:
             raise ValueError(f"{path} has a name that says nothing here; {_LAYOUT}")
     if source is None:
         raise FileNotFoundError(f"no source.npz in {folder}; {_LAYOUT}")
+    for task, pair in pairs.items():
+        for side, models in pair.items():
+            if not models:
+                raise ValueError(
+                    f"{folder / 'pool' / task} holds no {side}homologous*.npz: MGMP learns from "
+                    "models of both sides of a task; add one, or take the task away"
+                )
     others = groups["siblings"], groups["controls"], groups["calibration"]
     try:
         pool = [Pair(task, pair[""], pair["non_"]) for task, pair in pairs.items()]

@@ -60,6 +60,14 @@ def test_a_file_that_does_not_know_its_queries_is_taken_over_first(folder: Path)
         read_references(folder)
 
 
+@pytest.mark.parametrize("side", ["homologous", "non_homologous"])
+def test_a_task_needs_both_sides(folder: Path, side: str) -> None:
+    for path in (folder / "pool" / "a").glob(f"{side}*"):
+        path.unlink()
+    with pytest.raises(ValueError, match=rf"pool.a holds no {side}\*\.npz: .*; add one"):
+        read_references(folder)
+
+
 def test_a_source_is_needed(folder: Path, tmp_path: Path) -> None:
     (folder / "source.npz").unlink()
     with pytest.raises(FileNotFoundError, match=r"no source.npz in"):
