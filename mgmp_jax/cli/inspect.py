@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mgmp_jax.report import Report
 
 REFERENCES = ("source.npz", "pool", "siblings", "controls", "calibration")
-"""What only a folder of recorded answers holds."""
+"""Any of these says that a folder is meant as one of recorded answers."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,6 @@ class Inspect(Command):
             return self._queries()
         if (self.path / "verifier.npz").exists():
             return self._verifier()
-        if any((self.path / name).exists() for name in REFERENCES):
-            return self._references()
         if self.path.suffix == ".npz":
             return self._answers()
         if self.path.suffix.lower() == ".zip" or (self.path / "dna.json").exists():
@@ -53,9 +51,11 @@ class Inspect(Command):
         report = self.path / "report.json" if self.path.is_dir() else self.path
         if report.suffix == ".json" and report.exists():
             return self._report(report)
+        if any((self.path / name).exists() for name in REFERENCES):
+            return self._references()
         raise ValueError(
-            f"{self.path} is none of frozen queries, recorded answers, evidence, a verifier, a DNA "
-            "file and a report"
+            f"{self.path} is none of frozen queries, recorded answers or a folder of them, "
+            "evidence, a verifier, a DNA file and a report"
         )
 
     def _dna(self) -> dict[str, Any]:
